@@ -1,0 +1,39 @@
+# Each target makes the environment it needs in .venv, with the versions of constraints.txt.
+PYTHON ?= python3
+IMAGES ?=
+OUT ?= demo-out
+BIN := .venv/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+STAMPS := .venv/stamps
+
+.PHONY: demo test check proto bench test-export clean
+
+demo: $(STAMPS)/demo
+	$(BIN)/icecore demo --out $(OUT) $(if $(IMAGES),--images "$(IMAGES)")
+
+test: $(STAMPS)/dev
+	$(BIN)/python -m pytest
+
+test-export: $(STAMPS)/export
+	$(BIN)/python -m pytest tests -m export
+
+check: $(STAMPS)/dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports && $(BIN)/python proto/generate.py --check
+
+proto: $(STAMPS)/dev
+	$(BIN)/python proto/generate.py
+
+bench: $(STAMPS)/dev
+	$(BIN)/python bench/embed_overhead.py
+
+clean:
+	rm -rf .venv demo-out
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+$(STAMPS)/%: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) install --quiet --editable ".[$(if $(filter demo,$*),cli$(comma)server,$*)]" --constraint constraints.txt
+	mkdir -p $(STAMPS) && touch $@
+
+comma := ,

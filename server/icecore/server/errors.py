@@ -1,0 +1,272 @@
+"""What can go wrong in the server, as a tree.
+
+    IcecoreError
+    ├── InvalidArgument      the caller's argument is wrong, whatever the state
+    ├── NotFound             the thing named is not there (for this tenant)
+    ├── AlreadyExists
+    ├── FailedPrecondition   the call is right, but not in this state
+    ├── Unauthenticated      no key, or one that nobody has
+    ├── PermissionDenied     a key that may not do this
+    ├── ResourceExhausted    full: queue, disk
+    ├── Unavailable          not now; the same call may succeed later
+    ├── Unimplemented
+    └── Internal             our fault
+
+Each leaf has a stable reason for programs; the message is a sentence for
+people. `rpc/status.py` alone turns them into gRPC statuses.
+"""
+
+from typing import ClassVar
+
+from icecore.wire.reasons import Reason
+
+
+class IcecoreError(Exception):
+    """The root. `details` are short strings sent along with the reason."""
+
+    reason: ClassVar[Reason] = Reason.INTERNAL
+
+    def __init__(self, message: str, **details: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class InvalidArgument(IcecoreError):
+    reason = Reason.ARGUMENT_INVALID
+
+
+class NotFound(IcecoreError):
+    pass
+
+
+class AlreadyExists(IcecoreError):
+    pass
+
+
+class FailedPrecondition(IcecoreError):
+    pass
+
+
+class Unauthenticated(IcecoreError):
+    pass
+
+
+class PermissionDenied(IcecoreError):
+    pass
+
+
+class ResourceExhausted(IcecoreError):
+    pass
+
+
+class Unavailable(IcecoreError):
+    pass
+
+
+class Unimplemented(IcecoreError):
+    reason = Reason.NOT_IMPLEMENTED
+
+
+class Internal(IcecoreError):
+    pass
+
+
+class NameInvalid(InvalidArgument):
+    reason = Reason.NAME_INVALID
+
+
+class RequestIdInvalid(InvalidArgument):
+    reason = Reason.REQUEST_ID_INVALID
+
+
+class RequestIdReused(InvalidArgument):
+    reason = Reason.REQUEST_ID_REUSED
+
+
+class PoolingInvalid(InvalidArgument):
+    reason = Reason.POOLING_INVALID
+
+
+class DTypeInvalid(InvalidArgument):
+    reason = Reason.DTYPE_INVALID
+
+
+class DTypeOverflow(InvalidArgument):
+    reason = Reason.DTYPE_OVERFLOW
+
+
+class ImagesEmpty(InvalidArgument):
+    reason = Reason.IMAGES_EMPTY
+
+
+class ImagesTooMany(InvalidArgument):
+    reason = Reason.IMAGES_TOO_MANY
+
+
+class ImageInvalid(InvalidArgument):
+    reason = Reason.IMAGE_INVALID
+
+
+class ImageTruncated(InvalidArgument):
+    reason = Reason.IMAGE_TRUNCATED
+
+
+class ImageTooLarge(InvalidArgument):
+    reason = Reason.IMAGE_TOO_LARGE
+
+
+class TensorInvalid(InvalidArgument):
+    reason = Reason.TENSOR_INVALID
+
+
+class CodesInvalid(InvalidArgument):
+    reason = Reason.CODES_INVALID
+
+
+class IdDuplicate(InvalidArgument):
+    reason = Reason.ID_DUPLICATE
+
+
+class MetadataInvalid(InvalidArgument):
+    reason = Reason.METADATA_INVALID
+
+
+class FilterInvalid(InvalidArgument):
+    reason = Reason.FILTER_INVALID
+
+
+class KInvalid(InvalidArgument):
+    reason = Reason.K_INVALID
+
+
+class PageInvalid(InvalidArgument):
+    reason = Reason.PAGE_INVALID
+
+
+class RecipeInvalid(InvalidArgument):
+    reason = Reason.RECIPE_INVALID
+
+
+class GraphInvalid(InvalidArgument):
+    reason = Reason.GRAPH_INVALID
+
+
+class BackboneNotFound(NotFound):
+    reason = Reason.BACKBONE_NOT_FOUND
+
+
+class LayerNotFound(NotFound):
+    reason = Reason.LAYER_NOT_FOUND
+
+
+class CollectionNotFound(NotFound):
+    reason = Reason.COLLECTION_NOT_FOUND
+
+
+class ExampleNotFound(NotFound):
+    reason = Reason.EXAMPLE_NOT_FOUND
+
+
+class ProbeNotFound(NotFound):
+    reason = Reason.PROBE_NOT_FOUND
+
+
+class VersionNotFound(NotFound):
+    reason = Reason.VERSION_NOT_FOUND
+
+
+class TenantNotFound(NotFound):
+    reason = Reason.TENANT_NOT_FOUND
+
+
+class KeyNotFound(NotFound):
+    reason = Reason.KEY_NOT_FOUND
+
+
+class CollectionExists(AlreadyExists):
+    reason = Reason.COLLECTION_EXISTS
+
+
+class ExampleExists(AlreadyExists):
+    reason = Reason.EXAMPLE_EXISTS
+
+
+class TenantExists(AlreadyExists):
+    reason = Reason.TENANT_EXISTS
+
+
+class TapMismatch(FailedPrecondition):
+    reason = Reason.TAP_MISMATCH
+
+
+class ImagesNotKept(FailedPrecondition):
+    reason = Reason.IMAGES_NOT_KEPT
+
+
+class CollectionEmpty(FailedPrecondition):
+    reason = Reason.COLLECTION_EMPTY
+
+
+class ClassesTooFew(FailedPrecondition):
+    reason = Reason.CLASSES_TOO_FEW
+
+
+class ClassTooSmall(FailedPrecondition):
+    reason = Reason.CLASS_TOO_SMALL
+
+
+class ProbeNotPromoted(FailedPrecondition):
+    reason = Reason.PROBE_NOT_PROMOTED
+
+
+class PromotionConflict(FailedPrecondition):
+    reason = Reason.PROMOTION_CONFLICT
+
+
+class VersionNotReady(FailedPrecondition):
+    reason = Reason.VERSION_NOT_READY
+
+
+class VersionInUse(FailedPrecondition):
+    reason = Reason.VERSION_IN_USE
+
+
+class FolderInUse(FailedPrecondition):
+    reason = Reason.FOLDER_IN_USE
+
+
+class KeyRequired(Unauthenticated):
+    reason = Reason.KEY_REQUIRED
+
+
+class KeyUnknown(Unauthenticated):
+    reason = Reason.KEY_UNKNOWN
+
+
+class AdminRequired(PermissionDenied):
+    reason = Reason.ADMIN_REQUIRED
+
+
+class TenantKeyRequired(PermissionDenied):
+    reason = Reason.TENANT_KEY_REQUIRED
+
+
+class Overloaded(ResourceExhausted):
+    reason = Reason.OVERLOADED
+
+
+class StorageFull(ResourceExhausted):
+    reason = Reason.STORAGE_FULL
+
+
+class StorageCorrupt(Internal):
+    reason = Reason.STORAGE_CORRUPT
+
+
+class TrainingFailed(Internal):
+    reason = Reason.TRAINING_FAILED
+
+
+class ShuttingDown(Unavailable):
+    reason = Reason.SHUTTING_DOWN

@@ -1,0 +1,255 @@
+"""What every keeper of icecore's data promises.
+
+All methods block; callers on an event loop use a thread. A method that
+changes something returns once the change is durable (it survives a power cut)
+and has either happened whole or not at all. Errors are those of `errors.py`;
+whatever the keeper, a full disk is `StorageFull` and changes nothing.
+
+A mutation with a `Mutation` is exactly-once: the same request again gives the
+first answer; another request under the same id raises `RequestIdReused`. Ids
+of requests are a tenant's own, and are kept for at least a day.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from icecore.server.storage.records import (
+    AddedCounts,
+    BackboneRecord,
+    CollectionRecord,
+    ExampleRecord,
+    Json,
+    KeyRecord,
+    Mutation,
+    NewBatch,
+    OnDuplicate,
+    ProbeRecord,
+    Snapshot,
+    TenantRecord,
+    VersionRecord,
+)
+
+
+class TenantStore(Protocol):
+    """One tenant's data. Nothing reached through it belongs to another.
+
+    An id that is absent here raises the same error whether or not some other
+    tenant has one of that name.
+    """
+
+    @property
+    def tenant_id(self) -> str: ...
+
+    # Collections.
+    def create_collection(
+        self,
+        collection_id: str,
+        *,
+        backbone: str,
+        digest: str,
+        keep_images: bool,
+        mutation: Mutation | None = None,
+    ) -> CollectionRecord:
+        """Raises CollectionExists, BackboneNotFound (no backbone of that digest)."""
+
+    def collection(self, collection_id: str) -> CollectionRecord:
+        """Raises CollectionNotFound."""
+
+    def collections(self, *, after: str = "", limit: int = 100) -> Sequence[CollectionRecord]:
+        """Those whose id sorts after `after`, in order of id (by code point)."""
+
+    def delete_collection(self, collection_id: str, *, mutation: Mutation | None = None) -> None:
+        """Really delete it: its bytes are overwritten. Raises CollectionNotFound."""
+
+    # Examples.
+    def add_examples(
+        self,
+        collection_id: str,
+        batch: NewBatch,
+        *,
+        on_duplicate: OnDuplicate,
+        mutation: Mutation | None = None,
+    ) -> AddedCounts:
+        """Add a batch, whole or not at all.
+
+        REPLACE leaves an example whose image digest, label and metadata are the
+        same (counted as unchanged). Replaced codes and images are gone.
+
+        Raises:
+            CollectionNotFound: no such collection.
+            ExampleExists: an id is there already, with REFUSE.
+            IdDuplicate: an id is twice in the batch.
+        """
+
+    def added_before(self, mutation: Mutation) -> AddedCounts | None:
+        """The answer an earlier `add_examples` gave under this mutation, if one did.
+
+        Raises RequestIdReused. Lets a retry skip the forward pass.
+        """
+
+    def known_examples(
+        self, collection_id: str, example_ids: Sequence[str]
+    ) -> dict[str, ExampleRecord]:
+        """Those of the ids that exist. Raises CollectionNotFound."""
+
+    def list_examples(
+        self, collection_id: str, *, after: str = "", limit: int = 1000
+    ) -> Sequence[ExampleRecord]:
+        """Those whose id sorts after `after`, in order of id. Raises CollectionNotFound."""
+
+    def delete_examples(
+        self,
+        collection_id: str,
+        example_ids: Sequence[str],
+        *,
+        mutation: Mutation | None = None,
+    ) -> int:
+        """Really delete them, all or none; their number.
+
+        Raises CollectionNotFound, ExampleNotFound (naming the first absent one).
+        """
+
+    def image(self, collection_id: str, example_id: str) -> bytes:
+        """The encoded image. Raises CollectionNotFound, ExampleNotFound, ImagesNotKept."""
+
+    def snapshot(self, collection_id: str, layers: Sequence[str] = ()) -> Snapshot:
+        """Examples in order of id with their stored codes at `layers`, of one moment.
+
+        Raises CollectionNotFound, StorageCorrupt (a checksum is wrong); LayerNotFound
+        when the collection has examples but stores nothing under that layer's name.
+        """
+
+    # Probes.
+    def start_training(
+        self,
+        probe_id: str,
+        *,
+        kind: str,
+        collection_id: str,
+        request: Json,
+        mutation: Mutation | None = None,
+    ) -> VersionRecord:
+        """Make the next version, in state TRAINING; the probe too where it is new.
+
+        Version numbers count from 1 and are never used again while the probe exists.
+        Raises CollectionNotFound.
+        """
+
+    def finish_training(
+        self,
+        probe_id: str,
+        version: int,
+        *,
+        result: Json,
+        file: bytes,
+        seconds: float,
+        promote: bool,
+    ) -> VersionRecord:
+        """TRAINING to READY with the probe file, and promoted if asked: one commit.
+
+        Raises ProbeNotFound, VersionNotFound, VersionNotReady (not in TRAINING any more).
+        """
+
+    def fail_training(
+        self, probe_id: str, version: int, *, reason: str, message: str, seconds: float
+    ) -> VersionRecord:
+        """TRAINING to FAILED; otherwise as `finish_training`."""
+
+    def cancel_training(
+        self, probe_id: str, version: int, *, mutation: Mutation | None = None
+    ) -> VersionRecord:
+        """TRAINING to CANCELLED; a version in an end state is returned as it is.
+
+        Raises ProbeNotFound, VersionNotFound.
+        """
+
+    def probe(self, probe_id: str) -> ProbeRecord:
+        """Raises ProbeNotFound."""
+
+    def probes(self, *, after: str = "", limit: int = 100) -> Sequence[ProbeRecord]:
+        """Those whose id sorts after `after`, in order of id."""
+
+    def probe_version(self, probe_id: str, version: int) -> VersionRecord:
+        """Raises ProbeNotFound, VersionNotFound."""
+
+    def probe_file(self, probe_id: str, version: int) -> bytes:
+        """Raises ProbeNotFound, VersionNotFound, VersionNotReady, StorageCorrupt."""
+
+    def promote_version(
+        self,
+        probe_id: str,
+        version: int,
+        *,
+        expected_version: int | None = None,
+        mutation: Mutation | None = None,
+    ) -> ProbeRecord:
+        """Move the pointer by compare-and-swap (`expected_version` 0: none promoted).
+
+        Raises ProbeNotFound, VersionNotFound, VersionNotReady, PromotionConflict.
+        """
+
+    def delete_version(
+        self, probe_id: str, version: int, *, mutation: Mutation | None = None
+    ) -> None:
+        """Raises ProbeNotFound, VersionNotFound, VersionInUse (promoted or TRAINING)."""
+
+    def delete_probe(self, probe_id: str, *, mutation: Mutation | None = None) -> None:
+        """Delete all versions, those in TRAINING too. Raises ProbeNotFound."""
+
+
+class Store(Protocol):
+    """The whole of a server's data."""
+
+    def tenant(self, tenant_id: str) -> TenantStore:
+        """That tenant's data. Raises TenantNotFound."""
+
+    # Backbones, shared by all tenants.
+    def put_backbone(self, record: BackboneRecord, graph: bytes) -> None:
+        """Store a backbone and let its name point to it; the same digest again is no change."""
+
+    def backbones(self) -> Sequence[BackboneRecord]:
+        """Those that a name points to, in order of name."""
+
+    def backbone(self, digest: str) -> BackboneRecord:
+        """By full digest, also one whose name points elsewhere now. Raises BackboneNotFound."""
+
+    def backbone_graph(self, digest: str) -> bytes:
+        """The ONNX file. Raises BackboneNotFound, StorageCorrupt."""
+
+    # Tenants and keys. The tenant `default` exists from the first start.
+    def create_tenant(self, tenant_id: str, *, mutation: Mutation | None = None) -> TenantRecord:
+        """Raises TenantExists."""
+
+    def tenants(self, *, after: str = "", limit: int = 100) -> Sequence[TenantRecord]:
+        """Those whose id sorts after `after`, in order of id."""
+
+    def delete_tenant(self, tenant_id: str, *, mutation: Mutation | None = None) -> None:
+        """Really delete the tenant and all it owns; `default` comes back empty.
+
+        Raises TenantNotFound.
+        """
+
+    def create_key(
+        self, key_id: str, key_hash: bytes, *, tenant_id: str | None, label: str
+    ) -> KeyRecord:
+        """`tenant_id` None: the administrator's. Raises TenantNotFound."""
+
+    def keys(self, tenant_id: str | None) -> Sequence[KeyRecord]:
+        """Raises TenantNotFound."""
+
+    def find_key(self, key_hash: bytes) -> KeyRecord | None: ...
+
+    def revoke_key(
+        self, tenant_id: str | None, key_id: str, *, mutation: Mutation | None = None
+    ) -> None:
+        """Raises TenantNotFound, KeyNotFound."""
+
+    def any_tenant_key_was_made(self) -> bool:
+        """Whether a tenant's key was ever made; revoking it does not undo this."""
+
+    # Jobs.
+    def unfinished_training(self) -> Sequence[tuple[str, VersionRecord]]:
+        """(tenant, version) of all versions in TRAINING, oldest first."""
+
+    def close(self) -> None:
+        """Finish what was accepted, checkpoint and close. Idempotent."""
