@@ -17,7 +17,9 @@ def test_no_root_hides_the_others(root: Path) -> None:
 
 
 def test_no_folder_is_named_after_a_standard_module() -> None:
-    folders = {path.name for root in ROOTS for path in (root / "icecore").rglob("*") if path.is_dir()}
+    folders = {
+        path.name for root in ROOTS for path in (root / "icecore").rglob("*") if path.is_dir()
+    }
     clashes = folders & set(sys.stdlib_module_names)
     assert not clashes, f"these folders shadow the standard library when run from inside: {clashes}"
 
