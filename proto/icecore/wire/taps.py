@@ -5,6 +5,7 @@ One type for both ends. It does not run anything and knows no protobuf.
 
 import json
 import re
+import struct
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -44,6 +45,9 @@ class Pooling:
         if self.kind is PoolingKind.GEM:
             if not 0.0 < self.gem_p <= 64.0:
                 raise ValueError(f"gem_p is {self.gem_p!r}, but must be in (0, 64]")
+            # What the wire's float32 can hold: else 2.7 here is another tap than 2.7 there.
+            (rounded,) = struct.unpack("<f", struct.pack("<f", self.gem_p))
+            object.__setattr__(self, "gem_p", rounded)
         elif self.gem_p != 0.0:
             raise ValueError(f"gem_p is {self.gem_p!r}, but pooling {self.kind.value!r} has none")
 
