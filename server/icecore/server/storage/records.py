@@ -101,10 +101,16 @@ class NewExample:
 
 @dataclass(frozen=True, slots=True)
 class NewBatch:
-    """Examples and their core: a (n, d) array a layer, in the order of `examples`."""
+    """Examples and their core: a (n, d) array a layer, in the order of `examples`.
+
+    `n_unchanged` counts those that the caller left out because the collection
+    has them already; it is added to the answer, so that a retry gets the same.
+    A batch may hold nothing but that number.
+    """
 
     examples: Sequence[NewExample]
     core: Mapping[str, CodeArray]
+    n_unchanged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,93 @@
+"""The codes of one call, put together batch by batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from icecore.server.embedding.scheduling import Done
+from icecore.server.errors import DTypeInvalid, DTypeOverflow
+from icecore.server.storage.records import CodeArray
+from icecore.wire.taps import TapId
+
+FLOAT16_MAX: Final = 65_504.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where a call spent its time, in milliseconds.
+
+    Decoding and computing are summed over the threads that did them, waiting
+    over the turns waited for; `total_ms` is the wall clock's.
+    """
+
+    queue_ms: float
+    decode_ms: float
+    compute_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """One array a tap, in the order asked: (n, d), or (n, c, h, w) for pooling NONE."""
+
+    codes: tuple[CodeArray, ...]
+    timings: Timings
+
+
+class Gathering:
+    """Room for the codes of `n_images` at `taps`, filled from the first on."""
+
+    def __init__(self, taps: Sequence[TapId], n_images: int, dtype: npt.DTypeLike) -> None:
+        self._taps = taps
+        self._n_images = n_images
+        self._dtype = checked_dtype(dtype)
+        self._codes: list[npt.NDArray[Any]] = []
+        self._queue_ms = 0.0
+        self._decode_ms = 0.0
+        self._compute_ms = 0.0
+
+    def add_decoded(self, decoded: Sequence[Done[Any]]) -> None:
+        """Count the time; only the first of images decoded side by side waited for its turn."""
+        self._queue_ms += min(done.queue_ms for done in decoded)
+        self._decode_ms += sum(done.work_ms for done in decoded)
+
+    def add(self, first: int, ran: Done[list[npt.NDArray[np.float32]]]) -> None:
+        """Take the codes of the images from `first` on.
+
+        Raises:
+            DTypeOverflow: a value does not fit in float16.
+        """
+        self._queue_ms += ran.queue_ms
+        self._compute_ms += ran.work_ms
+        if not self._codes:
+            self._codes = [
+                np.empty((self._n_images, *codes.shape[1:]), self._dtype) for codes in ran.value
+            ]
+        for tap, room, codes in zip(self._taps, self._codes, ran.value, strict=True):
+            if self._dtype == np.float16 and (peak := np.abs(codes).max()) > FLOAT16_MAX:
+                raise DTypeOverflow(
+                    f"codes at '{tap}' reach {float(peak):,.0f}, "
+                    f"but float16 ends at {FLOAT16_MAX:,.0f}: ask for float32"
+                )
+            room[first : first + len(codes)] = codes
+
+    def finish(self, total_ms: float) -> Embedded:
+        timings = Timings(self._queue_ms, self._decode_ms, self._compute_ms, total_ms)
+        return Embedded(tuple(self._codes), timings)
+
+
+def checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """Return float32 or float16, little-endian.
+
+    Raises:
+        DTypeInvalid: any other.
+    """
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        wanted = np.dtype(object)
+    if wanted not in (np.dtype("<f4"), np.dtype("<f2")):
+        raise DTypeInvalid(f"codes come as float32 or float16, not as {dtype!r}")
+    return wanted

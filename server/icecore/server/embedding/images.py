@@ -1,0 +1,34 @@
+"""The three ways in which an image comes in.
+
+The values are as the caller gave them; `preparing` checks them against a
+recipe, since only there it is known what would be right.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The bytes of a JPEG, PNG or WebP file; the whole recipe is applied."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """(h, w, 3) uint8, RGB, 0 to 255; the whole recipe is applied."""
+
+    array: npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """(3, h, w) float32, finite: what comes after the recipe, taken as it is."""
+
+    array: npt.NDArray[Any]
+
+
+ImageInput: TypeAlias = Encoded | Pixels | Prepared

@@ -1,0 +1,90 @@
+"""One image as it came in to the network's input, by the backbone's recipe."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from icecore.server.backbones.recipes import Recipe
+from icecore.server.embedding.decoding import LIMITS, Limits, decode
+from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
+from icecore.server.errors import ImageTooLarge, TensorInvalid
+from PIL import Image
+
+
+def check(image: ImageInput, recipe: Recipe, *, what: str, limits: Limits = LIMITS) -> None:
+    """Refuse what can be refused without decoding: bytes, shapes and dtypes.
+
+    Raises:
+        ImageTooLarge: more bytes or pixels than `limits` allow.
+        TensorInvalid: another dtype or shape than this recipe takes.
+    """
+    if isinstance(image, Encoded):
+        if len(image.data) > limits.max_bytes:
+            raise ImageTooLarge(
+                f"{what} has {len(image.data):,} bytes, but {limits.max_bytes:,} are the most"
+            )
+    elif isinstance(image, Pixels):
+        _check_pixels(image.array, recipe, what, limits)
+    else:
+        _check_prepared(image.array, recipe, what)
+
+
+def prepare(
+    image: ImageInput, recipe: Recipe, *, what: str, limits: Limits = LIMITS
+) -> npt.NDArray[np.float32]:
+    """Return (3, h, w) float32, C-contiguous, finite.
+
+    Raises:
+        ImageTooLarge, ImageTruncated, ImageInvalid: as `decode`.
+        TensorInvalid: as `check`, or a value that is not finite.
+    """
+    check(image, recipe, what=what, limits=limits)
+    if isinstance(image, Prepared):
+        array = np.ascontiguousarray(image.array, dtype=np.float32)
+        if not np.isfinite(array).all():
+            where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+            raise TensorInvalid(
+                f"{what} has the value {float(array[where])!r} at {where}, but must be finite"
+            )
+        return array
+    return recipe.apply(to_rgb(image, what=what, limits=limits))
+
+
+def to_rgb(image: Encoded | Pixels, *, what: str, limits: Limits = LIMITS) -> Image.Image:
+    """Return the image as mode RGB, before any recipe; its shape was checked."""
+    if isinstance(image, Encoded):
+        return decode(image.data, what=what, limits=limits)
+    return Image.fromarray(np.ascontiguousarray(image.array))
+
+
+def _check_pixels(array: npt.NDArray[Any], recipe: Recipe, what: str, limits: Limits) -> None:
+    if array.dtype != np.uint8:
+        raise TensorInvalid(
+            f"{what} is a tensor of {array.dtype.name}, but must be uint8 (h, w, 3) pixels "
+            f"or float32 {_shape_of(recipe)} after the recipe"
+        )
+    if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise TensorInvalid(
+            f"{what} is a uint8 tensor of shape {array.shape}, but must be (h, w, 3) pixels"
+        )
+    if array.shape[0] * array.shape[1] > limits.max_pixels:
+        raise ImageTooLarge(
+            f"{what} is {array.shape[1]:,} x {array.shape[0]:,} pixels, "
+            f"but {limits.max_pixels:,} pixels in all are the most"
+        )
+
+
+def _check_prepared(array: npt.NDArray[Any], recipe: Recipe, what: str) -> None:
+    if array.dtype != np.float32:
+        raise TensorInvalid(
+            f"{what} is a tensor of {array.dtype.name}, but must be float32 {_shape_of(recipe)} "
+            "after the recipe or uint8 (h, w, 3) pixels"
+        )
+    if array.shape != _shape_of(recipe):
+        raise TensorInvalid(
+            f"{what} is a float32 tensor of shape {array.shape}, but must be {_shape_of(recipe)}"
+        )
+
+
+def _shape_of(recipe: Recipe) -> tuple[int, int, int]:
+    return 3, recipe.height, recipe.width
