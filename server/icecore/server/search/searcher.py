@@ -1,0 +1,201 @@
+"""Nearest examples of a collection: load its codes once, then exact top k."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, TypeAlias, TypeVar
+
+import faiss
+import numpy as np
+import numpy.typing as npt
+from icecore.server.errors import CodesInvalid, KInvalid, Overloaded, ShuttingDown
+from icecore.server.search.exact_index import ExactIndex
+from icecore.server.search.filters import Filter, read_filter
+from icecore.server.search.index_cache import IndexCache, Indexed, Place
+from icecore.server.search.metrics import Metric
+from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord
+from icecore.wire.taps import TapId
+
+MAX_K: Final = 1000
+_QUERIES_AT_ONCE: Final = 32
+
+T = TypeVar("T")
+Load: TypeAlias = Callable[[], Awaitable[tuple[int, Sequence[ExampleRecord], CodeArray]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A cosine, a distance or an inner product, by the metric that was asked for."""
+
+    example: ExampleRecord
+    score: float
+
+
+class Searcher:
+    """Searches one tenant's collection at a time; keeps up to `max_bytes` of indexes.
+
+    Loading is done once for all who wait for the same index. Work runs in
+    `threads` threads of one OpenMP thread each.
+    """
+
+    def __init__(self, *, max_bytes: int, threads: int = 2, max_waiting: int = 1000) -> None:
+        self._cache = IndexCache(max_bytes=max_bytes)
+        self._loading: dict[Place, _Turn] = {}
+        self._pool = ThreadPoolExecutor(
+            threads,
+            thread_name_prefix="search",
+            initializer=faiss.omp_set_num_threads,
+            initargs=(1,),
+        )
+        self._max_waiting = max_waiting
+        self._n_waiting = 0
+        self._is_closed = False
+        self._n_forgotten = 0
+
+    async def search(
+        self,
+        tenant_id: str,
+        collection: CollectionRecord,
+        tap: TapId,
+        load: Load,
+        queries: npt.NDArray[Any],
+        *,
+        metric: Metric = Metric.COSINE,
+        k: int = 10,
+        filter: str = "",  # noqa: A002 - the contract's word
+    ) -> list[list[Hit]]:
+        """Return the k best examples for each query, best first; equal scores by id.
+
+        Exactly what a float64 scan over the stored codes gives. A `k` beyond the
+        number of examples gives all of them.
+
+        Args:
+            tenant_id: whose collection it is; indexes are never shared.
+            collection: as it is now; its sequence says whether an index is fresh.
+            tap: what `load` loads and the queries were made with.
+            load: gives (sequence, examples in order of id, codes (n, d)), and is
+                called only where no fresh index is kept.
+            queries: (q, d) float32 or float16, finite.
+            metric: how likeness is measured.
+            k: 1 to `MAX_K`.
+            filter: see `filters`.
+
+        Raises:
+            KInvalid, FilterInvalid, CodesInvalid, Overloaded, ShuttingDown.
+        """
+        check_k(k)
+        wanted = read_filter(filter)
+        checked = _checked_queries(queries)
+        if self._is_closed:
+            raise ShuttingDown("the server is shutting down and searches no more")
+        if self._n_waiting >= self._max_waiting:
+            raise Overloaded(f"{self._n_waiting} searches are waiting already; try again later")
+        self._n_waiting += 1
+        try:
+            place = Place.of(tenant_id, collection, tap, is_cosine=metric is Metric.COSINE)
+            indexed = await self._indexed(place, collection.sequence, load)
+            return await self._scan(indexed, checked, metric, k, wanted)
+        finally:
+            self._n_waiting -= 1
+
+    def forget(self, tenant_id: str, collection_id: str | None = None) -> None:
+        """Drop what is kept of a tenant, or of one of its collections."""
+        self._n_forgotten += 1
+        self._cache.forget(tenant_id, collection_id)
+
+    def close(self) -> None:
+        """Let running scans end, refuse what waits. Idempotent."""
+        self._is_closed = True
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    async def _indexed(self, place: Place, sequence: int, load: Load) -> Indexed:
+        turn = self._loading.setdefault(place, _Turn())
+        turn.n_users += 1
+        try:
+            async with turn.lock:
+                kept = self._cache.get(place, sequence=sequence)
+                if kept is not None:
+                    return kept
+                n_forgotten = self._n_forgotten
+                loaded_sequence, examples, codes = await load()
+                index = await self._in_thread(partial(ExactIndex, codes, is_cosine=place.is_cosine))
+                indexed = Indexed(loaded_sequence, examples, index)
+                if n_forgotten == self._n_forgotten:  # nothing was deleted meanwhile
+                    self._cache.put(place, indexed)
+                return indexed
+        finally:
+            turn.n_users -= 1
+            if turn.n_users == 0:
+                del self._loading[place]
+
+    async def _scan(
+        self,
+        indexed: Indexed,
+        queries: npt.NDArray[np.float32],
+        metric: Metric,
+        k: int,
+        wanted: Filter,
+    ) -> list[list[Hit]]:
+        if not indexed.examples:
+            return [[] for _ in queries]
+        _check_width(queries, indexed.index)
+        rows = None
+        if not wanted.is_empty:
+            rows = await self._in_thread(partial(_matching, indexed.examples, wanted))
+        hits: list[list[Hit]] = []
+        for first in range(0, len(queries), _QUERIES_AT_ONCE):
+            some = queries[first : first + _QUERIES_AT_ONCE]
+            nearest = partial(indexed.index.nearest, some, metric=metric, k=k, rows=rows)
+            hits += [
+                [Hit(indexed.examples[row], score) for row, score in found]
+                for found in await self._in_thread(nearest)
+            ]
+        return hits
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._is_closed:
+            raise ShuttingDown("the server is shutting down and searches no more")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+class _Turn:
+    """A lock and how many hold or wait for it, so that it can be thrown away."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.n_users = 0
+
+
+def check_k(k: int) -> int:
+    """Raises KInvalid."""
+    if not 1 <= k <= MAX_K:
+        raise KInvalid(f"k is {k}, but must be at least 1 and at most {MAX_K:,}")
+    return k
+
+
+def _checked_queries(queries: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    if queries.dtype not in (np.dtype("<f4"), np.dtype("<f2")):
+        raise CodesInvalid(f"queries are float32 or float16 codes, not {queries.dtype.name}")
+    if queries.ndim < 2 or len(queries) == 0:
+        raise CodesInvalid(
+            f"queries have the shape {queries.shape}, but must be (q, d) with at least one row"
+        )
+    flat = queries.reshape(len(queries), -1)
+    finite = np.isfinite(flat).all(axis=1)
+    if not finite.all():
+        raise CodesInvalid(f"query {int(np.argmin(finite))} has a value that is not finite")
+    return np.ascontiguousarray(flat, dtype=np.float32)
+
+
+def _check_width(queries: npt.NDArray[np.float32], index: ExactIndex) -> None:
+    if queries.shape[1] != index.n_dims:
+        raise CodesInvalid(
+            f"queries have {queries.shape[1]:,} values each, "
+            f"but the collection's codes at this tap have {index.n_dims:,}"
+        )
+
+
+def _matching(examples: Sequence[ExampleRecord], wanted: Filter) -> npt.NDArray[np.intp]:
+    return np.array([i for i, e in enumerate(examples) if wanted.matches(e)], dtype=np.intp)
