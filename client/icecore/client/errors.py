@@ -1,0 +1,104 @@
+"""What can go wrong in a call, as a tree.
+
+    IcecoreError
+    ├── InvalidArgument      an argument is wrong, whatever the state
+    ├── NotFound             the thing named is not there (for this tenant)
+    ├── AlreadyExists
+    ├── FailedPrecondition   the call is right, but not in this state
+    ├── Unauthenticated      no key, or one that nobody has
+    ├── PermissionDenied     a key that may not do this
+    ├── ResourceExhausted    full: queue, disk, message size
+    ├── Unavailable          not now; the same call may succeed later
+    ├── DeadlineExceeded     no answer in time; the server may have done it nevertheless
+    ├── Cancelled
+    ├── Unimplemented        this server does not do that
+    ├── Internal             the server's fault
+    ├── TrainingFailed       the version trained to no good end; it is in `.version`
+    └── LocalServerError     the data folder's server cannot be found or started
+
+Files that cannot be read raise OSError as ever.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from icecore.client.values import ProbeVersion
+
+
+class IcecoreError(Exception):
+    """The root. The message is one sentence for people.
+
+    `reason` is the stable word for programs, such as `LAYER_NOT_FOUND`
+    (`icecore.wire.reasons.Reason`), or the status' name where the network and
+    not the server failed. `details` are the short strings sent along with it.
+    """
+
+    default_reason: ClassVar[str] = "UNKNOWN"
+
+    def __init__(
+        self, message: str, *, reason: str = "", details: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.reason = reason or self.default_reason
+        self.details = dict(details or {})
+
+
+class InvalidArgument(IcecoreError):
+    default_reason = "ARGUMENT_INVALID"
+
+
+class NotFound(IcecoreError):
+    default_reason = "NOT_FOUND"
+
+
+class AlreadyExists(IcecoreError):
+    default_reason = "ALREADY_EXISTS"
+
+
+class FailedPrecondition(IcecoreError):
+    default_reason = "FAILED_PRECONDITION"
+
+
+class Unauthenticated(IcecoreError):
+    default_reason = "UNAUTHENTICATED"
+
+
+class PermissionDenied(IcecoreError):
+    default_reason = "PERMISSION_DENIED"
+
+
+class ResourceExhausted(IcecoreError):
+    default_reason = "RESOURCE_EXHAUSTED"
+
+
+class Unavailable(IcecoreError):
+    default_reason = "UNAVAILABLE"
+
+
+class DeadlineExceeded(IcecoreError):
+    default_reason = "DEADLINE_EXCEEDED"
+
+
+class Cancelled(IcecoreError):
+    default_reason = "CANCELLED"
+
+
+class Unimplemented(IcecoreError):
+    default_reason = "NOT_IMPLEMENTED"
+
+
+class Internal(IcecoreError):
+    default_reason = "INTERNAL"
+
+
+class TrainingFailed(IcecoreError):
+    """Training that was waited for ended FAILED or CANCELLED."""
+
+    default_reason = "TRAINING_FAILED"
+    version: "ProbeVersion"
+
+
+class LocalServerError(IcecoreError):
+    default_reason = "LOCAL_SERVER"

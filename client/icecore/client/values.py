@@ -1,0 +1,282 @@
+"""What calls take and give: frozen values without behaviour of their own.
+
+`Codes`, `TapId`, `Pooling` and `Activation` are in `icecore.wire`, shared with the server.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from icecore.wire.taps import TapId
+
+ImageInput: TypeAlias = bytes | Path | npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""An encoded file (its bytes or where it lies: JPEG, PNG, WebP), pixels as uint8
+(h, w, 3) RGB, or what comes after the recipe as float32 (3, h, w)."""
+
+LayerSpec: TypeAlias = int | str
+"""A depth (`17`; `-1` is the last), a name, `name:267`, or `*` for all thresholded layers."""
+
+Scalar: TypeAlias = str | float | bool
+
+
+class ProbeKind(StrEnum):
+    """`svm`: one-vs-rest, squared hinge. `softmax`: multinomial logistic regression."""
+
+    SVM = "svm"
+    SOFTMAX = "softmax"
+
+
+class VersionState(StrEnum):
+    TRAINING = "training"
+    READY = "ready"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Metric(StrEnum):
+    """Order of likeness. L2 hits ascend, the others descend."""
+
+    COSINE = "cosine"
+    L2 = "l2"
+    INNER_PRODUCT = "inner-product"
+
+
+class OnDuplicate(StrEnum):
+    """What happens to an id that the collection already holds."""
+
+    REFUSE = "refuse"
+    REPLACE = "replace"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an image becomes the network's input."""
+
+    height: int
+    width: int
+    resize: int
+    interpolation: str
+    channels: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Where a backbone comes from."""
+
+    source: str
+    licence: str
+    trained_on: str
+    notes: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backbone:
+    """`depths` is the number of thresholded layers, so also the largest depth."""
+
+    name: str
+    digest: str
+    recipe: Recipe
+    card: Card
+    depths: int
+    create_time: datetime
+    is_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """`depth` is None where a layer has none; `params` and `macs` count from the input to here."""
+
+    name: str
+    depth: int | None
+    channels: int
+    height: int
+    width: int
+    stride: int
+    thresholded: bool
+    dims: int
+    params: int
+    macs: int
+    op: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """`labels` counts examples a label; "" counts those without one."""
+
+    collection_id: str
+    collection_name: str
+    backbone: str
+    digest: str
+    keep_images: bool
+    n_examples: int
+    labels: Mapping[str, int]
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewExample:
+    """An example to be added; `label` may be empty, `metadata` is flat."""
+
+    example_id: str
+    image: ImageInput
+    label: str = ""
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """An example as stored; `image_sha256` is of the image as sent, "" in hits."""
+
+    example_id: str
+    label: str
+    metadata: Mapping[str, Scalar]
+    image_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of a batch, or of all of them together."""
+
+    n_added: int = 0
+    n_replaced: int = 0
+    n_unchanged: int = 0
+
+    def __add__(self, other: "Added") -> "Added":
+        return Added(
+            self.n_added + other.n_added,
+            self.n_replaced + other.n_replaced,
+            self.n_unchanged + other.n_unchanged,
+        )
+
+    @property
+    def n_examples(self) -> int:
+        return self.n_added + self.n_replaced + self.n_unchanged
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """An example found, with its cosine, distance or inner product."""
+
+    example: Example
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """An estimate and its 95 % interval, all in 0..1."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTrial:
+    """What cross-validation saw at one candidate layer, with C chosen inside."""
+
+    layer: str
+    depth: int | None
+    accuracy: Accuracy
+    C: float
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeVersion:
+    """One trained state of a probe. What training finds is empty or None until READY.
+
+    `accuracy` is from outer folds that chose neither C nor layer; `gap` bounds
+    how far `objective` is above the optimum, relative to it.
+    """
+
+    probe_id: str
+    version: int
+    version_name: str
+    state: VersionState
+    kind: ProbeKind
+    collection_id: str
+    create_time: datetime
+    is_promoted: bool
+    seed: int
+    failure_reason: str = ""
+    failure_message: str = ""
+    tap: TapId | None = None
+    C: float | None = None
+    classes: tuple[str, ...] = ()
+    n_images: int = 0
+    accuracy: Accuracy | None = None
+    trials: tuple[LayerTrial, ...] = ()
+    objective: float | None = None
+    gap: float | None = None
+    data_digest: str = ""
+    file_digest: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """`promoted_version` is None while there is none; `versions` are newest first."""
+
+    probe_id: str
+    probe_name: str
+    promoted_version: int | None
+    versions: tuple[ProbeVersion, ...]
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where training stands: `stage` is a word, `progress` 0..1 over the whole job."""
+
+    version: ProbeVersion
+    stage: str
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a probe says of one image.
+
+    `probability` belongs to the label; None for an SVM that is not calibrated.
+    `scores` has every class in the probe's order: decision values for an SVM
+    (binary: -s and s), logits for a softmax (binary: -s/2 and s/2). `version`
+    and `tap` are those that answered.
+    """
+
+    label: str
+    probability: float | None
+    scores: Mapping[str, float]
+    version: int
+    tap: TapId
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    tenant_id: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key without its secret."""
+
+    key_id: str
+    tenant_id: str
+    label: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made. `secret` is shown this once, and not by `repr`."""
+
+    key: Key
+    secret: str = field(repr=False)
