@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter
 from typing import Any, Generic, TypeVar
 
@@ -78,7 +79,7 @@ class Lane:
             self._n_running += 1
             loop = asyncio.get_running_loop()
             running = loop.run_in_executor(self._pool, piece.run)
-            running.add_done_callback(lambda running, piece=piece: self._end(piece, running))
+            running.add_done_callback(partial(self._end, piece))
 
     def _end(self, piece: "_Piece", running: "asyncio.Future[Done[Any]]") -> None:
         self._n_running -= 1

@@ -40,7 +40,7 @@ class Token:
     at: int
 
     def __str__(self) -> str:
-        return "the end" if self.kind is Kind.END else repr(self.text)
+        return "its end" if self.kind is Kind.END else repr(self.text[:40])
 
 
 def read_tokens(text: str) -> Sequence[Token]:

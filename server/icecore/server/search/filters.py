@@ -92,9 +92,8 @@ class _Reader:
         return self._here().kind is Kind.SIGN and self._here().text == sign
 
     def _surprise(self, wanted: str) -> FilterInvalid:
-        return FilterInvalid(
-            f"the filter has {self._here()} at character {self._here().at}, where {wanted} is wanted"
-        )
+        here = self._here()
+        return FilterInvalid(f"the filter has {here} at character {here.at}, but wants {wanted}")
 
     def _any(self, depth: int) -> Test:
         if depth > MAX_DEPTH:

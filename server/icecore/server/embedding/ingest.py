@@ -1,0 +1,167 @@
+"""Examples into a collection: check, leave out what is there, embed, store."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.catalog import Catalog
+from icecore.server.embedding.embedder import Embedder
+from icecore.server.embedding.example_input import ExampleInput, check_examples
+from icecore.server.embedding.gathering import FLOAT16_MAX
+from icecore.server.embedding.keeping import Kept, keep
+from icecore.server.embedding.preparing import check
+from icecore.server.errors import ExampleExists, ImagesTooMany
+from icecore.server.storage.promise import TenantStore
+from icecore.server.storage.records import (
+    AddedCounts,
+    CodeArray,
+    CollectionRecord,
+    ExampleRecord,
+    Metadata,
+    Mutation,
+    NewBatch,
+    NewExample,
+    OnDuplicate,
+)
+
+__all__ = ["ExampleInput", "Ingest", "compact"]
+
+
+class Ingest:
+    """Brings examples into collections, a batch at a time, each whole or not at all."""
+
+    def __init__(
+        self, catalog: Catalog, embedder: Embedder, *, max_examples_a_batch: int = 1024
+    ) -> None:
+        self._catalog = catalog
+        self._embedder = embedder
+        self._max_examples_a_batch = max_examples_a_batch
+
+    async def add(
+        self,
+        store: TenantStore,
+        collection_id: str,
+        examples: Sequence[ExampleInput],
+        *,
+        on_duplicate: OnDuplicate = OnDuplicate.REFUSE,
+        mutation: Mutation | None = None,
+    ) -> AddedCounts:
+        """Store the examples with their core, and return once that is durable.
+
+        No pass is run for a retry that was answered before, nor for examples
+        that the collection already holds and keeps. Nothing is stored unless
+        every image of the batch could be decoded.
+
+        Raises:
+            ImagesEmpty, ImagesTooMany, NameInvalid, MetadataInvalid, IdDuplicate,
+            TensorInvalid: before anything is decoded.
+            ExampleExists: with REFUSE.
+            CollectionNotFound, RequestIdReused, StorageFull: as the store.
+            ImageInvalid and the others of `Embedder.embed`: naming the example.
+        """
+        if mutation is not None:
+            answered = await asyncio.to_thread(store.added_before, mutation)
+            if answered is not None:
+                return answered
+        if len(examples) > self._max_examples_a_batch:
+            raise ImagesTooMany(
+                f"the batch has {len(examples):,} examples, "
+                f"but {self._max_examples_a_batch:,} are the most: send several batches"
+            )
+        metadata = check_examples(examples)
+        collection = await asyncio.to_thread(store.collection, collection_id)
+        backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
+        incoming = await asyncio.to_thread(_keep_all, examples, metadata, collection, backbone)
+        known = await asyncio.to_thread(
+            store.known_examples, collection_id, [example.example_id for example in examples]
+        )
+        wanted = [one for one in incoming if not one.is_there(known, on_duplicate, collection_id)]
+        batch = NewBatch(
+            examples=tuple(one.new for one in wanted),
+            core=await self._core(backbone, wanted, store.tenant_id),
+            n_unchanged=len(incoming) - len(wanted),
+        )
+        return await asyncio.to_thread(
+            store.add_examples,
+            collection_id,
+            batch,
+            on_duplicate=on_duplicate,
+            mutation=mutation,
+        )
+
+    async def _core(
+        self, backbone: Backbone, wanted: "Sequence[_Incoming]", tenant_id: str
+    ) -> Mapping[str, CodeArray]:
+        if not wanted:
+            return {}
+        embedded = await self._embedder.embed(
+            backbone,
+            backbone.core,
+            [one.example.image for one in wanted],
+            tenant_id=tenant_id,
+            names=[_what(one.example) for one in wanted],
+        )
+        return {
+            tap.layer: compact(codes)
+            for tap, codes in zip(backbone.core, embedded.codes, strict=True)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Incoming:
+    example: ExampleInput
+    new: NewExample
+
+    def is_there(
+        self,
+        known: Mapping[str, ExampleRecord],
+        on_duplicate: OnDuplicate,
+        collection_id: str,
+    ) -> bool:
+        """Return whether the collection's own example of this id stays as it is.
+
+        Raises ExampleExists with REFUSE.
+        """
+        there = known.get(self.new.example_id)
+        if there is None:
+            return False
+        if on_duplicate is OnDuplicate.REFUSE:
+            raise ExampleExists(
+                f"collection {collection_id!r} already has the example {self.new.example_id!r}: "
+                "replace or skip those that exist, or take another id"
+            )
+        return on_duplicate is OnDuplicate.SKIP or (
+            there.image_sha256 == self.new.image_sha256
+            and there.label == self.new.label
+            and dict(there.metadata) == dict(self.new.metadata)
+        )
+
+
+def compact(codes: npt.NDArray[Any]) -> CodeArray:
+    """Return float16, or float32 where a value passes what float16 holds."""
+    if codes.dtype != np.float16 and np.abs(codes).max(initial=0.0) > FLOAT16_MAX:
+        return codes.astype(np.float32)
+    return codes.astype(np.float16)
+
+
+def _what(example: ExampleInput) -> str:
+    return f"the image of example {example.example_id!r}"
+
+
+def _keep_all(
+    examples: Sequence[ExampleInput],
+    metadata: Sequence[Metadata],
+    collection: CollectionRecord,
+    backbone: Backbone,
+) -> list[_Incoming]:
+    incoming = []
+    for example, checked in zip(examples, metadata, strict=True):
+        check(example.image, backbone.recipe, what=_what(example))
+        kept: Kept = keep(example.image, what=_what(example), keep_images=collection.keep_images)
+        new = NewExample(example.example_id, example.label, checked, kept.sha256, kept.data)
+        incoming.append(_Incoming(example, new))
+    return incoming
