@@ -1,0 +1,1 @@
+"""Codes and labels to probe versions; durable jobs in worker processes."""

@@ -1,0 +1,117 @@
+"""Which taps a training may choose from, and whether a collection can teach at all.
+
+Everything here is known before any work begins, so that the caller's mistakes
+are answered at once and make no version.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.errors import (
+    ClassesTooFew,
+    ClassTooSmall,
+    CollectionEmpty,
+    ImagesNotKept,
+    InvalidArgument,
+)
+from icecore.server.storage.records import CollectionRecord
+from icecore.server.training.request import TrainRequest
+from icecore.wire.taps import PoolingKind, TapId
+
+SPREAD: Final = 5
+"""Depths that "auto" tries: evenly spread, the last included."""
+
+MIN_PER_CLASS: Final = 2
+"""Images a class needs: one to learn from, one held out."""
+
+MAX_CODE_BYTES: Final = 2 << 30
+"""Float32 codes of one training, all layers together; they are held in memory twice."""
+
+_GRID_VALUES: Final = 9_000
+_SHOWN: Final = 5
+
+
+def candidate_taps(
+    backbone: Backbone, collection: CollectionRecord, request: TrainRequest
+) -> tuple[TapId, ...]:
+    """Return the taps to choose from, each once, in the order asked.
+
+    Raises:
+        LayerNotFound: a layer that the backbone does not have.
+        PoolingInvalid: as `Backbone.tap`.
+        ImagesNotKept: codes that are not in the core, of a collection without images.
+        InvalidArgument: the codes would not fit in memory.
+    """
+    layers = backbone.spread(SPREAD) if request.is_auto else backbone.select(request.layers)
+    taps = tuple(
+        dict.fromkeys(
+            backbone.tap(layer, activation=request.activation, pooling=request.pooling)
+            for layer in layers
+        )
+    )
+    if not collection.keep_images:
+        core = set(backbone.core)
+        if missing := [tap for tap in taps if tap not in core]:
+            raise ImagesNotKept(
+                f"collection {collection.collection_id!r} keeps no images, so codes at "
+                f"'{missing[0]}' cannot be made: it has those of thresholded layers, as trained "
+                "and averaged"
+            )
+    _check_bytes(backbone, collection.n_examples, taps)
+    return taps
+
+
+def check_classes(collection_id: str, counts: Mapping[str, int]) -> None:
+    """Refuse labels that nothing can be learnt from; "" counts images without one.
+
+    Raises:
+        CollectionEmpty: no images.
+        ClassesTooFew: no labels, or one only.
+        ClassTooSmall: a class with a single image.
+    """
+    sizes = {label: n for label, n in sorted(counts.items()) if label and n}
+    if not any(counts.values()):
+        raise CollectionEmpty(f"collection {collection_id!r} is empty: add labelled images first")
+    if not sizes:
+        raise ClassesTooFew(
+            f"collection {collection_id!r} has {sum(counts.values())} images but no labels: "
+            "a probe needs two classes or more"
+        )
+    if len(sizes) == 1:
+        (label,) = sizes
+        raise ClassesTooFew(
+            f"collection {collection_id!r} has one class only, {label!r}: a probe needs two or more"
+        )
+    if small := [label for label, n in sizes.items() if n < MIN_PER_CLASS]:
+        raise ClassTooSmall(
+            f"collection {collection_id!r} has one image only of class {_listed(small)}: "
+            f"each class needs {MIN_PER_CLASS} or more, one to learn from and one held out"
+        )
+
+
+def _check_bytes(backbone: Backbone, n: int, taps: Sequence[TapId]) -> None:
+    n_bytes = 4 * n * sum(_dims(backbone, tap) for tap in taps)
+    if n_bytes > MAX_CODE_BYTES:
+        raise InvalidArgument(
+            f"the codes of {n:,} images at {len(taps)} layers, pooled by "
+            f"'{taps[0].pooling}', have {n_bytes:,} bytes, but {MAX_CODE_BYTES:,} are the most: "
+            "choose fewer layers or pooling 'avg'"
+        )
+
+
+def _dims(backbone: Backbone, tap: TapId) -> int:
+    layer = backbone.layer_of(tap)
+    whole = layer.channels * layer.height * layer.width
+    match tap.pooling.kind:
+        case PoolingKind.NONE:
+            return whole
+        case PoolingKind.GRID:
+            return min(whole, max(layer.channels, _GRID_VALUES))
+        case _:
+            return layer.channels
+
+
+def _listed(labels: Sequence[str]) -> str:
+    shown = ", ".join(repr(label) for label in labels[:_SHOWN])
+    return shown if len(labels) <= _SHOWN else f"{shown} and {len(labels) - _SHOWN} more"

@@ -1,0 +1,126 @@
+"""What training found, typed: the reading of `VersionRecord.result`."""
+
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+from icecore.server.errors import StorageCorrupt
+from icecore.server.storage.records import Json, VersionRecord
+from icecore.wire.taps import TapId
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """An estimate and its 95 % interval, all in 0..1."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTrial:
+    """What cross-validation saw at one candidate layer; `depth` 0: it has none."""
+
+    layer: str
+    depth: int
+    accuracy: Accuracy
+    C: float
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFacts:
+    """A READY version's own account.
+
+    `accuracy` comes from outer folds that chose nothing; `naive` is the winner's
+    accuracy in the folds that chose it, kept to show the difference. `gap` is
+    an upper bound of the relative distance to the optimum. `data_digest` is
+    over ids, labels and codes (see `training_set`).
+    """
+
+    tap: TapId
+    C: float
+    classes: tuple[str, ...]
+    accuracy: Accuracy
+    naive: float
+    trials: tuple[LayerTrial, ...]
+    objective: float
+    gap: float
+    seed: int
+    data_digest: str
+    n_images: int
+
+    def to_json(self) -> Json:
+        return {
+            "tap": self.tap.to_json(),
+            "C": self.C,
+            "classes": list(self.classes),
+            "accuracy": _accuracy_to_json(self.accuracy),
+            "naive": self.naive,
+            "trials": [
+                {
+                    "layer": trial.layer,
+                    "depth": trial.depth,
+                    "accuracy": _accuracy_to_json(trial.accuracy),
+                    "C": trial.C,
+                    "is_chosen": trial.is_chosen,
+                }
+                for trial in self.trials
+            ],
+            "objective": self.objective,
+            "gap": self.gap,
+            "seed": self.seed,
+            "data_digest": self.data_digest,
+            "n_images": self.n_images,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Json) -> Self:
+        """Return the facts that `to_json` wrote.
+
+        Raises:
+            StorageCorrupt: a field is missing or of another type.
+        """
+        values = cast(dict[str, Any], fields)
+        try:
+            return cls(
+                tap=TapId.from_json(values["tap"]),
+                C=float(values["C"]),
+                classes=tuple(str(label) for label in values["classes"]),
+                accuracy=_accuracy(values["accuracy"]),
+                naive=float(values["naive"]),
+                trials=tuple(
+                    LayerTrial(
+                        layer=str(trial["layer"]),
+                        depth=int(trial["depth"]),
+                        accuracy=_accuracy(trial["accuracy"]),
+                        C=float(trial["C"]),
+                        is_chosen=bool(trial["is_chosen"]),
+                    )
+                    for trial in values["trials"]
+                ),
+                objective=float(values["objective"]),
+                gap=float(values["gap"]),
+                seed=int(values["seed"]),
+                data_digest=str(values["data_digest"]),
+                n_images=int(values["n_images"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StorageCorrupt(f"the stored facts of a version are broken: {error!r}") from error
+
+    @classmethod
+    def of(cls, record: VersionRecord) -> Self | None:
+        """Return the version's facts, None while it has none (it is not READY).
+
+        Raises:
+            StorageCorrupt: they cannot be read.
+        """
+        return None if record.result is None else cls.from_json(record.result)
+
+
+def _accuracy_to_json(accuracy: Accuracy) -> dict[str, float]:
+    return {"estimate": accuracy.estimate, "low": accuracy.low, "high": accuracy.high}
+
+
+def _accuracy(fields: dict[str, Any]) -> Accuracy:
+    return Accuracy(float(fields["estimate"]), float(fields["low"]), float(fields["high"]))

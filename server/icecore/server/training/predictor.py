@@ -1,0 +1,162 @@
+"""Labels for images or codes, by a stored version's weights and numpy alone."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+from icecore.probes.files import from_bytes
+from icecore.probes.linear_probe import LinearProbe, Predictions
+from icecore.server.backbones.catalog import Catalog
+from icecore.server.embedding.embedder import Embedder, Timings
+from icecore.server.embedding.images import ImageInput
+from icecore.server.errors import (
+    CodesInvalid,
+    ProbeNotPromoted,
+    StorageCorrupt,
+    TapMismatch,
+    VersionNotReady,
+)
+from icecore.server.storage.promise import TenantStore
+from icecore.server.storage.records import VersionRecord, VersionState
+from icecore.server.training.facts import VersionFacts
+from icecore.server.training.training_set import identity
+from icecore.wire.codes import CodeArray, Codes
+from icecore.wire.taps import TapId
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predicted:
+    """What a version says of some images, in their order.
+
+    `predictions` has labels (n), probability (n,) or None, and scores (n, k) with one
+    column a class in the order of `classes`. `tap` is the version's own.
+    """
+
+    predictions: Predictions
+    classes: tuple[str, ...]
+    probe_id: str
+    version: int
+    tap: TapId
+    timings: Timings
+
+
+class Predictor:
+    """Applies versions; keeps the `max_probes` used last.
+
+    What is kept belongs to a tenant, and to the very file it was read from.
+    """
+
+    def __init__(self, catalog: Catalog, embedder: Embedder, *, max_probes: int = 256) -> None:
+        self._catalog = catalog
+        self._embedder = embedder
+        self._max_probes = max_probes
+        self._probes: OrderedDict[tuple[str, str, int, str], tuple[LinearProbe, TapId]] = (
+            OrderedDict()
+        )
+
+    async def predict(
+        self,
+        store: TenantStore,
+        probe_id: str,
+        version: int,
+        given: Sequence[ImageInput] | Codes,
+    ) -> Predicted:
+        """Return what the version says; `version` 0 is the promoted one.
+
+        Images go through the network of the digest that the version pins.
+
+        Raises:
+            ProbeNotFound, VersionNotFound, ProbeNotPromoted, VersionNotReady.
+            TapMismatch: codes of another tap; the sentence names both.
+            CodesInvalid: no codes, or not as many values as the tap has.
+            ImagesEmpty and the others of `Embedder.embed`.
+        """
+        began = perf_counter()
+        record = await asyncio.to_thread(_ready_version, store, probe_id, version)
+        probe, tap = await self._opened(store, record)
+        if isinstance(given, Codes):
+            values, timings = _checked(given, probe, tap, record), Timings(0.0, 0.0, 0.0, 0.0)
+        else:
+            backbone = await asyncio.to_thread(self._catalog.by_digest, tap.digest)
+            embedded = await self._embedder.embed(
+                backbone, (tap,), given, tenant_id=store.tenant_id
+            )
+            (codes,) = embedded.codes
+            values, timings = codes.reshape(len(codes), -1), embedded.timings
+        applying = perf_counter()
+        predictions = await asyncio.to_thread(probe.predict, values, tap=identity(tap))
+        ended = perf_counter()
+        return Predicted(
+            predictions=predictions,
+            classes=probe.classes,
+            probe_id=record.probe_id,
+            version=record.version,
+            tap=tap,
+            timings=Timings(
+                timings.queue_ms,
+                timings.decode_ms,
+                timings.compute_ms + (ended - applying) * 1e3,
+                (ended - began) * 1e3,
+            ),
+        )
+
+    def forget(self, tenant_id: str, probe_id: str | None = None) -> None:
+        """Drop what is kept of a tenant, or of one of its probes, after it was deleted."""
+        for key in list(self._probes):
+            if key[0] == tenant_id and probe_id in (None, key[1]):
+                del self._probes[key]
+
+    async def _opened(self, store: TenantStore, record: VersionRecord) -> tuple[LinearProbe, TapId]:
+        key = (store.tenant_id, record.probe_id, record.version, record.file_digest)
+        known = self._probes.get(key)
+        if known is None:
+            known = await asyncio.to_thread(_read, store, record)
+            self._probes[key] = known
+        self._probes.move_to_end(key)
+        while len(self._probes) > self._max_probes:
+            self._probes.popitem(last=False)
+        return known
+
+
+def _ready_version(store: TenantStore, probe_id: str, version: int) -> VersionRecord:
+    if not version:
+        version = store.probe(probe_id).promoted_version
+        if not version:
+            raise ProbeNotPromoted(
+                f"probe {probe_id!r} has no promoted version: promote one, or name a version"
+            )
+    record = store.probe_version(probe_id, version)
+    if record.state is not VersionState.READY:
+        raise VersionNotReady(
+            f"version {version} of probe {probe_id!r} is {record.state.value!r}, not 'ready'"
+        )
+    return record
+
+
+def _read(store: TenantStore, record: VersionRecord) -> tuple[LinearProbe, TapId]:
+    facts = VersionFacts.of(record)
+    probe = from_bytes(store.probe_file(record.probe_id, record.version))
+    if facts is None or probe.tap != identity(facts.tap):
+        raise StorageCorrupt(
+            f"version {record.version} of probe {record.probe_id!r} and its file are of "
+            "different taps"
+        )
+    return probe, facts.tap
+
+
+def _checked(codes: Codes, probe: LinearProbe, tap: TapId, record: VersionRecord) -> CodeArray:
+    if codes.tap != tap:
+        raise TapMismatch(
+            f"codes of tap '{codes.tap}' were given to version {record.version} of probe "
+            f"{record.probe_id!r}, which was trained on those of tap '{tap}'",
+            given=str(codes.tap),
+            wanted=str(tap),
+        )
+    if not len(codes):
+        raise CodesInvalid("there are no codes; those of one image or more are needed")
+    d = probe.weights.shape[1]
+    if codes.dims != d:
+        raise CodesInvalid(f"codes have {codes.dims} values an image, but tap '{tap}' has {d}")
+    return codes.values.reshape(len(codes), -1)

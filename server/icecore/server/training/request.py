@@ -1,0 +1,98 @@
+"""What a training is asked, as a value that is stored with its version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self, cast
+
+from icecore.server.errors import InvalidArgument, NameInvalid, StorageCorrupt
+from icecore.server.storage.records import Json
+from icecore.wire.names import check_id
+from icecore.wire.taps import AVG, Activation, Pooling, PoolingKind
+
+AUTO: Final = "auto"
+"""The layer's name that asks for a choice among some that are spread over all depths."""
+
+KINDS: Final = ("svm", "softmax")
+
+_MAX_SEED = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRequest:
+    """A probe to be trained on a collection.
+
+    `layers` holds depths or names to choose from; none, or `("auto",)`, asks
+    for the spread ones. `promote` moves the probe's pointer once it is READY.
+
+    Raises:
+        NameInvalid: the probe's or the collection's id.
+        InvalidArgument: another kind, a seed out of range, or "auto" among other layers.
+    """
+
+    probe_id: str
+    collection_id: str
+    kind: str = "softmax"
+    layers: tuple[str, ...] = (AUTO,)
+    activation: Activation = Activation.AS_TRAINED
+    pooling: Pooling = AVG
+    seed: int = 0
+    promote: bool = True
+
+    def __post_init__(self) -> None:
+        try:
+            check_id("probe", self.probe_id)
+            check_id("collection", self.collection_id)
+        except ValueError as error:
+            raise NameInvalid(str(error)) from error
+        if self.kind not in KINDS:
+            raise InvalidArgument(f"kind {self.kind!r} is not known: there are 'svm' and 'softmax'")
+        if not 0 <= self.seed <= _MAX_SEED:
+            raise InvalidArgument(f"seed is {self.seed!r}, but must be in 0..{_MAX_SEED}")
+        if not self.layers:
+            object.__setattr__(self, "layers", (AUTO,))
+        if AUTO in self.layers and len(self.layers) > 1:
+            raise InvalidArgument(
+                f"layers are {list(self.layers)!r}, but 'auto' chooses them itself: "
+                "give 'auto' alone, or the layers to choose from"
+            )
+
+    @property
+    def is_auto(self) -> bool:
+        return self.layers == (AUTO,)
+
+    def to_json(self) -> Json:
+        return {
+            "probe_id": self.probe_id,
+            "collection_id": self.collection_id,
+            "kind": self.kind,
+            "layers": list(self.layers),
+            "activation": self.activation.value,
+            "pooling": self.pooling.kind.value,
+            "gem_p": self.pooling.gem_p,
+            "seed": self.seed,
+            "promote": self.promote,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Json) -> Self:
+        """Return the request that `to_json` wrote.
+
+        Raises:
+            StorageCorrupt: a field is missing, of another type or out of range.
+        """
+        values = cast(Mapping[str, str | float | list[str]], fields)
+        try:
+            return cls(
+                probe_id=str(values["probe_id"]),
+                collection_id=str(values["collection_id"]),
+                kind=str(values["kind"]),
+                layers=tuple(cast(list[str], values["layers"])),
+                activation=Activation(cast(str, values["activation"])),
+                pooling=Pooling(
+                    PoolingKind(cast(str, values["pooling"])), float(cast(float, values["gem_p"]))
+                ),
+                seed=int(cast(int, values["seed"])),
+                promote=bool(values["promote"]),
+            )
+        except (KeyError, TypeError, ValueError, InvalidArgument) as error:
+            raise StorageCorrupt(f"the stored training request is broken: {error!r}") from error

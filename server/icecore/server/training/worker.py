@@ -1,0 +1,78 @@
+"""The worker process: reads one training set, trains, answers, ends.
+
+    python -m icecore.server.training.worker
+
+Standard input and output carry frames (`frames.py`); standard error is the server's log.
+When standard input ends the server is gone, and so is the worker.
+"""
+
+import os
+import sys
+import threading
+import traceback
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from icecore.probes.errors import ProbesError
+from icecore.probes.files import to_bytes
+from icecore.probes.selection import train
+from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
+
+NICENESS = 10
+"""Calls that somebody waits for go first."""
+
+
+def main() -> int:
+    """Serve one job; the exit status says whether it was answered."""
+    os.nice(NICENESS)
+    stdin = sys.stdin.buffer
+    stdout = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no frame
+    try:
+        request = read_message(stdin)
+        arrays = [_array(read_frame(stdin), entry) for entry in cast(Any, request["codes"])]
+    except EOFError:
+        return 0  # a spare that was not needed
+    threading.Thread(target=_end_with_the_server, args=(stdin,), daemon=True).start()
+    try:
+        _answer(stdout, request, arrays)
+    except Exception:  # the door of this process
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _answer(stdout: BinaryIO, request: dict[str, Any], arrays: list[np.ndarray]) -> None:
+    entries = request["codes"]
+    try:
+        training = train(
+            {entry["key"]: array for entry, array in zip(entries, arrays, strict=True)},
+            request["labels"],
+            kind=request["kind"],
+            groups=request["groups"],
+            seed=request["seed"],
+            on_progress=lambda stage, fraction: write_message(
+                stdout, {"event": "progress", "stage": stage, "progress": fraction}
+            ),
+        )
+    except ProbesError as error:
+        write_message(
+            stdout, {"event": "refused", "reason": str(error.reason), "message": str(error)}
+        )
+        return
+    found, probe = _found(training, {entry["key"]: entry["tap"] for entry in entries})
+    write_message(stdout, {"event": "trained", "found": found})
+    write_frame(stdout, to_bytes(probe))
+
+
+def _array(data: bytes, entry: dict[str, Any]) -> np.ndarray:
+    return np.frombuffer(data, np.dtype(entry["dtype"])).reshape(entry["shape"])
+
+
+def _end_with_the_server(stdin: BinaryIO) -> None:
+    stdin.read(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

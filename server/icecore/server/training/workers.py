@@ -1,0 +1,183 @@
+"""Worker processes, seen from the server: one a job, and a warm one in reserve.
+
+A worker is started by exec (never fork: threads of gRPC and BLAS do not survive
+it), does one job and ends. Importing the solvers takes it about a second, so a spare one has
+that behind it before its job comes. A worker whose server is gone ends by itself.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from icecore.server.training.frames import (
+    receive_frame,
+    receive_message,
+    send_frame,
+    send_message,
+)
+from icecore.server.training.training_set import TrainingSet, identity
+
+OnProgress = Callable[[str, float], None]
+
+_THREADS: Final = dict.fromkeys(
+    ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
+)
+"""Two BLAS threads on a busy two-core machine were 5-15 times slower than one."""
+
+
+class WorkerDied(Exception):
+    """The process ended before it answered; `status` as in `subprocess.Popen.returncode`."""
+
+    def __init__(self, status: int) -> None:
+        how = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
+        super().__init__(f"the training process {how}")
+        self.status = status
+
+
+class TrainingRefused(Exception):
+    """`probes` refused the data; reason and sentence are its own."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A worker's answer: what it found, as JSON of its own, and the probe file."""
+
+    found: dict[str, Any]
+    file: bytes
+
+
+class Worker:
+    """One process."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls) -> "Worker":
+        """Start the process; it imports what it needs while nobody waits."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",  # the working folder is the user's, not a place to import from
+            "-m",
+            "icecore.server.training.worker",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, **_THREADS},
+            start_new_session=True,  # Ctrl-C in the server's terminal is the server's
+        )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def train(
+        self, training_set: TrainingSet, *, kind: str, seed: int, on_progress: OnProgress
+    ) -> Trained:
+        """Train a probe on the set.
+
+        Raises:
+            TrainingRefused: the data cannot be learnt from.
+            WorkerDied: it was killed or broke; the server's log has its words.
+        """
+        reader, writer = self._process.stdout, self._process.stdin
+        assert reader is not None
+        assert writer is not None
+        try:
+            await self._send(writer, training_set, kind, seed)
+            while True:
+                message = await receive_message(reader)
+                match message["event"]:
+                    case "progress":
+                        on_progress(
+                            cast(str, message["stage"]), float(cast(float, message["progress"]))
+                        )
+                    case "refused":
+                        raise TrainingRefused(str(message["reason"]), str(message["message"]))
+                    case "trained":
+                        file = await receive_frame(reader)
+                        return Trained(cast(dict[str, Any], message["found"]), file)
+                    case other:
+                        raise AssertionError(f"a worker sent the event {other!r}")
+        except (EOFError, ConnectionError) as error:
+            raise WorkerDied(await self._process.wait()) from error
+
+    async def kill(self) -> None:
+        """End the process at once and wait until it is gone. Idempotent."""
+        if self._process.returncode is None:
+            self._process.kill()
+        reader, writer = self._process.stdout, self._process.stdin
+        assert reader is not None
+        assert writer is not None
+        writer.close()
+        await reader.read()  # to its end, so that the pipes are closed when we return
+        await self._process.wait()
+
+    async def _send(
+        self, writer: asyncio.StreamWriter, training_set: TrainingSet, kind: str, seed: int
+    ) -> None:
+        await send_message(
+            writer,
+            {
+                "kind": kind,
+                "seed": seed,
+                "labels": list(training_set.labels),
+                "groups": list(training_set.groups),
+                "codes": [
+                    {
+                        "key": tap.layer,
+                        "tap": identity(tap),
+                        "dtype": codes.dtype.str,
+                        "shape": list(codes.shape),
+                    }
+                    for tap, codes in training_set.codes.items()
+                ],
+            },
+        )
+        for codes in training_set.codes.values():
+            await send_frame(writer, codes.data)
+
+
+class Workers:
+    """The spare one, and the making of others."""
+
+    def __init__(self) -> None:
+        self._spare: asyncio.Task[Worker] | None = None
+
+    def warm(self) -> None:
+        """Have a spare worker soon."""
+        if self._spare is None:
+            self._spare = asyncio.create_task(Worker.start())
+
+    async def take(self) -> Worker:
+        """Return a worker, the caller's to kill, and warm the next."""
+        self.warm()
+        assert self._spare is not None
+        spare, self._spare = self._spare, None
+        try:
+            worker = await asyncio.shield(spare)
+        except asyncio.CancelledError:
+            await (await spare).kill()
+            raise
+        if not worker.is_alive:
+            await worker.kill()
+            worker = await Worker.start()
+        self.warm()
+        return worker
+
+    async def close(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            await (await spare).kill()
