@@ -256,6 +256,10 @@ class Overloaded(ResourceExhausted):
     reason = Reason.OVERLOADED
 
 
+class MessageTooLarge(ResourceExhausted):
+    reason = Reason.MESSAGE_TOO_LARGE
+
+
 class StorageFull(ResourceExhausted):
     reason = Reason.STORAGE_FULL
 

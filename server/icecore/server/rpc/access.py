@@ -1,0 +1,29 @@
+"""Which calls are for whom."""
+
+from enum import Enum
+from typing import Final
+
+
+class Access(Enum):
+    """Who may make a call."""
+
+    ANYONE = "anyone"
+    TENANT = "tenant"
+    ADMINISTRATOR = "administrator"
+
+
+_ANYONE: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+_ADMINISTRATOR: Final = (
+    "/icecore.v1.TenantService/",
+    "/icecore.v1.BackboneService/AddBackbone",
+    "/icecore.v1.BackboneService/RemoveBackbone",
+)
+
+
+def access_to(method: str) -> Access:
+    """Return who may call the method, given as "/package.Service/Method"."""
+    if method.startswith(_ANYONE):
+        return Access.ANYONE
+    if method.startswith(_ADMINISTRATOR):
+        return Access.ADMINISTRATOR
+    return Access.TENANT

@@ -1,0 +1,95 @@
+"""The one table from errors to gRPC statuses.
+
+An error goes out as its code, its sentence and a `google.rpc.Status` with an
+`ErrorInfo` in the trailers. What is not ours to tell goes out as INTERNAL
+without detail.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from icecore.server import errors
+from icecore.wire.reasons import DOMAIN, Reason
+
+CODES: Final[dict[type[errors.IcecoreError], grpc.StatusCode]] = {
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
+    errors.Internal: grpc.StatusCode.INTERNAL,
+}
+
+MAX_MESSAGE_BYTES: Final = 1000
+"""Trailers above about 8 KB are refused by clients; the sentence is in them twice, encoded."""
+
+DETAILS_KEY: Final = "grpc-status-details-bin"
+REQUEST_ID_KEY: Final = "x-request-id"
+
+Trailers = tuple[tuple[str, str | bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a caller is told."""
+
+    code: grpc.StatusCode
+    reason: Reason
+    message: str
+    details: tuple[tuple[str, str], ...] = ()
+
+    def trailers(self, request_id: str) -> Trailers:
+        """Return the trailing metadata: the status with its reason, and the id of the call."""
+        info = error_details_pb2.ErrorInfo(
+            reason=self.reason.value, domain=DOMAIN, metadata=dict(self.details)
+        )
+        packed = any_pb2.Any()
+        packed.Pack(info)
+        number: Any = self.code.value
+        status = status_pb2.Status(code=number[0], message=self.message, details=[packed])
+        return ((DETAILS_KEY, status.SerializeToString()), (REQUEST_ID_KEY, request_id))
+
+
+def failure_of(error: BaseException, *, request_id: str) -> Failure:
+    """Return what the caller is told about any exception."""
+    if not is_told(error):
+        return Failure(
+            grpc.StatusCode.INTERNAL,
+            error.reason if isinstance(error, errors.IcecoreError) else Reason.INTERNAL,
+            f"the server failed; its log has the cause under request id {request_id!r}",
+        )
+    assert isinstance(error, errors.IcecoreError)
+    details = tuple((key, _short(value, 200)) for key, value in sorted(error.details.items()))
+    return Failure(
+        code_of(type(error)), error.reason, _short(error.message, MAX_MESSAGE_BYTES), details
+    )
+
+
+def is_told(error: BaseException) -> bool:
+    """Return whether the caller may read the error's own sentence."""
+    return isinstance(error, errors.IcecoreError) and (
+        code_of(type(error)) is not grpc.StatusCode.INTERNAL
+    )
+
+
+def code_of(kind: type[errors.IcecoreError]) -> grpc.StatusCode:
+    """Return the code of the nearest class in the table; INTERNAL for the bare root."""
+    for ancestor in kind.__mro__:
+        if ancestor in CODES:
+            return CODES[ancestor]
+    return grpc.StatusCode.INTERNAL
+
+
+def _short(text: str, max_bytes: int) -> str:
+    """Return the text as valid UTF-8 of at most so many bytes, on one line."""
+    data = " ".join(text.split("\n")).encode("utf-8", "replace")
+    if len(data) <= max_bytes:
+        return data.decode()
+    return data[: max_bytes - 3].decode("utf-8", "ignore") + "…"

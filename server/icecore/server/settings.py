@@ -1,0 +1,175 @@
+"""What a server is told when it starts: flags, and environment variables for each.
+
+Read once and passed on in parts; nothing reads settings in the middle of work.
+"""
+
+import argparse
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+import platformdirs
+
+DEFAULT_MESSAGE_MB: Final = 64
+"""gRPC's own 4 MB break a batch of eight tensors."""
+
+MAX_MESSAGE_MB: Final = 1024
+"""protobuf ends at 2 GiB, and gRPC is told twice this (see `rpc.reading`)."""
+
+
+class SettingsInvalid(ValueError):
+    """A flag that cannot be; the sentence says which and why."""
+
+
+class HelpWanted(Exception):
+    """`--help` was given; the text is the message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve the folder `data`.
+
+    Its socket is always served; `listen` ("HOST:PORT", port 0 for any free one)
+    adds TCP. With `until_idle_s` the server ends that long after its last call.
+    """
+
+    data: Path
+    listen: str | None = None
+    require_keys: bool = False
+    insecure_transport: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    until_idle_s: float | None = None
+    threads: int = 0
+    training_workers: int = 1
+    max_message_mb: int = DEFAULT_MESSAGE_MB
+    grace_s: float = 20.0
+
+    def __post_init__(self) -> None:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise SettingsInvalid("--tls-cert and --tls-key go together")
+        if self.listen is not None:
+            host, _ = host_and_port(self.listen)
+            if not is_loopback(host) and self.tls_cert is None and not self.insecure_transport:
+                raise SettingsInvalid(
+                    f"{self.listen!r} can be reached from other machines: give --tls-cert and "
+                    "--tls-key, or --insecure-transport if something in front does TLS"
+                )
+        elif self.tls_cert is not None:
+            raise SettingsInvalid("--tls-cert is of use only with --listen HOST:PORT")
+        if self.until_idle_s is not None and not 0 < self.until_idle_s < 1e7:
+            raise SettingsInvalid(f"--until-idle is {self.until_idle_s!r}, but must be above 0")
+        if not 0 <= self.threads <= 1024:
+            raise SettingsInvalid(f"--threads is {self.threads!r}, but must be 0 (all) to 1024")
+        if not 1 <= self.training_workers <= 64:
+            raise SettingsInvalid(
+                f"--training-workers is {self.training_workers!r}, but must be 1 to 64"
+            )
+        if not 1 <= self.max_message_mb <= MAX_MESSAGE_MB:
+            raise SettingsInvalid(
+                f"--max-message-mb is {self.max_message_mb!r}, but must be 1 to {MAX_MESSAGE_MB}"
+            )
+        if self.threads == 0:
+            object.__setattr__(self, "threads", len(os.sched_getaffinity(0)))
+
+    @property
+    def listens_to_others(self) -> bool:
+        """Whether TCP can be reached from other machines."""
+        return self.listen is not None and not is_loopback(host_and_port(self.listen)[0])
+
+    @property
+    def max_message_bytes(self) -> int:
+        return self.max_message_mb << 20
+
+
+def read_settings(
+    arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Settings:
+    """Return the settings of a command line; flags win over ICECORE_... variables.
+
+    Raises:
+        SettingsInvalid: an unknown flag, or a value that cannot be.
+        HelpWanted: `--help`.
+    """
+    given = os.environ if environment is None else environment
+    options = _parser(given).parse_args(list(arguments))
+    return Settings(**vars(options))
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return the parts of "HOST:PORT" or "[IPV6]:PORT".
+
+    Raises:
+        SettingsInvalid: it is neither.
+    """
+    host, colon, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise SettingsInvalid(f"--listen is {address!r}: write an IPv6 address as '[::1]:8750'")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise SettingsInvalid(
+            f"--listen is {address!r}, but must be HOST:PORT such as '127.0.0.1:8750'"
+        )
+    return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach the address; other names count as reachable."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would print and exit."""
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsInvalid(message)
+
+    def print_help(self, file: object = None) -> NoReturn:
+        raise HelpWanted(self.format_help())
+
+
+def _parser(environment: Mapping[str, str]) -> _Parser:
+    parser = _Parser(
+        prog="python -m icecore.server",
+        description="Serve one data folder. Each flag may also come as a variable, "
+        "ICECORE_LISTEN for --listen and so on.",
+        allow_abbrev=False,
+    )
+
+    def flag(name: str, kind: type, shown: str, text: str, default: object = None) -> None:
+        value = environment.get(_variable(name), "") or default
+        parser.add_argument(name, type=kind, metavar=shown, help=text, default=value)
+
+    def switch(name: str, text: str) -> None:
+        word = environment.get(_variable(name), "")
+        if word not in ("", "0", "1"):
+            raise SettingsInvalid(f"{_variable(name)} is {word!r}, but must be 0 or 1")
+        parser.add_argument(name, action="store_true", help=text, default=word == "1")
+
+    flag("--data", Path, "DIR", "the data folder", platformdirs.user_data_path("icecore"))
+    flag("--listen", str, "HOST:PORT", "serve TCP too (port 0: any free one)")
+    switch("--require-keys", "no key is no tenant, not even on this machine")
+    switch("--insecure-transport", "listen without TLS, since something in front does it")
+    flag("--tls-cert", Path, "FILE", "certificate chain, PEM")
+    flag("--tls-key", Path, "FILE", "private key, PEM")
+    flag("--threads", int, "N", "for decoding and the network; 0: one a core", 0)
+    flag("--training-workers", int, "N", "training jobs at once", 1)
+    flag("--max-message-mb", int, "MB", "largest message taken", DEFAULT_MESSAGE_MB)
+    seconds = parser.add_argument(
+        "--until-idle", type=float, metavar="SECONDS", help="end this long after the last call"
+    )
+    seconds.dest = "until_idle_s"
+    return parser
+
+
+def _variable(flag: str) -> str:
+    return "ICECORE_" + flag.removeprefix("--").upper().replace("-", "_")

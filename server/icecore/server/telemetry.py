@@ -1,0 +1,69 @@
+"""Structured log lines: one JSON object a line on standard error.
+
+What is logged about a call is its id, method, tenant, status and time. Keys,
+metadata, images and labels never are; a fault of ours is logged with its traceback.
+"""
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final, TextIO
+
+LOGGER: Final = logging.getLogger("icecore")
+
+_FIELDS: Final = "icecore_fields"
+
+
+class JsonLines(logging.Formatter):
+    """One record as one line of JSON: time, level, event, then its own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: Mapping[str, object] = getattr(record, _FIELDS, {})
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **fields,
+        }
+        if record.name != LOGGER.name:
+            line["logger"] = record.name
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=repr)
+
+
+def log(event: str, *, level: int = logging.INFO, **fields: object) -> None:
+    """Write one line. `event` is a short constant word or two; what varies goes into fields."""
+    if LOGGER.isEnabledFor(level):
+        LOGGER.log(level, event, extra={_FIELDS: fields})
+
+
+def log_fault(event: str, error: BaseException, **fields: object) -> None:
+    """Write one line with the error's whole traceback."""
+    LOGGER.error(event, exc_info=error, extra={_FIELDS: fields})
+
+
+def log_rpc(*, request_id: str, method: str, tenant: str, status: str, ms: float) -> None:
+    """Write the one line that each call gets; calls of people, not health checks, are at INFO."""
+    quiet = method.startswith(("/grpc.health.", "/grpc.reflection."))
+    log(
+        "rpc",
+        level=logging.DEBUG if quiet else logging.INFO,
+        request_id=request_id,
+        method=method,
+        tenant=tenant,
+        status=status,
+        ms=round(ms, 3),
+    )
+
+
+def log_to(stream: TextIO = sys.stderr, *, level: int = logging.INFO) -> None:
+    """Send the lines of this process there; the second call replaces the first."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonLines())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    LOGGER.setLevel(level)
