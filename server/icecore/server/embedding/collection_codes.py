@@ -61,12 +61,10 @@ class CollectionCodes:
         """
         collection = await asyncio.to_thread(store.collection, collection_id)
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
-        for tap in taps:
-            backbone.layer_of(tap)
+        self.check(collection, backbone, taps)
         core = frozenset(backbone.core)
         stored = tuple(dict.fromkeys(tap for tap in taps if tap in core))
-        missing = tuple(dict.fromkeys(tap for tap in taps if tap not in core))
-        self._check(collection, backbone, missing)
+        missing = _missing(backbone, taps)
         recomputing = Recomputing(store, collection_id, self._embedder, backbone, missing)
         snapshot = await self._snapshot(store, collection_id, stored, recomputing, on_progress)
         codes = {tap: _stored(snapshot, tap, backbone) for tap in stored}
@@ -75,6 +73,32 @@ class CollectionCodes:
         if on_progress is not None:
             on_progress(1.0)
         return TapSnapshot(snapshot.sequence, snapshot.examples, codes)
+
+    def check(
+        self, collection: CollectionRecord, backbone: Backbone, taps: Sequence[TapId]
+    ) -> None:
+        """Refuse what `read` would refuse, before any work; `backbone` is the collection's.
+
+        Raises:
+            TapMismatch, ImagesNotKept, PoolingInvalid: as `read`.
+        """
+        for tap in taps:
+            backbone.layer_of(tap)
+        missing = _missing(backbone, taps)
+        if missing and not collection.keep_images:
+            raise ImagesNotKept(
+                f"collection {collection.collection_id!r} keeps no images, so its codes can be "
+                f"read at its {len(backbone.core)} thresholded layers as trained with pooling "
+                f"'avg', but not at '{missing[0]}'"
+            )
+        n_values = sum(n_dims(tap, backbone.layer_of(tap)) for tap in missing)
+        n_bytes = 4 * n_values * collection.n_examples
+        if n_bytes > self._max_bytes:
+            raise PoolingInvalid(
+                f"the codes of {collection.n_examples:,} examples at '{missing[0]}'"
+                f"{' and others' if len(missing) > 1 else ''} have {n_bytes:,} bytes, but "
+                f"{self._max_bytes:,} are the most: choose a pooling with fewer values"
+            )
 
     async def _snapshot(
         self,
@@ -102,26 +126,14 @@ class CollectionCodes:
             else:
                 return snapshot
 
-    def _check(
-        self, collection: CollectionRecord, backbone: Backbone, missing: Sequence[TapId]
-    ) -> None:
-        if missing and not collection.keep_images:
-            raise ImagesNotKept(
-                f"collection {collection.collection_id!r} keeps no images, so its codes can be "
-                f"read at its {len(backbone.core)} thresholded layers as trained with pooling "
-                f"'avg', but not at '{missing[0]}'"
-            )
-        n_values = sum(n_dims(tap, backbone.layer_of(tap)) for tap in missing)
-        n_bytes = 4 * n_values * collection.n_examples
-        if n_bytes > self._max_bytes:
-            raise PoolingInvalid(
-                f"the codes of {collection.n_examples:,} examples at '{missing[0]}'"
-                f"{' and others' if len(missing) > 1 else ''} have {n_bytes:,} bytes, but "
-                f"{self._max_bytes:,} are the most: choose a pooling with fewer values"
-            )
-
 
 def _stored(snapshot: Snapshot, tap: TapId, backbone: Backbone) -> CodeArray:
     if not snapshot.examples:
         return np.zeros((0, n_dims(tap, backbone.layer_of(tap))), np.float16)
     return snapshot.codes[tap.layer]
+
+
+def _missing(backbone: Backbone, taps: Sequence[TapId]) -> tuple[TapId, ...]:
+    """The taps that are not in the core, each once."""
+    core = frozenset(backbone.core)
+    return tuple(dict.fromkeys(tap for tap in taps if tap not in core))

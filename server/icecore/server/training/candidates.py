@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from icecore.server.backbones.backbone import Backbone
+from icecore.server.embedding.recomputing import n_dims
 from icecore.server.errors import (
     ClassesTooFew,
     ClassTooSmall,
     CollectionEmpty,
-    ImagesNotKept,
     InvalidArgument,
 )
 from icecore.server.storage.records import CollectionRecord
 from icecore.server.training.request import TrainRequest
-from icecore.wire.taps import PoolingKind, TapId
+from icecore.wire.taps import TapId
 
 SPREAD: Final = 5
 """Depths that "auto" tries: evenly spread, the last included."""
@@ -28,7 +28,6 @@ MIN_PER_CLASS: Final = 2
 MAX_CODE_BYTES: Final = 2 << 30
 """Float32 codes of one training, all layers together; they are held in memory twice."""
 
-_GRID_VALUES: Final = 9_000
 _SHOWN: Final = 5
 
 
@@ -40,7 +39,6 @@ def candidate_taps(
     Raises:
         LayerNotFound: a layer that the backbone does not have.
         PoolingInvalid: as `Backbone.tap`.
-        ImagesNotKept: codes that are not in the core, of a collection without images.
         InvalidArgument: the codes would not fit in memory.
     """
     layers = backbone.spread(SPREAD) if request.is_auto else backbone.select(request.layers)
@@ -50,14 +48,6 @@ def candidate_taps(
             for layer in layers
         )
     )
-    if not collection.keep_images:
-        core = set(backbone.core)
-        if missing := [tap for tap in taps if tap not in core]:
-            raise ImagesNotKept(
-                f"collection {collection.collection_id!r} keeps no images, so codes at "
-                f"'{missing[0]}' cannot be made: it has those of thresholded layers, as trained "
-                "and averaged"
-            )
     _check_bytes(backbone, collection.n_examples, taps)
     return taps
 
@@ -91,25 +81,13 @@ def check_classes(collection_id: str, counts: Mapping[str, int]) -> None:
 
 
 def _check_bytes(backbone: Backbone, n: int, taps: Sequence[TapId]) -> None:
-    n_bytes = 4 * n * sum(_dims(backbone, tap) for tap in taps)
+    n_bytes = 4 * n * sum(n_dims(tap, backbone.layer_of(tap)) for tap in taps)
     if n_bytes > MAX_CODE_BYTES:
         raise InvalidArgument(
             f"the codes of {n:,} images at {len(taps)} layers, pooled by "
             f"'{taps[0].pooling}', have {n_bytes:,} bytes, but {MAX_CODE_BYTES:,} are the most: "
             "choose fewer layers or pooling 'avg'"
         )
-
-
-def _dims(backbone: Backbone, tap: TapId) -> int:
-    layer = backbone.layer_of(tap)
-    whole = layer.channels * layer.height * layer.width
-    match tap.pooling.kind:
-        case PoolingKind.NONE:
-            return whole
-        case PoolingKind.GRID:
-            return min(whole, max(layer.channels, _GRID_VALUES))
-        case _:
-            return layer.channels
 
 
 def _listed(labels: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ owed any, so one that stops reading costs nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,7 +53,7 @@ class Feed:
         self._error = error
         self._wake()
 
-    async def follow(self) -> AsyncIterator[Progress]:
+    async def follow(self) -> AsyncGenerator[Progress, None]:
         """Yield the progress now, then each change, the end state last.
 
         Raises:

@@ -1,11 +1,11 @@
 """The face of training: jobs asked for, watched, cancelled, resumed.
 
-The store's versions in TRAINING are the queue; what is here is only who
+The store's versions in TRAINING are the queue; what lives here is only who
 works on them. A job lost with the server is taken up by the next one.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeVar
@@ -16,10 +16,10 @@ from icecore.server.errors import NotFound, ProbeNotFound, ShuttingDown, Version
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import Mutation, VersionRecord, VersionState
 from icecore.server.training.candidates import candidate_taps, check_classes
-from icecore.server.training.job import Job, Tools, carry_out
+from icecore.server.training.job import Job, Tools
 from icecore.server.training.progress import Progress
 from icecore.server.training.request import TrainRequest
-from icecore.server.training.turns import Turns
+from icecore.server.training.roster import Roster
 from icecore.server.training.workers import Workers
 
 __all__ = ["Progress", "TrainRequest", "Trainer"]
@@ -38,24 +38,22 @@ class Trainer:
     ) -> None:
         self._store = store
         self._catalog = catalog
+        self._collection_codes = collection_codes
         self._workers = Workers()
-        self._tools = Tools(store, catalog, collection_codes, self._workers)
-        self._n_workers = workers
-        self._jobs: dict[tuple[str, str, int], Job] = {}
-        self._turns: Turns[Job] = Turns()
-        self._running: set[asyncio.Task[None]] = set()
-        self._beginning: set[asyncio.Task[Any]] = set()
+        tools = Tools(store, catalog, collection_codes, self._workers)
+        self._roster = Roster(tools, n_workers=workers)
+        self._changing: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
     @property
     def busy(self) -> bool:
         """Whether any job waits or runs."""
-        return bool(self._jobs or self._running or self._beginning)
+        return self._roster.busy or bool(self._changing)
 
     async def start(self) -> None:
         """Take up what an earlier server left in TRAINING."""
         for tenant_id, record in await asyncio.to_thread(self._store.unfinished_training):
-            self._take_up(tenant_id, record)
+            self._roster.take_up(tenant_id, record)
 
     async def train(
         self, tenant_id: str, request: TrainRequest, *, mutation: Mutation | None = None
@@ -75,7 +73,7 @@ class Trainer:
 
     async def watch(
         self, tenant_id: str, probe_id: str, version: int = 0
-    ) -> AsyncIterator[Progress]:
+    ) -> AsyncGenerator[Progress, None]:
         """Yield the state now, then each change, the end state last; `version` 0: the newest.
 
         Raises:
@@ -87,7 +85,7 @@ class Trainer:
         if record.state is not VersionState.TRAINING:
             yield Progress(record, "done", 1.0)
             return
-        async with aclosing(self._take_up(tenant_id, record).feed.follow()) as changes:
+        async with aclosing(self._roster.take_up(tenant_id, record).feed.follow()) as changes:
             async for progress in changes:
                 yield progress
 
@@ -97,31 +95,24 @@ class Trainer:
         """Cancel a training and kill its worker; a version in an end state is returned as it is.
 
         Raises:
-            ProbeNotFound, VersionNotFound, RequestIdReused, StorageFull.
+            ProbeNotFound, VersionNotFound, RequestIdReused, StorageFull, ShuttingDown.
         """
         return await self._unhurt(self._cancel(tenant_id, probe_id, version, mutation))
 
     async def forget(self, tenant_id: str, probe_id: str | None = None) -> None:
-        """Kill the jobs of a probe, or of all of a tenant's, whose versions are deleted."""
-        for job in list(self._jobs.values()):
-            if job.tenant_id == tenant_id and probe_id in (None, job.record.probe_id):
-                gone = await asyncio.to_thread(self._why_gone, job)
-                if gone is not None:
-                    job.feed.fail(gone)
-                    await self._stop(job)
+        """Kill the jobs of a probe, or of all of a tenant's, whose versions were deleted."""
+        for job in self._roster.jobs(tenant_id, probe_id):
+            gone = await asyncio.to_thread(self._why_gone, job)
+            if gone is not None:
+                job.feed.fail(gone)
+                await self._roster.stop(job)
 
     async def close(self) -> None:
         """Kill all workers; versions stay in TRAINING and go on at the next start. Idempotent."""
         self._is_closed = True
-        if self._beginning:
-            await asyncio.wait(self._beginning)
-        for job in list(self._jobs.values()):
-            await self._stop(job)
-            job.feed.fail(
-                ShuttingDown("the server is shutting down; training goes on when it is back")
-            )
-        if self._running:
-            await asyncio.wait(self._running)
+        if self._changing:
+            await asyncio.wait(self._changing)
+        await self._roster.close()
         await self._workers.close()
 
     async def _begin(
@@ -130,7 +121,8 @@ class Trainer:
         tenant = await asyncio.to_thread(self._store.tenant, tenant_id)
         collection = await asyncio.to_thread(tenant.collection, request.collection_id)
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
-        candidate_taps(backbone, collection, request)
+        taps = candidate_taps(backbone, collection, request)
+        self._collection_codes.check(collection, backbone, taps)
         check_classes(collection.collection_id, collection.labels)
         record = await asyncio.to_thread(
             partial(
@@ -143,7 +135,7 @@ class Trainer:
             )
         )
         if record.state is VersionState.TRAINING and not self._is_closed:
-            self._take_up(tenant_id, record)
+            self._roster.take_up(tenant_id, record)
         return record
 
     async def _cancel(
@@ -153,10 +145,10 @@ class Trainer:
         record = await asyncio.to_thread(
             partial(tenant.cancel_training, probe_id, version, mutation=mutation)
         )
-        job = self._jobs.get((tenant_id, probe_id, version))
-        if job is not None and job.is_of(record) and record.state is VersionState.CANCELLED:
+        job = self._roster.job_of(tenant_id, record)
+        if job is not None and record.state is VersionState.CANCELLED:
             job.end(record)
-            await self._stop(job)
+            await self._roster.stop(job)
         return record
 
     def _record(self, tenant_id: str, probe_id: str, version: int) -> VersionRecord:
@@ -165,7 +157,7 @@ class Trainer:
             return tenant.probe_version(probe_id, version)
         versions = tenant.probe(probe_id).versions
         if not versions:
-            raise VersionNotFound(f"probe {probe_id!r} has no versions")
+            raise VersionNotFound(f"probe {probe_id!r} has no versions: train one first")
         return versions[0]
 
     def _why_gone(self, job: Job) -> NotFound | None:
@@ -177,70 +169,17 @@ class Trainer:
             return None
         return ProbeNotFound(f"probe {job.record.probe_id!r} was deleted and made again")
 
-    def _take_up(self, tenant_id: str, record: VersionRecord) -> Job:
-        """Return the version's job, a new one where it has none."""
-        if self._is_closed:
-            raise ShuttingDown("the server is shutting down; training goes on when it is back")
-        job = Job(tenant_id, record)
-        known = self._jobs.get(job.key)
-        if known is not None and known.record.create_time >= record.create_time:
-            return known
-        if known is not None:  # of a probe that was deleted and made again
-            known.feed.fail(ProbeNotFound(f"probe {record.probe_id!r} was deleted"))
-            self._let_go(known)
-        self._jobs[job.key] = job
-        self._turns.put(tenant_id, job)
-        self._workers.warm()
-        self._start_what_can()
-        return job
-
-    def _start_what_can(self) -> None:
-        while not self._is_closed and len(self._running) < self._n_workers:
-            job = self._turns.take()
-            if job is None:
-                return
-            task = asyncio.create_task(carry_out(job, self._tools))
-            job.task = task
-            self._running.add(task)
-            task.add_done_callback(partial(self._ended, job))
-
-    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._remove(job)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            job.feed.fail(ShuttingDown("training was interrupted; watch again to go on with it"))
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a training job broke", "exception": error, "task": task}
-            )
-        self._start_what_can()
-
-    async def _stop(self, job: Job) -> None:
-        """Take the job out and wait until its worker is dead."""
-        self._let_go(job)
-        if job.task is not None:
-            await asyncio.wait([job.task])
-
-    def _let_go(self, job: Job) -> None:
-        self._turns.drop(job.tenant_id, job)
-        self._remove(job)
-        if job.task is not None:
-            job.task.cancel()
-
-    def _remove(self, job: Job) -> None:
-        if self._jobs.get(job.key) is job:
-            del self._jobs[job.key]
-
     async def _unhurt(self, work: Coroutine[Any, Any, T]) -> T:
         """Let work that changes the store reach its end, also when the caller leaves."""
         if self._is_closed:
             work.close()
             raise ShuttingDown("the server is shutting down and takes no more trainings")
         task = asyncio.create_task(work)
-        self._beginning.add(task)
-        task.add_done_callback(self._begun)
+        self._changing.add(task)
+        task.add_done_callback(self._changed)
         return await asyncio.shield(task)
 
-    def _begun(self, task: asyncio.Task[Any]) -> None:
-        self._beginning.discard(task)
+    def _changed(self, task: asyncio.Task[Any]) -> None:
+        self._changing.discard(task)
         if not task.cancelled():
             task.exception()  # seen: a caller who left does not wait for it

@@ -22,9 +22,12 @@ from icecore.server.training.training_set import TrainingSet, identity
 
 OnProgress = Callable[[str, float], None]
 
-_THREADS: Final = dict.fromkeys(
-    ("MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
-)
+_THREADS: Final = {
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
 """Two BLAS threads on a busy two-core machine were 5-15 times slower than one."""
 
 
@@ -57,8 +60,15 @@ class Trained:
 class Worker:
     """One process."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         self._process = process
+        self._reader = reader
+        self._writer = writer
 
     @classmethod
     async def start(cls) -> "Worker":
@@ -73,7 +83,9 @@ class Worker:
             env={**os.environ, **_THREADS},
             start_new_session=True,  # Ctrl-C in the server's terminal is the server's
         )
-        return cls(process)
+        if process.stdin is None or process.stdout is None:
+            raise AssertionError("both were asked for as pipes")
+        return cls(process, process.stdout, process.stdin)
 
     @property
     def pid(self) -> int:
@@ -92,13 +104,10 @@ class Worker:
             TrainingRefused: the data cannot be learnt from.
             WorkerDied: it was killed or broke; the server's log has its words.
         """
-        reader, writer = self._process.stdout, self._process.stdin
-        assert reader is not None
-        assert writer is not None
         try:
-            await self._send(writer, training_set, kind, seed)
+            await self._send(training_set, kind, seed)
             while True:
-                message = await receive_message(reader)
+                message = await receive_message(self._reader)
                 match message["event"]:
                     case "progress":
                         on_progress(
@@ -107,7 +116,7 @@ class Worker:
                     case "refused":
                         raise TrainingRefused(str(message["reason"]), str(message["message"]))
                     case "trained":
-                        file = await receive_frame(reader)
+                        file = await receive_frame(self._reader)
                         return Trained(cast(dict[str, Any], message["found"]), file)
                     case other:
                         raise AssertionError(f"a worker sent the event {other!r}")
@@ -118,18 +127,13 @@ class Worker:
         """End the process at once and wait until it is gone. Idempotent."""
         if self._process.returncode is None:
             self._process.kill()
-        reader, writer = self._process.stdout, self._process.stdin
-        assert reader is not None
-        assert writer is not None
-        writer.close()
-        await reader.read()  # to its end, so that the pipes are closed when we return
+        self._writer.close()
+        await self._reader.read()  # to its end, so that the pipes are closed when we return
         await self._process.wait()
 
-    async def _send(
-        self, writer: asyncio.StreamWriter, training_set: TrainingSet, kind: str, seed: int
-    ) -> None:
+    async def _send(self, training_set: TrainingSet, kind: str, seed: int) -> None:
         await send_message(
-            writer,
+            self._writer,
             {
                 "kind": kind,
                 "seed": seed,
@@ -147,7 +151,7 @@ class Worker:
             },
         )
         for codes in training_set.codes.values():
-            await send_frame(writer, codes.data)
+            await send_frame(self._writer, codes.data)
 
 
 class Workers:
@@ -163,9 +167,8 @@ class Workers:
 
     async def take(self) -> Worker:
         """Return a worker, the caller's to kill, and warm the next."""
-        self.warm()
-        assert self._spare is not None
-        spare, self._spare = self._spare, None
+        spare = self._spare or asyncio.create_task(Worker.start())
+        self._spare = None
         try:
             worker = await asyncio.shield(spare)
         except asyncio.CancelledError:
