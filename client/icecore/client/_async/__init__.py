@@ -1,0 +1,1 @@
+"""The parts of AsyncClient. `_sync` holds their twins, with the documentation."""

@@ -1,0 +1,1 @@
+"""Requests built and answers parsed, once for both clients. Nothing here talks."""

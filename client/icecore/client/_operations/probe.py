@@ -1,0 +1,235 @@
+"""Operations of ProbeService on probes and their versions."""
+
+from collections.abc import Sequence
+
+from icecore.client._operations.operation import (
+    Operation,
+    Page,
+    nothing,
+    request_id_or_new,
+    time_of,
+)
+from icecore.client._operations.places import (
+    activation_message,
+    choice,
+    layer_names,
+    pooling_message,
+)
+from icecore.client.errors import InvalidArgument, TrainingFailed
+from icecore.client.values import (
+    Accuracy,
+    LayerSpec,
+    LayerTrial,
+    Probe,
+    ProbeKind,
+    ProbeVersion,
+    Progress,
+    VersionState,
+)
+from icecore.v1 import probe_pb2 as pb
+from icecore.wire import messages
+from icecore.wire.taps import Activation, Pooling
+
+SERVICE = "ProbeService"
+
+_KINDS = {ProbeKind.SVM: pb.PROBE_KIND_SVM, ProbeKind.SOFTMAX: pb.PROBE_KIND_SOFTMAX}
+_KIND_VALUES = {number: kind for kind, number in _KINDS.items()}
+_STATES = {
+    pb.VERSION_STATE_TRAINING: VersionState.TRAINING,
+    pb.VERSION_STATE_READY: VersionState.READY,
+    pb.VERSION_STATE_FAILED: VersionState.FAILED,
+    pb.VERSION_STATE_CANCELLED: VersionState.CANCELLED,
+}
+
+
+def train_probe(
+    probe_id: str,
+    collection_id: str,
+    *,
+    kind: ProbeKind | str,
+    layers: LayerSpec | Sequence[LayerSpec],
+    activation: Activation | str,
+    pooling: Pooling | str,
+    seed: int,
+    promote: bool,
+    request_id: str | None,
+) -> Operation[ProbeVersion]:
+    if not 0 <= seed < 1 << 64:
+        raise InvalidArgument(f"seed is {seed!r}, but must be in 0 .. 2**64 - 1")
+    return Operation(
+        SERVICE,
+        "TrainProbe",
+        pb.TrainProbeRequest(
+            request_id=request_id_or_new(request_id),
+            probe_id=probe_id,
+            collection_id=collection_id,
+            kind=_KINDS[choice("kind", ProbeKind, kind)],
+            layers=layer_names(layers),
+            activation=activation_message(activation),
+            pooling=pooling_message(pooling),
+            seed=seed,
+            leave_unpromoted=not promote,
+        ),
+        pb.TrainProbeResponse,
+        lambda answer: version_value(answer.version),
+    )
+
+
+def watch_probe(probe_id: str, version: int) -> Operation[Progress]:
+    return Operation(
+        SERVICE,
+        "WatchProbe",
+        pb.WatchProbeRequest(probe_id=probe_id, version=_number(version)),
+        pb.WatchProbeResponse,
+        lambda answer: Progress(version_value(answer.version), answer.stage, answer.progress),
+    )
+
+
+def cancel_training(
+    probe_id: str, version: int, *, request_id: str | None
+) -> Operation[ProbeVersion]:
+    return Operation(
+        SERVICE,
+        "CancelTraining",
+        pb.CancelTrainingRequest(
+            request_id=request_id_or_new(request_id), probe_id=probe_id, version=_number(version)
+        ),
+        pb.CancelTrainingResponse,
+        lambda answer: version_value(answer.version),
+    )
+
+
+def probe(probe_id: str) -> Operation[Probe]:
+    return Operation(
+        SERVICE,
+        "GetProbe",
+        pb.GetProbeRequest(probe_id=probe_id),
+        pb.GetProbeResponse,
+        lambda answer: probe_value(answer.probe),
+    )
+
+
+def probes(page_token: str) -> Operation[Page[Probe]]:
+    return Operation(
+        SERVICE,
+        "ListProbes",
+        pb.ListProbesRequest(page_token=page_token),
+        pb.ListProbesResponse,
+        lambda answer: Page(
+            [probe_value(message) for message in answer.probes], answer.next_page_token
+        ),
+    )
+
+
+def promote_version(
+    probe_id: str, version: int, *, expected_version: int | None, request_id: str | None
+) -> Operation[Probe]:
+    request = pb.PromoteVersionRequest(
+        request_id=request_id_or_new(request_id), probe_id=probe_id, version=_number(version)
+    )
+    if expected_version is not None:
+        request.expected_version = _number(expected_version)
+    return Operation(
+        SERVICE,
+        "PromoteVersion",
+        request,
+        pb.PromoteVersionResponse,
+        lambda answer: probe_value(answer.probe),
+    )
+
+
+def delete_version(probe_id: str, version: int, *, request_id: str | None) -> Operation[None]:
+    return Operation(
+        SERVICE,
+        "DeleteVersion",
+        pb.DeleteVersionRequest(
+            request_id=request_id_or_new(request_id), probe_id=probe_id, version=_number(version)
+        ),
+        pb.DeleteVersionResponse,
+        nothing,
+    )
+
+
+def delete_probe(probe_id: str, *, request_id: str | None) -> Operation[None]:
+    return Operation(
+        SERVICE,
+        "DeleteProbe",
+        pb.DeleteProbeRequest(request_id=request_id_or_new(request_id), probe_id=probe_id),
+        pb.DeleteProbeResponse,
+        nothing,
+    )
+
+
+def ready(version: ProbeVersion) -> ProbeVersion:
+    """Return a version whose training was waited for.
+
+    Raises:
+        TrainingFailed: it did not become READY; the version is in the error.
+    """
+    if version.state is VersionState.READY:
+        return version
+    why = version.failure_message or f"it is {version.state.value!r}"
+    error = TrainingFailed(
+        f"version {version.version} of probe {version.probe_id!r} is not ready: {why}",
+        reason=version.failure_reason
+        or ("CANCELLED" if version.state is VersionState.CANCELLED else ""),
+    )
+    error.version = version
+    raise error
+
+
+def probe_value(message: pb.Probe) -> Probe:
+    return Probe(
+        probe_id=message.probe_id,
+        probe_name=message.probe_name,
+        promoted_version=message.promoted_version or None,
+        versions=tuple(version_value(version) for version in message.versions),
+        create_time=time_of(message.create_time),
+    )
+
+
+def version_value(message: pb.ProbeVersion) -> ProbeVersion:
+    is_ready = message.state == pb.VERSION_STATE_READY
+    return ProbeVersion(
+        probe_id=message.probe_id,
+        version=message.version,
+        version_name=message.version_name,
+        state=_STATES[message.state],
+        kind=_KIND_VALUES[message.kind],
+        collection_id=message.collection_id,
+        create_time=time_of(message.create_time),
+        is_promoted=message.is_promoted,
+        seed=message.seed,
+        failure_reason=message.failure_reason,
+        failure_message=message.failure_message,
+        tap=messages.tap_from_message(message.tap) if message.HasField("tap") else None,
+        C=message.c if is_ready else None,
+        classes=tuple(message.classes),
+        n_images=message.n_images,
+        accuracy=_accuracy(message.accuracy) if message.HasField("accuracy") else None,
+        trials=tuple(
+            LayerTrial(
+                layer=trial.layer,
+                depth=trial.depth or None,
+                accuracy=_accuracy(trial.accuracy),
+                C=trial.c,
+                is_chosen=trial.is_chosen,
+            )
+            for trial in message.trials
+        ),
+        objective=message.objective if is_ready else None,
+        gap=message.gap if is_ready else None,
+        data_digest=message.data_digest,
+        file_digest=message.file_digest,
+        seconds=message.seconds,
+    )
+
+
+def _accuracy(message: pb.Accuracy) -> Accuracy:
+    return Accuracy(message.estimate, message.low, message.high)
+
+
+def _number(version: int) -> int:
+    if not 0 <= version < 1 << 32:
+        raise InvalidArgument(f"version is {version!r}, but versions count from 1")
+    return version

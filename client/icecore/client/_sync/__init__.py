@@ -1,0 +1,1 @@
+"""The parts of Client. `_async` holds their twins."""

@@ -1,0 +1,208 @@
+"""Client's calls about probes: trained, watched, promoted, applied."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from icecore.client._batches import Batcher
+from icecore.client._operations import predict as predict_operations
+from icecore.client._operations import probe as operations
+from icecore.client._operations.operation import Operation
+from icecore.client._operations.places import image_bytes
+from icecore.client._operations.probe import ready
+from icecore.client._sync.calls import Calls
+from icecore.client.values import (
+    ImageInput,
+    LayerSpec,
+    Prediction,
+    Probe,
+    ProbeKind,
+    ProbeVersion,
+    Progress,
+)
+from icecore.wire.codes import Codes
+from icecore.wire.taps import AVG, Activation, Pooling
+
+
+class ProbeCalls(Calls):
+    def train_probe(
+        self,
+        probe_id: str,
+        collection_id: str,
+        *,
+        kind: ProbeKind | str = ProbeKind.SOFTMAX,
+        layers: LayerSpec | Sequence[LayerSpec] = "auto",
+        activation: Activation | str = Activation.AS_TRAINED,
+        pooling: Pooling | str = AVG,
+        seed: int = 0,
+        promote: bool = True,
+        wait: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> ProbeVersion:
+        """Train a new version of a probe, which need not exist, on a collection's labels.
+
+        The job is the server's and durable: it goes on when the caller leaves.
+
+        Args:
+            probe_id: letters, digits, ".", "_" and "-".
+            collection_id: its labelled examples, as they are now.
+            kind: "svm" or "softmax".
+            layers: "auto" (five spread depths), one, or several to choose from.
+            activation: what is read at a layer.
+            pooling: how a map becomes a vector.
+            seed: of the folds.
+            promote: whether READY moves the promoted pointer here.
+            wait: return the READY version, not at once the one in TRAINING.
+            on_progress: while waiting, called with each change.
+            request_id: makes this call exactly-once; None makes one.
+            timeout_s: deadline of starting, in place of the client's; waiting has none.
+
+        Raises:
+            FailedPrecondition: one class only, or a class with one image.
+            TrainingFailed: `wait`, and it ended FAILED or CANCELLED.
+        """
+        operation = operations.train_probe(
+            probe_id,
+            collection_id,
+            kind=kind,
+            layers=layers,
+            activation=activation,
+            pooling=pooling,
+            seed=seed,
+            promote=promote,
+            request_id=request_id,
+        )
+        version = self._transport.unary(operation, timeout_s)
+        if not wait:
+            return version
+        for progress in self.watch_probe(probe_id, version.version):
+            version = progress.version
+            if on_progress is not None:
+                on_progress(progress)
+        return ready(version)
+
+    def watch_probe(
+        self, probe_id: str, version: int = 0, *, timeout_s: float | None = None
+    ) -> Iterator[Progress]:
+        """Yield where training stands now and each change, until its end state.
+
+        `version` 0 is the newest. To stop watching does not stop training. A broken
+        connection is opened again. `timeout_s` bounds the whole stream; None does not.
+        """
+        return self._transport.watch(
+            lambda last: operations.watch_probe(
+                probe_id, version if last is None else last.version.version
+            ),
+            timeout_s,
+        )
+
+    def cancel_training(
+        self,
+        probe_id: str,
+        version: int,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> ProbeVersion:
+        """Stop training and return the version as it is then."""
+        operation = operations.cancel_training(probe_id, version, request_id=request_id)
+        return self._transport.unary(operation, timeout_s)
+
+    def probe(self, probe_id: str, *, timeout_s: float | None = None) -> Probe:
+        """Return a probe with its versions, newest first.
+
+        Raises:
+            NotFound: this tenant has none of this id.
+        """
+        return self._transport.unary(operations.probe(probe_id), timeout_s)
+
+    def probes(self, *, timeout_s: float | None = None) -> list[Probe]:
+        """Return all probes, by id. `timeout_s` bounds each page."""
+        return list(self._transport.pages(operations.probes, timeout_s))
+
+    def promote_version(
+        self,
+        probe_id: str,
+        version: int,
+        *,
+        expected_version: int | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Probe:
+        """Make a READY version the one that `predict` uses.
+
+        With `expected_version` (0: none) only if that is the promoted one now.
+
+        Raises:
+            FailedPrecondition: another is promoted than expected, or this one is not READY.
+        """
+        operation = operations.promote_version(
+            probe_id, version, expected_version=expected_version, request_id=request_id
+        )
+        return self._transport.unary(operation, timeout_s)
+
+    def delete_version(
+        self,
+        probe_id: str,
+        version: int,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        """Delete a version, unless it is promoted or in training."""
+        operation = operations.delete_version(probe_id, version, request_id=request_id)
+        self._transport.unary(operation, timeout_s)
+
+    def delete_probe(
+        self, probe_id: str, *, request_id: str | None = None, timeout_s: float | None = None
+    ) -> None:
+        """Delete a probe with all its versions, really."""
+        operation = operations.delete_probe(probe_id, request_id=request_id)
+        self._transport.unary(operation, timeout_s)
+
+    def predict(
+        self,
+        probe_id: str,
+        images: Sequence[ImageInput] | None = None,
+        *,
+        codes: Codes | None = None,
+        version: int = 0,
+        timeout_s: float | None = None,
+    ) -> list[Prediction]:
+        """Return what a probe says of images, or of codes from its own tap.
+
+        `version` 0 is the promoted one. For more images than one message holds
+        there is `predict_stream`.
+
+        Raises:
+            FailedPrecondition: codes of another tap (the sentence names both), or
+                nothing is promoted yet.
+        """
+        operation = predict_operations.predict(probe_id, images, codes=codes, version=version)
+        return self._transport.unary(operation, timeout_s)
+
+    def predict_stream(
+        self,
+        probe_id: str,
+        images: Iterable[ImageInput],
+        *,
+        version: int = 0,
+        batch_size: int = 32,
+        timeout_s: float | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield what a probe says of one image after another, in order.
+
+        Batches, look-ahead, breaks and `timeout_s` are as in `embed_stream`.
+        """
+        batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
+        plan = predict_operations.predict_plan(probe_id, version)
+
+        def batches() -> Iterator[Operation[list[Prediction]]]:
+            for image in images:
+                for batch in batcher.push(image):
+                    yield plan(batch)
+            if rest := batcher.rest():
+                yield plan(rest)
+
+        answers = self._transport.exchange(batches(), timeout_s)
+        return (prediction for answer in answers for prediction in answer)

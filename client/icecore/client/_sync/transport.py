@@ -1,0 +1,230 @@
+"""Sends operations over a channel and waits. The only module of the sync client that talks."""
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from icecore.client import local
+from icecore.client._address import Endpoint
+from icecore.client._batches import MAX_IN_FLIGHT
+from icecore.client._channel import open_channel
+from icecore.client._operations.operation import Operation, Page
+from icecore.client._pacing import Pacing
+from icecore.client._translation import border, ended_early
+from icecore.client._where import Embedded
+from icecore.client.errors import Unavailable
+
+A = TypeVar("A")
+
+_END = None
+"""In the queue of a stream's requests: there are no more."""
+
+
+class Transport:
+    """One channel, opened at the first call and used by any number of threads."""
+
+    def __init__(self, where: Endpoint | Embedded, *, timeout_s: float) -> None:
+        self._where = where
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._link: _Link | None = None
+        self._is_closed = False
+
+    def connect(self) -> Endpoint:
+        """Return where the server is; finds or starts it the first time."""
+        return self._linked().endpoint
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+
+    def unary(self, operation: Operation[A], timeout_s: float | None = None) -> A:
+        """Return the answer to one request."""
+        link = self._linked()
+        timeout = self._timeout_s if timeout_s is None else timeout_s
+        with border(operation.path, link.endpoint):
+            call = link.channel.unary_unary(operation.path, _bytes_of, _reader(operation))
+            answer = call(operation.request, timeout=timeout, metadata=link.endpoint.metadata)
+        return operation.read(answer)
+
+    def pages(
+        self, operation_at: Callable[[str], Operation[Page[A]]], timeout_s: float | None = None
+    ) -> Iterator[A]:
+        """Yield the items of all pages, each page read when it is needed."""
+        token = ""
+        while True:
+            page = self.unary(operation_at(token), timeout_s)
+            yield from page.items
+            token = page.next_token
+            if not token:
+                return
+
+    def watch(
+        self, operation_after: Callable[[A | None], Operation[A]], timeout_s: float | None
+    ) -> Iterator[A]:
+        """Yield what one request's stream says; a broken one is opened again."""
+        last: A | None = None
+        pacing = Pacing(timeout_s)
+        while True:
+            operation = operation_after(last)
+            link = self._linked()
+            call = None
+            try:
+                with border(operation.path, link.endpoint):
+                    call = link.channel.unary_stream(operation.path, _bytes_of, _reader(operation))(
+                        operation.request,
+                        timeout=pacing.left_s(),
+                        metadata=link.endpoint.metadata,
+                    )
+                    for answer in call:
+                        pacing.progress()
+                        last = operation.read(answer)
+                        yield last
+                return
+            except Unavailable as error:
+                time.sleep(pacing.wait_s(error))
+            finally:
+                if call is not None:
+                    call.cancel()
+
+    def exchange(
+        self, operations: Iterable[Operation[A]], timeout_s: float | None = None
+    ) -> Iterator[A]:
+        """Yield one answer an operation, in order, over one stream.
+
+        Operations are taken in the caller's thread, at most MAX_IN_FLIGHT ahead of
+        the answers, and only while the caller takes these. After a break of the
+        connection what has no answer is sent again over a new one.
+        """
+        source = iter(operations)
+        waiting: deque[Operation[A]] = deque()
+        pacing = Pacing(timeout_s)
+        stream: _Stream | None = None
+        is_complete = False
+        try:
+            while True:
+                while not is_complete and len(waiting) < MAX_IN_FLIGHT:
+                    operation = next(source, None)
+                    is_complete = operation is None
+                    if operation is not None:
+                        waiting.append(operation)
+                        if stream is not None:
+                            stream.send(operation.request)
+                if not waiting:
+                    return
+                try:
+                    if stream is None:
+                        stream = _Stream(self._linked(), waiting, pacing.left_s())
+                    if is_complete:
+                        stream.end()
+                    answer = stream.next()
+                except Unavailable as error:
+                    if stream is not None:
+                        stream.close()
+                        stream = None
+                    time.sleep(pacing.wait_s(error))
+                    continue
+                pacing.progress()
+                yield waiting.popleft().read(answer)
+        finally:
+            if stream is not None:
+                stream.close()
+
+    def _linked(self) -> "_Link":
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the client is closed")
+            if self._link is not None and not self._link.is_alive():
+                self._link.close()
+                self._link = None
+            if self._link is None:
+                self._link = _link(self._where)
+            return self._link
+
+
+class _Link:
+    """A channel and, with an embedded server, the call that keeps that server up."""
+
+    def __init__(self, endpoint: Endpoint, channel: grpc.Channel, hold: Any = None) -> None:
+        self.endpoint = endpoint
+        self.channel = channel
+        self._hold = hold
+
+    def is_alive(self) -> bool:
+        return self._hold is None or bool(self._hold.is_active())
+
+    def close(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+        self.channel.close()
+
+
+def _link(where: Endpoint | Embedded) -> _Link:
+    if isinstance(where, Endpoint):
+        return _Link(where, open_channel(where))
+    search = local.Search(where)
+    while True:
+        endpoint = where.endpoint(search.address())
+        channel = open_channel(endpoint)
+        hold = channel.unary_stream(local.WATCH_PATH, _bytes_of, local.read_health)(
+            local.WATCH_REQUEST
+        )
+        # A server that ends between being found and being called is looked for again.
+        with contextlib.suppress(grpc.RpcError):
+            # From its first answer on this client counts, so the server stays.
+            if any(local.is_serving(answer) for answer in hold):
+                return _Link(endpoint, channel, hold)
+        channel.close()
+        search.again()
+
+
+class _Stream:
+    """A call with a stream each way, whose requests come out of a queue."""
+
+    def __init__(
+        self, link: _Link, waiting: Iterable[Operation[Any]], timeout_s: float | None
+    ) -> None:
+        operations = list(waiting)
+        self._path, self._endpoint = operations[0].path, link.endpoint
+        self._requests: SimpleQueue[Message | None] = SimpleQueue()
+        for operation in operations:
+            self.send(operation.request)
+        with border(self._path, self._endpoint):
+            self._call = link.channel.stream_stream(self._path, _bytes_of, _reader(operations[0]))(
+                iter(self._requests.get, _END),
+                timeout=timeout_s,
+                metadata=link.endpoint.metadata,
+            )
+
+    def send(self, request: Message) -> None:
+        self._requests.put(request)
+
+    def end(self) -> None:
+        self._requests.put(_END)
+
+    def next(self) -> Message:
+        with border(self._path, self._endpoint):
+            for answer in self._call:
+                return answer
+        raise ended_early(self._path, self._endpoint)
+
+    def close(self) -> None:
+        self._requests.put(_END)  # lets gRPC's thread go that waits for a request
+        self._call.cancel()
+
+
+def _bytes_of(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _reader(operation: Operation[Any]) -> Callable[[bytes], Message]:
+    return operation.answer_type.FromString

@@ -1,0 +1,88 @@
+"""The border: gRPC's errors come in, ours go out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from icecore.client import errors
+from icecore.client._address import Endpoint
+from icecore.wire.reasons import DOMAIN
+
+CLASSES: dict[grpc.StatusCode, type[errors.IcecoreError]] = {
+    # A success that comes as an error is a broken server's.
+    grpc.StatusCode.OK: errors.Internal,
+    grpc.StatusCode.CANCELLED: errors.Cancelled,
+    grpc.StatusCode.UNKNOWN: errors.Internal,
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidArgument,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+    grpc.StatusCode.NOT_FOUND: errors.NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: errors.AlreadyExists,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhausted,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.FailedPrecondition,
+    grpc.StatusCode.ABORTED: errors.Unavailable,
+    grpc.StatusCode.OUT_OF_RANGE: errors.InvalidArgument,
+    grpc.StatusCode.UNIMPLEMENTED: errors.Unimplemented,
+    grpc.StatusCode.INTERNAL: errors.Internal,
+    grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
+    grpc.StatusCode.DATA_LOSS: errors.Internal,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+}
+
+_DETAILS_KEY = "grpc-status-details-bin"
+
+
+@contextmanager
+def border(path: str, endpoint: Endpoint) -> Iterator[None]:
+    """Translate what a call to `path` raises; also around an `await`."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        raise translate(error, path, endpoint.address.target) from error
+
+
+def ended_early(path: str, endpoint: Endpoint) -> errors.Internal:
+    """Return the error of a stream that ended well with fewer answers than requests."""
+    return errors.Internal(
+        f"{_method(path)} at {endpoint.address.target!r} ended with requests unanswered"
+    )
+
+
+def translate(error: Any, path: str, target: str) -> errors.IcecoreError:
+    """Return our error for gRPC's, with the server's reason where it sent one."""
+    code, sentence = error.code(), " ".join((error.details() or "").split())
+    cls = CLASSES[code]
+    info = _error_info(error.trailing_metadata() or ())
+    if info is not None:
+        return cls(sentence, reason=info.reason, details=dict(info.metadata))
+    # Nothing of ours answered: the network, a proxy, or gRPC itself below the server.
+    method = _method(path)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        sentence = f"no server answers at {target!r} ({sentence})"
+    elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        sentence = f"{method} at {target!r} got no answer in time; timeout_s gives it more"
+    else:
+        sentence = f"{method} at {target!r} failed with {code.name} ({sentence})"
+    return cls(sentence, reason=code.name)
+
+
+def _method(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _error_info(metadata: Any) -> error_details_pb2.ErrorInfo | None:
+    for key, value in metadata:
+        if key != _DETAILS_KEY:
+            continue
+        try:
+            status = status_pb2.Status.FromString(value)
+            for detail in status.details:
+                info = error_details_pb2.ErrorInfo()
+                if detail.Unpack(info) and info.domain == DOMAIN:
+                    return info
+        except DecodeError:
+            return None
+    return None

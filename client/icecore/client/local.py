@@ -1,0 +1,186 @@
+"""The server of a data folder: found if it runs, started if not.
+
+A running server writes `server.json` there, with the address of its socket. Ten
+clients at once are as good as one: whoever holds `client.lock` starts it, the
+others wait and then find it.
+"""
+
+import contextlib
+import fcntl
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from grpc_health.v1 import health_pb2
+from icecore.client._where import Embedded, data_folder
+from icecore.client.errors import LocalServerError
+
+START_TIMEOUT_S = 180.0
+"""The first start of all builds the default backbone, on a slow machine for a minute."""
+
+WATCH_PATH = "/grpc.health.v1.Health/Watch"
+WATCH_REQUEST = health_pb2.HealthCheckRequest()
+SERVER_FILE = "server.json"
+LOG_FILE = "server.log"
+ADMIN_KEY_FILE = "admin.key"
+
+_POLL_S = 0.05
+_NEEDED = ("alembic", "faiss", "onnx", "onnxruntime", "PIL", "scipy", "sklearn", "sqlalchemy")
+
+
+def read_admin_key(data: Path | str | None = None) -> str | None:
+    """Return the administrator's key that the folder's server left there; None without one.
+
+    Raises:
+        OSError: the file is there and cannot be read.
+    """
+    path = data_folder(data) / ADMIN_KEY_FILE
+    return path.read_text().strip() if path.exists() else None
+
+
+def running_address(folder: Path) -> str | None:
+    """Return the address of the server that serves this folder now, if one does."""
+    try:
+        address = json.loads((folder / SERVER_FILE).read_text())["address"]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (KeyError, TypeError, ValueError) as error:
+        raise LocalServerError(
+            f"{str(folder / SERVER_FILE)!r} is not what a server writes: {error!r}"
+        ) from error
+    path = str(address).removeprefix("unix:")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return None  # left behind by one that was killed
+    return str(address)
+
+
+def read_health(data: bytes) -> health_pb2.HealthCheckResponse:
+    return health_pb2.HealthCheckResponse.FromString(data)
+
+
+def is_serving(answer: health_pb2.HealthCheckResponse) -> bool:
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+class Search:
+    """One client's search for its folder's server, until one answers or time is up."""
+
+    def __init__(self, embedded: Embedded) -> None:
+        self._folder = embedded.folder
+        self._until_idle_s = embedded.until_idle_s
+        self._end = time.monotonic() + START_TIMEOUT_S
+
+    def address(self) -> str:
+        """Return an address where a server listens; starts one if there is none.
+
+        Raises:
+            LocalServerError: it is not installed, ends at once, or does not serve in time.
+        """
+        address = running_address(self._folder)
+        if address is not None:
+            return address
+        _require_installed()
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _start_lock(self._folder, self._end):
+            address = running_address(self._folder)  # by whoever held the lock before
+            return address or self._start()
+
+    def again(self) -> None:
+        """Wait a little: what was found did not answer, being about to end or to begin.
+
+        Raises:
+            LocalServerError: time is up.
+        """
+        self._pause("does not answer")
+
+    def _start(self) -> str:
+        while True:
+            process = _spawn(self._folder, self._until_idle_s)
+            while process.returncode is None:
+                address = running_address(self._folder)
+                if address is not None:
+                    return address
+                self._pause("does not serve")
+            # Another may hold the folder: one that is just ending, or just starting.
+            address = running_address(self._folder)
+            if address is not None:
+                return address
+            sentence = _last_line(self._folder)
+            if "in use" not in sentence:
+                raise LocalServerError(
+                    f"the server of {str(self._folder)!r} ended at once with status "
+                    f"{process.returncode}: {sentence}"
+                )
+            self._pause("does not get the folder")
+
+    def _pause(self, what: str) -> None:
+        if time.monotonic() >= self._end:
+            raise LocalServerError(
+                f"the server of {str(self._folder)!r} {what} after {START_TIMEOUT_S:g} s; "
+                f"{str(self._folder / LOG_FILE)!r} may say why"
+            )
+        time.sleep(_POLL_S)
+
+
+def _require_installed() -> None:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise LocalServerError(
+            f"there is no server to call, and none can be started here without {missing[0]!r}: "
+            "pip install 'icecore[server]', or name a server (address=, ICECORE_SERVER)"
+        )
+
+
+@contextlib.contextmanager
+def _start_lock(folder: Path, end: float) -> Iterator[None]:
+    """Hold the folder's client lock, which the kernel frees when its holder dies."""
+    with (folder / "client.lock").open("a") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise LocalServerError(
+                        f"another client has been starting the server of {str(folder)!r} for "
+                        f"{START_TIMEOUT_S:g} s"
+                    ) from None
+                time.sleep(_POLL_S)
+        yield
+
+
+def _spawn(folder: Path, until_idle_s: float) -> "subprocess.Popen[bytes]":
+    """Start a server of its own session, so that Ctrl-C here does not end it for others."""
+    command = [sys.executable, "-m", "icecore.server", "--data", str(folder)]
+    command += ["--until-idle", f"{until_idle_s:g}"]
+    descriptor = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=descriptor,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+    # Reaps it when it ends before this process does.
+    threading.Thread(target=process.wait, name="icecore-server-wait", daemon=True).start()
+    return process
+
+
+def _last_line(folder: Path) -> str:
+    with (folder / LOG_FILE).open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
