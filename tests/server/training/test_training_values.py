@@ -1,0 +1,88 @@
+"""TrainRequest and VersionFacts: checked once, and the same after a round trip."""
+
+import json
+
+import pytest
+from icecore.server.errors import InvalidArgument, NameInvalid, StorageCorrupt
+from icecore.server.training.facts import Accuracy, LayerTrial, VersionFacts
+from icecore.server.training.request import TrainRequest
+from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
+
+TAP = TapId("0" * 64, "two", backbone="toy", depth=2)
+FACTS = VersionFacts(
+    tap=TAP,
+    C=0.1,
+    classes=("ant", "bee"),
+    accuracy=Accuracy(0.97, 0.93, 0.99),
+    naive=0.98,
+    trials=(
+        LayerTrial("one", 1, Accuracy(0.6, 0.5, 0.7), 1.0, False),
+        LayerTrial("two", 2, Accuracy(0.97, 0.93, 0.99), 0.1, True),
+    ),
+    objective=12.5,
+    gap=1e-9,
+    seed=2**63,
+    data_digest="1" * 64,
+    n_images=200,
+)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        TrainRequest("ants", "insects"),
+        TrainRequest("ants", "insects", "svm", ("17", "-1", "name:267")),
+        TrainRequest(
+            "ants",
+            "insects",
+            activation=Activation.NONE,
+            pooling=Pooling(PoolingKind.GEM, 2.5),
+            seed=2**64 - 1,
+            promote=False,
+        ),
+    ],
+)
+def test_a_request_is_the_same_after_json(request_: TrainRequest) -> None:
+    assert TrainRequest.from_json(json.loads(json.dumps(request_.to_json()))) == request_
+
+
+def test_facts_are_the_same_after_json() -> None:
+    again = VersionFacts.from_json(json.loads(json.dumps(FACTS.to_json())))
+    assert again == FACTS
+    assert str(again.tap) == str(FACTS.tap), "the labels were lost"
+
+
+def test_no_layers_means_auto() -> None:
+    assert TrainRequest("p", "c", layers=()) == TrainRequest("p", "c", layers=("auto",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "error", "words"),
+    [
+        ({"kind": "tree"}, InvalidArgument, "kind 'tree' is not known: there are 'svm'"),
+        ({"layers": ("auto", "3")}, InvalidArgument, "give 'auto' alone"),
+        ({"seed": -1}, InvalidArgument, "seed is -1, but must be in 0.."),
+        ({"probe_id": "a/b"}, NameInvalid, "the probe's id 'a/b' is not made of"),
+        ({"collection_id": ""}, NameInvalid, "the collection's id is empty"),
+    ],
+)
+def test_a_wrong_request_is_refused(
+    fields: dict[str, object], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        TrainRequest(**{"probe_id": "p", "collection_id": "c", **fields})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", sorted(FACTS.to_json()))
+def test_facts_with_a_part_missing_are_corrupt(key: str) -> None:
+    fields = {name: value for name, value in FACTS.to_json().items() if name != key}
+    with pytest.raises(StorageCorrupt, match=key):
+        VersionFacts.from_json(fields)
+
+
+@pytest.mark.parametrize("key", sorted(TrainRequest("p", "c").to_json()))
+def test_a_request_with_a_part_missing_is_corrupt(key: str) -> None:
+    fields = {name: value for name, value in TrainRequest("p", "c").to_json().items()}
+    del fields[key]
+    with pytest.raises(StorageCorrupt, match=key):
+        TrainRequest.from_json(fields)
