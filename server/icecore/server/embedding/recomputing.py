@@ -56,6 +56,8 @@ class Recomputing:
         Raises:
             ImageChanged: an image was deleted or replaced since the snapshot.
         """
+        if not self._taps:
+            return
         missing = [example for example in examples if _key(example) not in self._made]
         for first in range(0, len(missing), _IMAGES_AT_ONCE):
             some = missing[first : first + _IMAGES_AT_ONCE]
@@ -80,7 +82,8 @@ class Recomputing:
         place = list(self._taps).index(tap)
         if not examples:
             return np.zeros((0, n_dims(tap, self._backbone.layer_of(tap))), np.float32)
-        return np.stack([self._made[_key(example)][place] for example in examples])
+        codes: CodeArray = np.stack([self._made[_key(example)][place] for example in examples])
+        return codes
 
     def _read_images(self, examples: Sequence[ExampleRecord]) -> list[Encoded]:
         images = []
