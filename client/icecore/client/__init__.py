@@ -4,6 +4,7 @@ Light: numpy, gRPC and protobuf, and nothing that computes codes.
 """
 
 from icecore.client._where import data_folder
+from icecore.client.async_client import AsyncClient
 from icecore.client.client import Client
 from icecore.client.errors import (
     AlreadyExists,
@@ -60,6 +61,7 @@ __all__ = [
     "Activation",
     "Added",
     "AlreadyExists",
+    "AsyncClient",
     "Backbone",
     "Cancelled",
     "Card",

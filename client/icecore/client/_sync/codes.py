@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy.typing as npt
 from icecore.client._batches import Batcher
 from icecore.client._operations import codes as operations
-from icecore.client._operations.operation import Operation
 from icecore.client._operations.places import image_bytes
 from icecore.client._sync.calls import Calls
+from icecore.client._sync.transport import batched
 from icecore.client.values import ImageInput, LayerSpec
 from icecore.wire.codes import Codes
 from icecore.wire.taps import AVG, Activation, Pooling
@@ -73,12 +73,5 @@ class CodesCalls(Calls):
             backbone=backbone, layers=layers, activation=activation, pooling=pooling, dtype=dtype
         )
         batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
-
-        def batches() -> Iterator[Operation[list[Codes]]]:
-            for image in images:
-                for batch in batcher.push(image):
-                    yield plan.embed_stream(batch)
-            if rest := batcher.rest():
-                yield plan.embed_stream(rest)
-
-        return self._transport.exchange(batches(), timeout_s)
+        requests = batched(images, batcher, plan.embed_stream)
+        return self._transport.exchange(requests, timeout_s)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from icecore.client._batches import Batcher
 from icecore.client._operations import collection as operations
 from icecore.client._operations import search as search_operations
-from icecore.client._operations.operation import Operation
 from icecore.client._operations.places import image_bytes
 from icecore.client._sync.calls import Calls
+from icecore.client._sync.transport import batched
 from icecore.client.values import (
     Added,
     Collection,
@@ -99,16 +99,9 @@ class CollectionCalls(Calls):
         batcher = Batcher[NewExample](
             lambda example: image_bytes(example.image), batch_size=batch_size
         )
-
-        def batches() -> Iterator[Operation[Added]]:
-            for example in examples:
-                for batch in batcher.push(example):
-                    yield plan.batch(batch)
-            if rest := batcher.rest():
-                yield plan.batch(rest)
-
+        requests = batched(examples, batcher, plan.batch)
         total = Added()
-        for added in self._transport.exchange(batches(), timeout_s):
+        for added in self._transport.exchange(requests, timeout_s):
             total += added
             if on_batch is not None:
                 on_batch(added)

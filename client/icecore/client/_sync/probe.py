@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from icecore.client._batches import Batcher
 from icecore.client._operations import predict as predict_operations
 from icecore.client._operations import probe as operations
-from icecore.client._operations.operation import Operation
 from icecore.client._operations.places import image_bytes
 from icecore.client._operations.probe import ready
 from icecore.client._sync.calls import Calls
+from icecore.client._sync.transport import batched
 from icecore.client.values import (
     ImageInput,
     LayerSpec,
@@ -196,13 +196,5 @@ class ProbeCalls(Calls):
         """
         batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
         plan = predict_operations.predict_plan(probe_id, version)
-
-        def batches() -> Iterator[Operation[list[Prediction]]]:
-            for image in images:
-                for batch in batcher.push(image):
-                    yield plan(batch)
-            if rest := batcher.rest():
-                yield plan(rest)
-
-        answers = self._transport.exchange(batches(), timeout_s)
+        answers = self._transport.exchange(batched(images, batcher, plan), timeout_s)
         return (prediction for answer in answers for prediction in answer)

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.message import Message
 from icecore.client import local
 from icecore.client._address import Endpoint
-from icecore.client._batches import MAX_IN_FLIGHT
+from icecore.client._batches import MAX_IN_FLIGHT, Batcher
 from icecore.client._channel import open_channel
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
@@ -21,6 +21,7 @@ from icecore.client._where import Embedded
 from icecore.client.errors import Unavailable
 
 A = TypeVar("A")
+T = TypeVar("T")
 
 _END = None
 """In the queue of a stream's requests: there are no more."""
@@ -149,6 +150,17 @@ class Transport:
             if self._link is None:
                 self._link = _link(self._where)
             return self._link
+
+
+def batched(
+    things: Iterable[T], batcher: Batcher[T], operation_of: Callable[[list[T]], Operation[A]]
+) -> Iterator[Operation[A]]:
+    """Yield an operation a batch; what it needs of files is read in `operation_of`."""
+    for thing in things:
+        for batch in batcher.push(thing):
+            yield operation_of(batch)
+    if rest := batcher.rest():
+        yield operation_of(rest)
 
 
 class _Link:

@@ -1,0 +1,54 @@
+"""AsyncClient's calls that turn images into codes."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+
+import numpy.typing as npt
+from icecore.client._async.calls import AsyncCalls
+from icecore.client._async.transport import batched
+from icecore.client._batches import Batcher
+from icecore.client._operations import codes as operations
+from icecore.client._operations.places import image_bytes
+from icecore.client.values import ImageInput, LayerSpec
+from icecore.wire.codes import Codes
+from icecore.wire.taps import AVG, Activation, Pooling
+
+
+class AsyncCodesCalls(AsyncCalls):
+    async def embed(
+        self,
+        images: Sequence[ImageInput],
+        *,
+        backbone: str = "",
+        layers: LayerSpec | Sequence[LayerSpec] = -1,
+        activation: Activation | str = Activation.AS_TRAINED,
+        pooling: Pooling | str = AVG,
+        dtype: npt.DTypeLike = "float32",
+        timeout_s: float | None = None,
+    ) -> list[Codes]:
+        """As `Client.embed`."""
+        plan = operations.embed_plan(
+            backbone=backbone, layers=layers, activation=activation, pooling=pooling, dtype=dtype
+        )
+        operation = await asyncio.to_thread(plan.embed, images)
+        return await self._transport.unary(operation, timeout_s)
+
+    def embed_stream(
+        self,
+        images: Iterable[ImageInput] | AsyncIterable[ImageInput],
+        *,
+        backbone: str = "",
+        layers: LayerSpec | Sequence[LayerSpec] = -1,
+        activation: Activation | str = Activation.AS_TRAINED,
+        pooling: Pooling | str = AVG,
+        dtype: npt.DTypeLike = "float32",
+        batch_size: int = 32,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[list[Codes]]:
+        """As `Client.embed_stream`."""
+        plan = operations.embed_plan(
+            backbone=backbone, layers=layers, activation=activation, pooling=pooling, dtype=dtype
+        )
+        batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
+        requests = batched(images, batcher, plan.embed_stream)
+        return self._transport.exchange(requests, timeout_s)

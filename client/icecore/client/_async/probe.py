@@ -1,0 +1,157 @@
+"""AsyncClient's calls about probes: trained, watched, promoted, applied."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+
+from icecore.client._async.calls import AsyncCalls
+from icecore.client._async.transport import batched
+from icecore.client._batches import Batcher
+from icecore.client._operations import predict as predict_operations
+from icecore.client._operations import probe as operations
+from icecore.client._operations.places import image_bytes
+from icecore.client._operations.probe import ready
+from icecore.client.values import (
+    ImageInput,
+    LayerSpec,
+    Prediction,
+    Probe,
+    ProbeKind,
+    ProbeVersion,
+    Progress,
+)
+from icecore.wire.codes import Codes
+from icecore.wire.taps import AVG, Activation, Pooling
+
+
+class AsyncProbeCalls(AsyncCalls):
+    async def train_probe(
+        self,
+        probe_id: str,
+        collection_id: str,
+        *,
+        kind: ProbeKind | str = ProbeKind.SOFTMAX,
+        layers: LayerSpec | Sequence[LayerSpec] = "auto",
+        activation: Activation | str = Activation.AS_TRAINED,
+        pooling: Pooling | str = AVG,
+        seed: int = 0,
+        promote: bool = True,
+        wait: bool = False,
+        on_progress: Callable[[Progress], None] | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> ProbeVersion:
+        """As `Client.train_probe`."""
+        operation = operations.train_probe(
+            probe_id,
+            collection_id,
+            kind=kind,
+            layers=layers,
+            activation=activation,
+            pooling=pooling,
+            seed=seed,
+            promote=promote,
+            request_id=request_id,
+        )
+        version = await self._transport.unary(operation, timeout_s)
+        if not wait:
+            return version
+        async for progress in self.watch_probe(probe_id, version.version):
+            version = progress.version
+            if on_progress is not None:
+                on_progress(progress)
+        return ready(version)
+
+    def watch_probe(
+        self, probe_id: str, version: int = 0, *, timeout_s: float | None = None
+    ) -> AsyncIterator[Progress]:
+        """As `Client.watch_probe`."""
+        return self._transport.watch(
+            lambda last: operations.watch_probe(
+                probe_id, version if last is None else last.version.version
+            ),
+            timeout_s,
+        )
+
+    async def cancel_training(
+        self,
+        probe_id: str,
+        version: int,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> ProbeVersion:
+        """As `Client.cancel_training`."""
+        operation = operations.cancel_training(probe_id, version, request_id=request_id)
+        return await self._transport.unary(operation, timeout_s)
+
+    async def probe(self, probe_id: str, *, timeout_s: float | None = None) -> Probe:
+        """As `Client.probe`."""
+        return await self._transport.unary(operations.probe(probe_id), timeout_s)
+
+    async def probes(self, *, timeout_s: float | None = None) -> list[Probe]:
+        """As `Client.probes`."""
+        return [item async for item in self._transport.pages(operations.probes, timeout_s)]
+
+    async def promote_version(
+        self,
+        probe_id: str,
+        version: int,
+        *,
+        expected_version: int | None = None,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Probe:
+        """As `Client.promote_version`."""
+        operation = operations.promote_version(
+            probe_id, version, expected_version=expected_version, request_id=request_id
+        )
+        return await self._transport.unary(operation, timeout_s)
+
+    async def delete_version(
+        self,
+        probe_id: str,
+        version: int,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        """As `Client.delete_version`."""
+        operation = operations.delete_version(probe_id, version, request_id=request_id)
+        await self._transport.unary(operation, timeout_s)
+
+    async def delete_probe(
+        self, probe_id: str, *, request_id: str | None = None, timeout_s: float | None = None
+    ) -> None:
+        """As `Client.delete_probe`."""
+        operation = operations.delete_probe(probe_id, request_id=request_id)
+        await self._transport.unary(operation, timeout_s)
+
+    async def predict(
+        self,
+        probe_id: str,
+        images: Sequence[ImageInput] | None = None,
+        *,
+        codes: Codes | None = None,
+        version: int = 0,
+        timeout_s: float | None = None,
+    ) -> list[Prediction]:
+        """As `Client.predict`."""
+        operation = await asyncio.to_thread(
+            predict_operations.predict, probe_id, images, codes=codes, version=version
+        )
+        return await self._transport.unary(operation, timeout_s)
+
+    def predict_stream(
+        self,
+        probe_id: str,
+        images: Iterable[ImageInput] | AsyncIterable[ImageInput],
+        *,
+        version: int = 0,
+        batch_size: int = 32,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[Prediction]:
+        """As `Client.predict_stream`."""
+        batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
+        plan = predict_operations.predict_plan(probe_id, version)
+        answers = self._transport.exchange(batched(images, batcher, plan), timeout_s)
+        return (prediction async for answer in answers for prediction in answer)

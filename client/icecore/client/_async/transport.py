@@ -1,0 +1,257 @@
+"""Sends operations over a channel and awaits. The only module of the async client that talks."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import Any, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message
+from grpc import aio
+from icecore.client import local
+from icecore.client._address import Endpoint
+from icecore.client._batches import MAX_IN_FLIGHT, Batcher
+from icecore.client._channel import open_aio_channel
+from icecore.client._operations.operation import Operation, Page
+from icecore.client._pacing import Pacing
+from icecore.client._translation import border, ended_early
+from icecore.client._where import Embedded
+from icecore.client.errors import Unavailable
+
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+class Transport:
+    """One channel, opened at the first call, of one event loop."""
+
+    def __init__(self, where: Endpoint | Embedded, *, timeout_s: float) -> None:
+        self._where = where
+        self._timeout_s = timeout_s
+        self._lock = asyncio.Lock()
+        self._link: _Link | None = None
+        self._is_closed = False
+
+    async def connect(self) -> Endpoint:
+        """Return where the server is; finds or starts it the first time."""
+        return (await self._linked()).endpoint
+
+    async def close(self) -> None:
+        async with self._lock:
+            self._is_closed = True
+            if self._link is not None:
+                await self._link.close()
+                self._link = None
+
+    async def unary(self, operation: Operation[A], timeout_s: float | None = None) -> A:
+        """Return the answer to one request."""
+        link = await self._linked()
+        timeout = self._timeout_s if timeout_s is None else timeout_s
+        with border(operation.path, link.endpoint):
+            call = link.channel.unary_unary(operation.path, _bytes_of, _reader(operation))
+            answer = await call(
+                operation.request, timeout=timeout, metadata=_metadata(link.endpoint)
+            )
+        return operation.read(answer)
+
+    async def pages(
+        self, operation_at: Callable[[str], Operation[Page[A]]], timeout_s: float | None = None
+    ) -> AsyncIterator[A]:
+        """Yield the items of all pages, each page read when it is needed."""
+        token = ""
+        while True:
+            page = await self.unary(operation_at(token), timeout_s)
+            for item in page.items:
+                yield item
+            token = page.next_token
+            if not token:
+                return
+
+    async def watch(
+        self, operation_after: Callable[[A | None], Operation[A]], timeout_s: float | None
+    ) -> AsyncIterator[A]:
+        """Yield what one request's stream says; a broken one is opened again."""
+        last: A | None = None
+        pacing = Pacing(timeout_s)
+        while True:
+            operation = operation_after(last)
+            link = await self._linked()
+            call = None
+            try:
+                with border(operation.path, link.endpoint):
+                    call = link.channel.unary_stream(operation.path, _bytes_of, _reader(operation))(
+                        operation.request,
+                        timeout=pacing.left_s(),
+                        metadata=_metadata(link.endpoint),
+                    )
+                    async for answer in call:
+                        pacing.progress()
+                        last = operation.read(answer)
+                        yield last
+                return
+            except Unavailable as error:
+                await asyncio.sleep(pacing.wait_s(error))
+            finally:
+                if call is not None:
+                    call.cancel()
+
+    async def exchange(
+        self, operations: AsyncIterator[Operation[A]], timeout_s: float | None = None
+    ) -> AsyncIterator[A]:
+        """Yield one answer an operation, in order, over one stream.
+
+        Operations are taken at most MAX_IN_FLIGHT ahead of the answers, and only
+        while the caller takes these. After a break of the connection what has no
+        answer is sent again over a new one.
+        """
+        waiting: deque[Operation[A]] = deque()
+        pacing = Pacing(timeout_s)
+        stream: _Stream | None = None
+        is_complete = False
+        try:
+            while True:
+                while not is_complete and len(waiting) < MAX_IN_FLIGHT:
+                    operation = await anext(operations, None)
+                    is_complete = operation is None
+                    if operation is not None:
+                        waiting.append(operation)
+                        if stream is not None:
+                            await stream.send(operation.request)
+                if not waiting:
+                    return
+                try:
+                    if stream is None:
+                        stream = _Stream(await self._linked(), waiting[0], pacing.left_s())
+                        for operation in waiting:
+                            await stream.send(operation.request)
+                    if is_complete:
+                        await stream.end()
+                    answer = await stream.next()
+                except Unavailable as error:
+                    if stream is not None:
+                        stream.close()
+                        stream = None
+                    await asyncio.sleep(pacing.wait_s(error))
+                    continue
+                pacing.progress()
+                yield waiting.popleft().read(answer)
+        finally:
+            if stream is not None:
+                stream.close()
+
+    async def _linked(self) -> "_Link":
+        async with self._lock:
+            if self._is_closed:
+                raise RuntimeError("the client is closed")
+            if self._link is not None and not self._link.is_alive():
+                await self._link.close()
+                self._link = None
+            if self._link is None:
+                self._link = await _link(self._where)
+            return self._link
+
+
+async def batched(
+    things: Iterable[T] | AsyncIterable[T],
+    batcher: Batcher[T],
+    operation_of: Callable[[list[T]], Operation[A]],
+) -> AsyncIterator[Operation[A]]:
+    """Yield an operation a batch; what it needs of files is read in a thread."""
+    async for thing in _each(things):
+        for batch in batcher.push(thing):
+            yield await asyncio.to_thread(operation_of, batch)
+    if rest := batcher.rest():
+        yield await asyncio.to_thread(operation_of, rest)
+
+
+async def _each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(things, AsyncIterable):
+        async for thing in things:
+            yield thing
+    else:
+        for thing in things:
+            yield thing
+
+
+class _Link:
+    """A channel and, with an embedded server, the call that keeps that server up."""
+
+    def __init__(self, endpoint: Endpoint, channel: aio.Channel, hold: Any = None) -> None:
+        self.endpoint = endpoint
+        self.channel = channel
+        self._hold = hold
+
+    def is_alive(self) -> bool:
+        return self._hold is None or not self._hold.done()
+
+    async def close(self) -> None:
+        if self._hold is not None:
+            self._hold.cancel()
+        await self.channel.close()
+
+
+async def _link(where: Endpoint | Embedded) -> _Link:
+    if isinstance(where, Endpoint):
+        return _Link(where, open_aio_channel(where))
+    search = local.Search(where)
+    while True:
+        endpoint = where.endpoint(await asyncio.to_thread(search.address))
+        channel = open_aio_channel(endpoint)
+        hold = channel.unary_stream(local.WATCH_PATH, _bytes_of, local.read_health)(
+            local.WATCH_REQUEST
+        )
+        # A server that ends between being found and being called is looked for again.
+        with contextlib.suppress(grpc.RpcError):
+            # From its first answer on this client counts, so the server stays.
+            async for answer in hold:
+                if local.is_serving(answer):
+                    return _Link(endpoint, channel, hold)
+        await channel.close()
+        await asyncio.to_thread(search.again)
+
+
+class _Stream:
+    """A call with a stream each way, whose requests are written one by one."""
+
+    def __init__(self, link: _Link, first: Operation[Any], timeout_s: float | None) -> None:
+        self._path, self._endpoint = first.path, link.endpoint
+        self._is_ended = False
+        with border(self._path, self._endpoint):
+            self._call = link.channel.stream_stream(self._path, _bytes_of, _reader(first))(
+                timeout=timeout_s, metadata=_metadata(link.endpoint)
+            )
+
+    async def send(self, request: Message) -> None:
+        # A call that is over takes no more; `next` tells how it ended.
+        with contextlib.suppress(asyncio.InvalidStateError, grpc.RpcError):
+            await self._call.write(request)
+
+    async def end(self) -> None:
+        if self._is_ended:
+            return
+        self._is_ended = True
+        with contextlib.suppress(asyncio.InvalidStateError, grpc.RpcError):
+            await self._call.done_writing()
+
+    async def next(self) -> Message:
+        with border(self._path, self._endpoint):
+            answer = await self._call.read()
+        if answer is aio.EOF:
+            raise ended_early(self._path, self._endpoint)
+        return cast(Message, answer)
+
+    def close(self) -> None:
+        self._call.cancel()
+
+
+def _metadata(endpoint: Endpoint) -> aio.Metadata:
+    return aio.Metadata(*endpoint.metadata)
+
+
+def _bytes_of(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _reader(operation: Operation[Any]) -> Callable[[bytes], Message]:
+    return operation.answer_type.FromString
