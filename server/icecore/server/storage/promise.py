@@ -11,6 +11,7 @@ of requests are a tenant's own, and are kept for at least a day.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from icecore.server.storage.records import (
@@ -135,11 +136,18 @@ class TenantStore(Protocol):
         Raises CollectionNotFound.
         """
 
+    def training_begun_before(self, mutation: Mutation) -> VersionRecord | None:
+        """The answer an earlier `start_training` gave under this mutation, if one did.
+
+        Raises RequestIdReused. Lets a retry pass checks that would refuse it now.
+        """
+
     def finish_training(
         self,
         probe_id: str,
         version: int,
         *,
+        create_time: datetime,
         result: Json,
         file: bytes,
         seconds: float,
@@ -147,11 +155,20 @@ class TenantStore(Protocol):
     ) -> VersionRecord:
         """TRAINING to READY with the probe file, and promoted if asked: one commit.
 
+        `create_time` is the version's own: when the probe was deleted and made again, its
+        version of the same number is another one (VersionNotFound).
         Raises ProbeNotFound, VersionNotFound, VersionNotReady (not in TRAINING any more).
         """
 
     def fail_training(
-        self, probe_id: str, version: int, *, reason: str, message: str, seconds: float
+        self,
+        probe_id: str,
+        version: int,
+        *,
+        create_time: datetime,
+        reason: str,
+        message: str,
+        seconds: float,
     ) -> VersionRecord:
         """TRAINING to FAILED; otherwise as `finish_training`."""
 

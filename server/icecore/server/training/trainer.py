@@ -5,7 +5,7 @@ works on them. A job lost with the server is taken up by the next one.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from icecore.server.training.job import Job, Tools
 from icecore.server.training.progress import Progress
 from icecore.server.training.request import TrainRequest
 from icecore.server.training.roster import Roster
-from icecore.server.training.workers import Workers
+from icecore.server.training.workers import COMMAND, Workers
 
 __all__ = ["Progress", "TrainRequest", "Trainer"]
 
@@ -30,16 +30,22 @@ T = TypeVar("T")
 class Trainer:
     """Trains probes in up to `workers` processes at once; tenants take turns.
 
-    Lives on one event loop. Close it before the store.
+    `command` starts one. Lives on one event loop. Close it before the store.
     """
 
     def __init__(
-        self, store: Store, catalog: Catalog, collection_codes: CollectionCodes, *, workers: int = 1
+        self,
+        store: Store,
+        catalog: Catalog,
+        collection_codes: CollectionCodes,
+        *,
+        workers: int = 1,
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._collection_codes = collection_codes
-        self._workers = Workers()
+        self._workers = Workers(command)
         tools = Tools(store, catalog, collection_codes, self._workers)
         self._roster = Roster(tools, n_workers=workers)
         self._changing: set[asyncio.Task[Any]] = set()
@@ -119,6 +125,10 @@ class Trainer:
         self, tenant_id: str, request: TrainRequest, mutation: Mutation | None
     ) -> VersionRecord:
         tenant = await asyncio.to_thread(self._store.tenant, tenant_id)
+        if mutation is not None:
+            before = await asyncio.to_thread(tenant.training_begun_before, mutation)
+            if before is not None:
+                return before
         collection = await asyncio.to_thread(tenant.collection, request.collection_id)
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
         taps = candidate_taps(backbone, collection, request)

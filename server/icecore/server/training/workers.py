@@ -8,7 +8,7 @@ that behind it before its job comes. A worker whose server is gone ends by itsel
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -21,6 +21,13 @@ from icecore.server.training.frames import (
 from icecore.server.training.training_set import TrainingSet, identity
 
 OnProgress = Callable[[str, float], None]
+
+COMMAND: Final = (
+    sys.executable,
+    "-P",  # the working folder is the user's, not a place to import from
+    "-m",
+    "icecore.server.training.worker",
+)
 
 _THREADS: Final = {
     "MKL_NUM_THREADS": "1",
@@ -71,13 +78,10 @@ class Worker:
         self._writer = writer
 
     @classmethod
-    async def start(cls) -> "Worker":
+    async def start(cls, command: Sequence[str] = COMMAND) -> "Worker":
         """Start the process; it imports what it needs while nobody waits."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # the working folder is the user's, not a place to import from
-            "-m",
-            "icecore.server.training.worker",
+            *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, **_THREADS},
@@ -157,17 +161,18 @@ class Worker:
 class Workers:
     """The spare one, and the making of others."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        self._command = command
         self._spare: asyncio.Task[Worker] | None = None
 
     def warm(self) -> None:
         """Have a spare worker soon."""
         if self._spare is None:
-            self._spare = asyncio.create_task(Worker.start())
+            self._spare = asyncio.create_task(Worker.start(self._command))
 
     async def take(self) -> Worker:
         """Return a worker, the caller's to kill, and warm the next."""
-        spare = self._spare or asyncio.create_task(Worker.start())
+        spare = self._spare or asyncio.create_task(Worker.start(self._command))
         self._spare = None
         try:
             worker = await asyncio.shield(spare)
@@ -176,7 +181,7 @@ class Workers:
             raise
         if not worker.is_alive:
             await worker.kill()
-            worker = await Worker.start()
+            worker = await Worker.start(self._command)
         self.warm()
         return worker
 

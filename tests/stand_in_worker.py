@@ -1,0 +1,71 @@
+"""Worker processes that behave as a test wants, without a solver.
+
+    COMMAND(behaviour) -> what `Trainer(command=...)` and `Workers(...)` start
+
+They speak the frames of `icecore.server.training`, so only the training itself is
+a stand-in. "wait" reports a stage and then waits for its server's end.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
+
+
+def stand_in(behaviour: str, *arguments: str | Path) -> tuple[str, ...]:
+    """Return the command of a worker that does this."""
+    return (sys.executable, "-P", __file__, behaviour, *map(str, arguments))
+
+
+def main() -> None:
+    behaviour, *arguments = sys.argv[1:]
+    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    try:
+        request = read_message(stdin)
+        for _ in request["codes"]:  # type: ignore[attr-defined]
+            read_frame(stdin)
+    except EOFError:
+        return
+    write_message(stdout, {"event": "progress", "stage": "choosing", "progress": 0.5})
+    if behaviour == "wait":
+        stdin.read()
+    elif behaviour == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif behaviour == "die-once":
+        mark = Path(arguments[0])
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        answer(stdout)
+    elif behaviour == "refuse":
+        write_message(
+            stdout, {"event": "refused", "reason": "CLASS_TOO_SMALL", "message": "too small"}
+        )
+    elif behaviour == "break":
+        sys.exit(1)
+    elif behaviour == "answer":
+        answer(stdout, str(request["codes"][-1]["key"]))  # type: ignore[index]
+    else:
+        raise AssertionError(behaviour)
+
+
+def answer(stdout, key: str = "three") -> None:  # type: ignore[no-untyped-def]
+    accuracy = {"estimate": 1.0, "low": 0.5, "high": 1.0}
+    found = {
+        "key": key,
+        "C": 1.0,
+        "classes": ["ant", "bee"],
+        "accuracy": accuracy,
+        "naive": 1.0,
+        "trials": [{"key": key, "accuracy": accuracy, "C": 1.0, "is_chosen": True}],
+        "objective": 1.0,
+        "gap": 0.0,
+    }
+    write_message(stdout, {"event": "trained", "found": found})
+    write_frame(stdout, b"a probe file")
+
+
+if __name__ == "__main__":
+    main()
