@@ -12,7 +12,7 @@ at most gamma(d) * sum |x_i y_i|, where gamma(d) = d u / (1 - d u).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 import faiss
@@ -67,6 +67,10 @@ class ExactIndex:
     def n_bytes(self) -> int:
         copied = 0 if self._scan is self._codes else self._scan.nbytes
         return int(self._codes.nbytes + copied)
+
+    def rows(self, rows: Sequence[int]) -> Float32Array:
+        """Return the codes of some rows as they were given, (len(rows), d) float32; a copy."""
+        return self._codes[list(rows)].astype(np.float32)
 
     def nearest(
         self, queries: Float32Array, *, metric: Metric, k: int, rows: Rows | None = None

@@ -1,6 +1,7 @@
 """Nearest examples of a collection: load its codes once, then exact top k."""
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +11,13 @@ from typing import Any, Final, TypeAlias, TypeVar
 import faiss
 import numpy as np
 import numpy.typing as npt
-from icecore.server.errors import CodesInvalid, KInvalid, Overloaded, ShuttingDown
+from icecore.server.errors import (
+    CodesInvalid,
+    ExampleNotFound,
+    KInvalid,
+    Overloaded,
+    ShuttingDown,
+)
 from icecore.server.search.exact_index import ExactIndex
 from icecore.server.search.filters import Filter, read_filter
 from icecore.server.search.index_cache import IndexCache, Indexed, Place
@@ -60,7 +67,7 @@ class Searcher:
         collection: CollectionRecord,
         tap: TapId,
         load: Load,
-        queries: npt.NDArray[Any],
+        queries: npt.NDArray[Any] | Sequence[str],
         *,
         metric: Metric = Metric.COSINE,
         k: int = 10,
@@ -77,17 +84,19 @@ class Searcher:
             tap: what `load` loads and the queries were made with.
             load: gives (sequence, examples in order of id, codes (n, d)), and is
                 called only where no fresh index is kept.
-            queries: (q, d) float32 or float16, finite.
+            queries: (q, d) float32 or float16, finite; or ids of examples, whose
+                stored codes are the queries.
             metric: how likeness is measured.
             k: 1 to `MAX_K`.
             filter: see `filters`.
 
         Raises:
             KInvalid, FilterInvalid, CodesInvalid, Overloaded, ShuttingDown.
+            ExampleNotFound: an id that the collection does not hold.
         """
         check_k(k)
         wanted = read_filter(filter)
-        checked = _checked_queries(queries)
+        asked = _checked_queries(queries) if isinstance(queries, np.ndarray) else tuple(queries)
         if self._is_closed:
             raise ShuttingDown("the server is shutting down and searches no more")
         if self._n_waiting >= self._max_waiting:
@@ -96,7 +105,9 @@ class Searcher:
         try:
             place = Place.of(tenant_id, collection, tap, is_cosine=metric is Metric.COSINE)
             indexed = await self._indexed(place, collection.sequence, load)
-            return await self._scan(indexed, checked, metric, k, wanted)
+            if isinstance(asked, tuple):
+                asked = _stored_queries(indexed, asked, collection.collection_id)
+            return await self._scan(indexed, asked, metric, k, wanted)
         finally:
             self._n_waiting -= 1
 
@@ -187,6 +198,23 @@ def _checked_queries(queries: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     if not finite.all():
         raise CodesInvalid(f"query {int(np.argmin(finite))} has a value that is not finite")
     return np.ascontiguousarray(flat, dtype=np.float32)
+
+
+def _stored_queries(
+    indexed: Indexed, example_ids: Sequence[str], collection_id: str
+) -> npt.NDArray[np.float32]:
+    """Return the stored codes of these examples, (q, d); `indexed` is in order of id."""
+    if not example_ids:
+        raise CodesInvalid("there are no ids to search with; at least one is needed")
+    rows = []
+    for example_id in example_ids:
+        row = bisect_left(indexed.examples, example_id, key=lambda one: one.example_id)
+        if row == len(indexed.examples) or indexed.examples[row].example_id != example_id:
+            raise ExampleNotFound(
+                f"collection {collection_id!r} has no example {example_id!r} to search with"
+            )
+        rows.append(row)
+    return indexed.index.rows(rows)
 
 
 def _check_width(queries: npt.NDArray[np.float32], index: ExactIndex) -> None:
