@@ -11,6 +11,8 @@ float32:
 
 import numpy as np
 import onnx
+from icecore.server.backbones.backbone import Backbone, Card
+from icecore.server.backbones.recipes import Recipe
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -79,3 +81,15 @@ def toy_graph(seed: int = 0) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.checker.check_model(model, full_check=True)
     return bytes(model.SerializeToString())
+
+
+def toy_recipe() -> Recipe:
+    """Pixels / 255, shorter side resized to 8, centre crop of 8 x 8."""
+    return Recipe(height=8, width=8, resize=8)
+
+
+def toy_backbone(seed: int = 0, *, name: str = "toy", is_default: bool = False) -> Backbone:
+    """The toy with its recipe; another seed, another digest."""
+    return Backbone.read(
+        name, toy_graph(seed), toy_recipe(), Card(source="toys.py"), is_default=is_default
+    )

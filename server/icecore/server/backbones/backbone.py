@@ -1,0 +1,208 @@
+"""The value Backbone: a frozen network, how it is fed, and the names of its layers.
+
+It finds layers and makes taps; it runs nothing and stores nothing.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from functools import cached_property
+from typing import Any, Self
+
+from icecore.server.backbones.graphs import Graph
+from icecore.server.backbones.layers import Layer, layers_of
+from icecore.server.backbones.recipes import Recipe
+from icecore.server.errors import LayerNotFound, RecipeInvalid, TapMismatch
+from icecore.wire.taps import AVG, Activation, Pooling, TapId
+
+DEFAULT_LAYERS = ("-1",)
+"""What is read where nobody says: the last threshold, as transfer learning usually does."""
+
+_DEPTH = re.compile(r"-?[0-9]{1,9}")
+_NAME_PREFIX = "name:"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Where a backbone comes from."""
+
+    source: str = ""
+    licence: str = ""
+    trained_on: str = ""
+    notes: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "source": self.source,
+            "licence": self.licence,
+            "trained_on": self.trained_on,
+            "notes": self.notes,
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        return cls(**{name: str(value) for name, value in fields.items()})
+
+
+def digest(graph: bytes, recipe: Recipe) -> str:
+    """Return the SHA-256 over graph and recipe, 64 hexadecimal digits.
+
+    The recipe counts since other pixels make other codes.
+    """
+    fed = json.dumps(recipe.to_json(), sort_keys=True, separators=(",", ":")).encode()
+    whole = hashlib.sha256(b"icecore backbone 1\0")
+    whole.update(len(graph).to_bytes(8, "big"))
+    whole.update(graph)
+    whole.update(fed)
+    return whole.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen network. `digest` is that of `graph` and `recipe`; `layers` that of `graph`."""
+
+    name: str
+    digest: str
+    graph: bytes = field(repr=False)
+    recipe: Recipe
+    card: Card
+    layers: tuple[Layer, ...] = field(repr=False)
+    create_time: datetime
+    is_default: bool = False
+
+    @classmethod
+    def read(
+        cls,
+        name: str,
+        graph: bytes,
+        recipe: Recipe,
+        card: Card = Card(),
+        *,
+        create_time: datetime | None = None,
+        is_default: bool = False,
+    ) -> Self:
+        """Return the backbone of an ONNX file; its layers are read and its digest computed.
+
+        Raises:
+            GraphInvalid: as `Graph` and `layers_of`.
+            RecipeInvalid: the recipe makes inputs of another size than the graph takes.
+        """
+        network = Graph(graph)
+        if (network.height, network.width) != (recipe.height, recipe.width):
+            raise RecipeInvalid(
+                f"the recipe makes images of {recipe.height} x {recipe.width}, but the graph's "
+                f"input {network.input!r} takes {network.height} x {network.width}"
+            )
+        return cls(
+            name=name,
+            digest=digest(graph, recipe),
+            graph=graph,
+            recipe=recipe,
+            card=card,
+            layers=layers_of(network),
+            create_time=create_time or datetime.now(UTC),
+            is_default=is_default,
+        )
+
+    @cached_property
+    def ranked(self) -> tuple[Layer, ...]:
+        """The layers that have a depth, in its order: `ranked[0]` has depth 1."""
+        return tuple(layer for layer in self.layers if layer.depth is not None)
+
+    @cached_property
+    def core(self) -> tuple[TapId, ...]:
+        """Average-pooled taps, as trained, of all layers that have a depth."""
+        return tuple(self.tap(layer) for layer in self.ranked)
+
+    def layer(self, spec: str) -> Layer:
+        """Return the layer of a depth (`17`; `-1` is the last) or of a name.
+
+        `name:267` is the tensor of that name, where a bare `267` would be a depth.
+
+        Raises:
+            LayerNotFound: no such layer; the sentence has near names and the range.
+        """
+        if _DEPTH.fullmatch(spec):
+            depth = int(spec)
+            n_depths = len(self.ranked)
+            if depth == 0 or abs(depth) > n_depths:
+                raise LayerNotFound(
+                    f"depth {depth} is not in backbone {self.name!r}: {self._range()}; "
+                    f"-1 is the last"
+                )
+            return self.ranked[depth - 1 if depth > 0 else depth]
+        name = spec.removeprefix(_NAME_PREFIX)
+        if name not in self._by_name:
+            raise self._absent(name)
+        return self._by_name[name]
+
+    def select(self, specs: Sequence[str]) -> tuple[Layer, ...]:
+        """Return the layers asked for, in that order; `*` is all that have a depth.
+
+        No specs at all mean the last depth. Raises LayerNotFound.
+        """
+        chosen: list[Layer] = []
+        for spec in specs or DEFAULT_LAYERS:
+            chosen.extend(self.ranked if spec == "*" else [self.layer(spec)])
+        return tuple(chosen)
+
+    def spread(self, n: int) -> tuple[Layer, ...]:
+        """Return `n` layers of evenly spread depths with the last, or all if there are fewer."""
+        n_depths = len(self.ranked)
+        depths = sorted({n_depths - (n_depths * i) // n for i in range(n)} - {0})
+        return tuple(self.ranked[depth - 1] for depth in depths)
+
+    def tap(
+        self,
+        layer: Layer,
+        activation: Activation = Activation.AS_TRAINED,
+        pooling: Pooling = AVG,
+    ) -> TapId:
+        """Return the identity of what is read at one of this backbone's layers."""
+        return TapId(
+            digest=self.digest,
+            layer=layer.name,
+            activation=activation,
+            pooling=pooling,
+            backbone=self.name,
+            depth=layer.depth or 0,
+        )
+
+    def layer_of(self, tap: TapId) -> Layer:
+        """Return the layer that a tap reads.
+
+        Raises:
+            TapMismatch: the tap is another backbone's, or another digest's.
+            LayerNotFound: it names no layer of this one.
+        """
+        if tap.digest != self.digest:
+            raise TapMismatch(
+                f"tap '{tap}' (digest {tap.digest}) is not of backbone {self.name!r} "
+                f"(digest {self.digest})"
+            )
+        if tap.layer not in self._by_name:
+            raise self._absent(tap.layer)
+        return self._by_name[tap.layer]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Layer]:
+        return {layer.name: layer for layer in self.layers}
+
+    def _range(self) -> str:
+        first, last = self.ranked[0], self.ranked[-1]
+        return (
+            f"it has {len(self.ranked)}, from {first.name!r} (depth 1) "
+            f"to {last.name!r} (depth {last.depth})"
+        )
+
+    def _absent(self, name: str) -> LayerNotFound:
+        shown = name if len(name) <= 80 else name[:80] + "…"
+        near = get_close_matches(shown, self._by_name, n=3, cutoff=0.5)
+        hint = f"; near it: {', '.join(map(repr, near))}" if near else ""
+        return LayerNotFound(
+            f"layer {shown!r} is not in backbone {self.name!r}: {self._range()}{hint}"
+        )
