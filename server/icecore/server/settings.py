@@ -133,7 +133,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise SettingsInvalid(message)
 
-    def print_help(self, file: object = None) -> NoReturn:
+    def print_help(self, file: object = None) -> NoReturn:  # noqa: ARG002 - argparse's
         raise HelpWanted(self.format_help())
 
 

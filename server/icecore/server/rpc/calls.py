@@ -24,9 +24,9 @@ class Call:
     @property
     def tenant_id(self) -> str:
         """Whose data the call works on; the door let none in without."""
-        assert self.principal is not None
-        assert self.principal.tenant_id is not None
-        return self.principal.tenant_id
+        if self.principal is None:
+            raise RuntimeError(f"{self.method} looks at no key, so it has no tenant")
+        return self.principal.tenant()
 
 
 def current_call() -> Call:

@@ -9,16 +9,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from icecore.server.errors import (
-    AdminRequired,
-    KeyRequired,
-    KeyUnknown,
-    TenantKeyRequired,
-)
+from icecore.server.errors import KeyRequired, KeyUnknown
 from icecore.server.rpc.access import Access
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import KeyRecord
-from icecore.server.tenants import DEFAULT_TENANT, Principal, hash_of
+from icecore.server.tenants import DEFAULT_TENANT, Principal, hash_key
 
 _KEPT_KEYS: Final = 10_000
 
@@ -59,13 +54,10 @@ class Gate:
             principal = await self._of_key(credentials)
         else:
             principal = await self._of_place(peer)
-        if access is Access.ADMINISTRATOR and not principal.is_administrator:
-            raise AdminRequired("this call is for administrators: use the administrator's key")
-        if access is Access.TENANT and principal.is_administrator:
-            raise TenantKeyRequired(
-                "this call works on a tenant's data, which the administrator's key does not "
-                "open: use a key of that tenant"
-            )
+        if access is Access.ADMINISTRATOR:
+            principal.check_administrator()
+        else:
+            principal.tenant()
         return principal
 
     def forget(self) -> None:
@@ -77,7 +69,7 @@ class Gate:
         scheme, _, secret = str(credentials[0]).partition(" ")
         if len(credentials) > 1 or scheme.lower() != "bearer" or not secret:
             raise KeyUnknown("the credential is not one 'authorization: Bearer KEY'")
-        hashed = hash_of(secret.strip())
+        hashed = hash_key(secret.strip())
         record = self._kept.get(hashed)
         if record is None:
             n_forgotten = self._n_forgotten

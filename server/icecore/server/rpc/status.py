@@ -59,16 +59,14 @@ class Failure:
 
 def failure_of(error: BaseException, *, request_id: str) -> Failure:
     """Return what the caller is told about any exception."""
-    if not is_told(error):
-        return Failure(
-            grpc.StatusCode.INTERNAL,
-            error.reason if isinstance(error, errors.IcecoreError) else Reason.INTERNAL,
-            f"the server failed; its log has the cause under request id {request_id!r}",
-        )
-    assert isinstance(error, errors.IcecoreError)
-    details = tuple((key, _short(value, 200)) for key, value in sorted(error.details.items()))
+    if isinstance(error, errors.IcecoreError) and is_told(error):
+        details = tuple((key, _short(text, 200)) for key, text in sorted(error.details.items()))
+        message = _short(error.message, MAX_MESSAGE_BYTES)
+        return Failure(code_of(type(error)), error.reason, message, details)
     return Failure(
-        code_of(type(error)), error.reason, _short(error.message, MAX_MESSAGE_BYTES), details
+        grpc.StatusCode.INTERNAL,
+        error.reason if isinstance(error, errors.IcecoreError) else Reason.INTERNAL,
+        f"the server failed; its log has the cause under request id {request_id!r}",
     )
 
 

@@ -1,0 +1,65 @@
+"""`python -m icecore.server`: serve one data folder until a signal.
+
+Exit status: 0 ended as asked, 2 the caller's mistake, 3 the server's. Errors are
+one line on standard error.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from icecore.server import telemetry
+from icecore.server.errors import FailedPrecondition, IcecoreError, InvalidArgument
+from icecore.server.settings import HelpWanted, Settings, SettingsInvalid, read_settings
+
+# What gRPC would say of a port in use we say ourselves, in one line. To be set before its import.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    try:
+        settings = read_settings(sys.argv[1:] if arguments is None else arguments)
+    except HelpWanted as text:
+        print(text, end="")
+        return 0
+    except SettingsInvalid as error:
+        return _fail(2, str(error))
+    telemetry.log_to(sys.stderr)
+    try:
+        asyncio.run(_serve(settings))
+    except (SettingsInvalid, InvalidArgument, FailedPrecondition) as error:
+        return _fail(2, str(error))
+    except IcecoreError as error:
+        return _fail(3, error.message)
+    except OSError as error:
+        return _fail(2, f"cannot serve {str(settings.data)!r}: {error}")
+    except Exception as error:  # the last door: nothing above it would report the fault
+        telemetry.log_fault("fault", error)
+        return _fail(3, f"{type(error).__name__}: {error}")
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    from icecore.server.app import serving
+
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)  # while the parts are being built
+    async with serving(settings) as app:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, app.stop)
+        if asked.is_set():
+            app.stop()
+        await app.wait()
+
+
+def _fail(status: int, sentence: str) -> int:
+    print(f"icecore.server: {' '.join(sentence.split())}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,212 @@
+"""The server put together: a folder, its parts, the door, and their ends in order."""
+
+import asyncio
+import contextlib
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Final
+
+import grpc
+from icecore.server import telemetry
+from icecore.server.backbones.catalog import Catalog
+from icecore.server.backbones.sessions import Sessions
+from icecore.server.embedding.collection_codes import CollectionCodes
+from icecore.server.embedding.embedder import Embedder
+from icecore.server.embedding.ingest import Ingest
+from icecore.server.rpc import listening
+from icecore.server.rpc.activity import Activity
+from icecore.server.rpc.door import Door
+from icecore.server.rpc.gate import Gate
+from icecore.server.rpc.health import Health
+from icecore.server.rpc.services import Parts, add_services
+from icecore.server.search.searcher import Searcher
+from icecore.server.settings import Settings
+from icecore.server.storage.folder import DataFolder
+from icecore.server.storage.promise import Store
+from icecore.server.storage.sqlite import open_sqlite
+from icecore.server.tenants import Secret
+from icecore.server.training.predictor import Predictor
+from icecore.server.training.trainer import Trainer
+
+SESSION_BYTES: Final = 1 << 30
+INDEX_BYTES: Final = 1 << 30
+STORE_THREADS: Final = 32
+"""Most of them wait for the disk; those that write share one commit."""
+
+_SOCKET_GONE_S: Final = 2.0
+
+MakeCatalog = Callable[[Store], Catalog]
+
+
+class App:
+    """A server that serves, from `serving`."""
+
+    def __init__(
+        self, settings: Settings, parts: Parts, activity: Activity, address: str, listen: str | None
+    ) -> None:
+        self.address = address
+        self.listen = listen
+        self.activity = activity
+        self._settings = settings
+        self._parts = parts
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def stop(self) -> None:
+        """Let `wait` return; called again, calls in flight get no more time."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def wait(self) -> None:
+        """Return when `stop` was called, or all has been quiet for as long as the settings say."""
+        waiting = [asyncio.create_task(self._stop.wait())]
+        if self._settings.until_idle_s is not None:
+            idle = self.activity.wait_until_idle(
+                self._settings.until_idle_s, lambda: self._parts.trainer.busy
+            )
+            waiting.append(asyncio.create_task(idle))
+        try:
+            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in waiting:
+                task.cancel()
+
+    async def end(self, server: "grpc.aio.Server", health: Health) -> None:
+        """Take no more calls, give those in flight their time, and end training."""
+        await health.stop()
+        stopping = asyncio.create_task(server.stop(self._settings.grace_s))
+        hurry = asyncio.create_task(self._hurry.wait())
+        await self._parts.trainer.close()  # ends the watches
+        await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not stopping.done():
+            await server.stop(0)
+        await stopping
+
+
+@contextlib.asynccontextmanager
+async def serving(settings: Settings, *, make_catalog: MakeCatalog = Catalog) -> AsyncIterator[App]:
+    """Serve the folder while the context lasts.
+
+    Raises:
+        FolderInUse: another server has it.
+        SettingsInvalid: the address or the certificate cannot be used.
+        OSError: the folder cannot be made or written.
+        Internal, StorageFull: what it holds cannot be used, or the disk is full.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store"))
+    async with contextlib.AsyncExitStack() as stack:
+        folder = stack.enter_context(DataFolder(settings.data))
+        folder.server_json.unlink(missing_ok=True)  # of a server that was killed
+        store = await asyncio.to_thread(open_sqlite, folder.path)
+        stack.callback(store.close)
+        await asyncio.to_thread(_make_admin_key, store, folder.admin_key)
+        catalog = make_catalog(store)
+        await asyncio.to_thread(catalog.ensure_default)
+        parts = _build(stack, settings, store, catalog)
+        await parts.trainer.start()
+        stack.push_async_callback(parts.trainer.close)
+        activity = Activity()
+        gate = Gate(
+            store,
+            require_keys=settings.require_keys,
+            listens_to_others=settings.listens_to_others,
+        )
+        door = Door(gate, activity, max_message_bytes=settings.max_message_bytes)
+        server = grpc.aio.server(interceptors=[door], options=listening.options(settings))
+        health = add_services(server, parts, gate)
+        stack.push_async_callback(_remove_socket, folder.socket())
+        stack.push_async_callback(server.stop, 0)
+        address = listening.listen_on_socket(server, folder.socket())
+        listen = listening.listen_on_tcp(server, settings)
+        await server.start()
+        await health.set_serving()
+        app = App(settings, parts, activity, address, listen)
+        _write_server_json(folder.server_json, app, is_tls=settings.tls_cert is not None)
+        telemetry.log("serving", address=address, listen=listen, pid=os.getpid())
+        try:
+            yield app
+        finally:
+            folder.server_json.unlink(missing_ok=True)
+            telemetry.log("stopping", n_in_flight=activity.n_in_flight)
+            await app.end(server, health)
+    telemetry.log("stopped")
+
+
+def _build(
+    stack: contextlib.AsyncExitStack, settings: Settings, store: Store, catalog: Catalog
+) -> Parts:
+    """Make the parts, and let them end in the opposite order."""
+    sessions = Sessions(max_bytes=SESSION_BYTES, threads=settings.threads)
+    stack.callback(sessions.close)
+    embedder = Embedder(sessions, threads=settings.threads)
+    stack.callback(embedder.close)
+    searcher = Searcher(max_bytes=INDEX_BYTES)
+    stack.callback(searcher.close)
+    collection_codes = CollectionCodes(catalog, embedder)
+    return Parts(
+        store=store,
+        catalog=catalog,
+        embedder=embedder,
+        ingest=Ingest(catalog, embedder),
+        collection_codes=collection_codes,
+        searcher=searcher,
+        trainer=Trainer(store, catalog, collection_codes, workers=settings.training_workers),
+        predictor=Predictor(catalog, embedder),
+    )
+
+
+def _make_admin_key(store: Store, path: Path) -> None:
+    """At the first start make the administrator's key; the file comes before its hash is stored,
+
+    so that a server killed in between makes another.
+    """
+    if store.keys(None):
+        return
+    secret = Secret.new()
+    _write_private(path, secret.key + "\n")
+    store.create_key(secret.key_id, secret.hash, tenant_id=None, label="first start")
+
+
+def _write_server_json(path: Path, app: App, *, is_tls: bool) -> None:
+    fields = {
+        "pid": os.getpid(),
+        "address": app.address,
+        "listen": app.listen,
+        "tls": is_tls,
+        "version": installed_version("icecore"),
+    }
+    _write_private(path, json.dumps(fields) + "\n")
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write the file whole or not at all, readable by its owner alone."""
+    aside = path.with_name(path.name + ".new")
+    aside.unlink(missing_ok=True)
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+
+
+async def _remove_socket(path: Path) -> None:
+    """Wait until gRPC has removed it: later it would remove that of the folder's next server."""
+
+    def wait() -> None:
+        end = time.monotonic() + _SOCKET_GONE_S
+        while path.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        path.unlink(missing_ok=True)
+
+    await asyncio.to_thread(wait)

@@ -1,0 +1,129 @@
+"""Values of the server to messages of the contract. Nothing is decided here."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from google.protobuf import struct_pb2, timestamp_pb2
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.layers import Layer
+from icecore.server.embedding.embedder import Timings
+from icecore.server.search.searcher import Hit
+from icecore.server.storage.records import (
+    CollectionRecord,
+    ExampleRecord,
+    KeyRecord,
+    TenantRecord,
+)
+from icecore.v1 import (
+    backbone_pb2,
+    collection_pb2,
+    common_pb2,
+    tenant_pb2,
+)
+from icecore.wire import names
+
+
+def time(moment: datetime) -> timestamp_pb2.Timestamp:
+    """Return the moment; it has a zone."""
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def tenant(record: TenantRecord) -> tenant_pb2.Tenant:
+    return tenant_pb2.Tenant(tenant_id=record.tenant_id, create_time=time(record.create_time))
+
+
+def key(record: KeyRecord) -> tenant_pb2.Key:
+    return tenant_pb2.Key(
+        key_id=record.key_id,
+        tenant_id=record.tenant_id or "",
+        label=record.label,
+        create_time=time(record.create_time),
+    )
+
+
+def backbone(found: Backbone) -> backbone_pb2.Backbone:
+    recipe, card = found.recipe, found.card
+    return backbone_pb2.Backbone(
+        name=found.name,
+        digest=found.digest,
+        recipe=backbone_pb2.Recipe(
+            height=recipe.height,
+            width=recipe.width,
+            resize=recipe.resize,
+            interpolation=recipe.interpolation,
+            channels=recipe.channels,
+            mean=recipe.mean,
+            std=recipe.std,
+        ),
+        card=backbone_pb2.Card(
+            source=card.source,
+            licence=card.licence,
+            trained_on=card.trained_on,
+            notes=card.notes,
+        ),
+        depths=sum(1 for one in found.layers if one.thresholded),
+        create_time=time(found.create_time),
+        is_default=found.is_default,
+    )
+
+
+def layer(found: Layer) -> backbone_pb2.Layer:
+    return backbone_pb2.Layer(
+        name=found.name,
+        depth=found.depth or 0,
+        channels=found.channels,
+        height=found.height,
+        width=found.width,
+        stride=found.stride,
+        thresholded=found.thresholded,
+        dims=found.dims,
+        params=found.params,
+        macs=found.macs,
+        op=found.op,
+    )
+
+
+def timings(spent: Timings) -> common_pb2.Timings:
+    return common_pb2.Timings(
+        queue_ms=spent.queue_ms,
+        decode_ms=spent.decode_ms,
+        compute_ms=spent.compute_ms,
+        total_ms=spent.total_ms,
+    )
+
+
+def collection(tenant_id: str, record: CollectionRecord) -> collection_pb2.Collection:
+    return collection_pb2.Collection(
+        collection_id=record.collection_id,
+        collection_name=names.collection_name(tenant_id, record.collection_id),
+        backbone=record.backbone,
+        digest=record.digest,
+        keep_images=record.keep_images,
+        n_examples=record.n_examples,
+        labels=dict(record.labels),
+        create_time=time(record.create_time),
+    )
+
+
+def example(record: ExampleRecord) -> collection_pb2.Example:
+    metadata = None
+    if record.metadata:
+        metadata = struct_pb2.Struct()
+        metadata.update(dict(record.metadata))
+    return collection_pb2.Example(
+        example_id=record.example_id, label=record.label, metadata=metadata
+    )
+
+
+def item(record: ExampleRecord) -> collection_pb2.ListExamplesResponse.Item:
+    return collection_pb2.ListExamplesResponse.Item(
+        example=example(record), image_sha256=record.image_sha256
+    )
+
+
+def result(hits: Sequence[Hit]) -> collection_pb2.SearchResponse.Result:
+    return collection_pb2.SearchResponse.Result(
+        hits=[collection_pb2.Hit(example=example(hit.example), score=hit.score) for hit in hits]
+    )

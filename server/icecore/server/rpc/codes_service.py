@@ -1,0 +1,54 @@
+"""CodesService: images in, codes out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from icecore.server.backbones.catalog import Catalog
+from icecore.server.embedding.embedder import Embedder
+from icecore.server.rpc import answers, arguments, inputs
+from icecore.server.rpc.calls import current_call
+from icecore.server.rpc.streams import in_order
+from icecore.v1 import codes_pb2 as pb
+from icecore.v1 import codes_pb2_grpc
+from icecore.wire import messages
+from icecore.wire.codes import Codes
+
+
+class CodesService(codes_pb2_grpc.CodesServiceServicer):
+    """Nothing is kept of what passes."""
+
+    def __init__(self, catalog: Catalog, embedder: Embedder) -> None:
+        self._catalog = catalog
+        self._embedder = embedder
+
+    async def Embed(self, request: pb.EmbedRequest, context: object) -> pb.EmbedResponse:
+        return await self._embed(request)
+
+    async def EmbedStream(
+        self, request_iterator: AsyncIterator[pb.EmbedRequest], context: object
+    ) -> AsyncIterator[pb.EmbedResponse]:
+        async for answer in in_order(request_iterator, self._embed):
+            yield answer
+
+    async def _embed(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
+        layers = inputs.layers(request.layers)
+        activation = inputs.activation(request.activation)
+        pooling = inputs.pooling(request.pooling)
+        dtype = inputs.dtype(request.dtype)
+        images = inputs.images(request.images)
+        name = arguments.named("backbone", request.backbone) if request.backbone else ""
+        backbone = await asyncio.to_thread(self._catalog.get, name)
+        taps = [
+            backbone.tap(layer, activation=activation, pooling=pooling)
+            for layer in backbone.select(layers)
+        ]
+        embedded = await self._embedder.embed(
+            backbone, taps, images, dtype=dtype, tenant_id=current_call().tenant_id
+        )
+        return pb.EmbedResponse(
+            codes=[
+                messages.codes_to_message(Codes(values, tap))
+                for values, tap in zip(embedded.codes, taps, strict=True)
+            ],
+            timings=answers.timings(embedded.timings),
+        )

@@ -1,0 +1,83 @@
+"""Addresses and credentials of the gRPC server: the folder's socket, and TCP."""
+
+import os
+import ssl
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+from icecore.server.rpc.reading import core_limit
+from icecore.server.settings import Settings, SettingsInvalid, host_and_port
+
+_MIN_PING_INTERVAL_MS: Final = 10_000
+
+
+def options(settings: Settings) -> list[tuple[str, Any]]:
+    """Return the options that gRPC is given.
+
+    Without `so_reuseport` 0 a second server would quietly share the port; pings
+    are allowed so that embedded clients and proxies may keep connections alive.
+    """
+    return [
+        ("grpc.max_receive_message_length", core_limit(settings.max_message_bytes)),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.so_reuseport", 0),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
+        ("grpc.http2.max_ping_strikes", 0),
+    ]
+
+
+def listen_on_socket(server: "grpc.aio.Server", path: Path) -> str:
+    """Bind the socket, readable by its owner alone, and return its address.
+
+    Raises:
+        OSError: it cannot be bound.
+    """
+    address = f"unix:{path}"
+    before = os.umask(0o177)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise OSError(f"cannot make the socket {str(path)!r}: {error}") from error
+    finally:
+        os.umask(before)
+    path.chmod(0o600)
+    return address
+
+
+def listen_on_tcp(server: "grpc.aio.Server", settings: Settings) -> str | None:
+    """Bind `settings.listen`, with TLS if it is set, and return HOST:PORT; None without one.
+
+    Raises:
+        SettingsInvalid: the address is taken or not of this machine, or the
+            certificate cannot be used.
+    """
+    if settings.listen is None:
+        return None
+    host, port = host_and_port(settings.listen)
+    shown = f"[{host}]" if ":" in host else host
+    try:
+        if settings.tls_cert is None or settings.tls_key is None:
+            port = server.add_insecure_port(f"{shown}:{port}")
+        else:
+            credentials = _credentials(settings.tls_cert, settings.tls_key)
+            port = server.add_secure_port(f"{shown}:{port}", credentials)
+    except RuntimeError as error:
+        raise SettingsInvalid(
+            f"cannot listen on {settings.listen!r}: the port is taken, or the host is not an "
+            "address of this machine"
+        ) from error
+    return f"{shown}:{port}"
+
+
+def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
+    try:
+        # OpenSSL says what is wrong with them; gRPC only that something is.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        pair = (key.read_bytes(), certificate.read_bytes())
+    except (OSError, ValueError) as error:  # SSLError is an OSError
+        raise SettingsInvalid(
+            f"the certificate {str(certificate)!r} with the key {str(key)!r} cannot be used: {error}"
+        ) from error
+    return grpc.ssl_server_credentials([pair])

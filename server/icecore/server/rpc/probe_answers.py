@@ -1,0 +1,109 @@
+"""Probes, versions and predictions to messages of the contract."""
+
+from icecore.server.rpc.answers import time, timings
+from icecore.server.storage.records import ProbeRecord, VersionRecord, VersionState
+from icecore.server.training.facts import Accuracy, VersionFacts
+from icecore.server.training.predictor import Predicted
+from icecore.server.training.progress import Progress
+from icecore.v1 import probe_pb2 as pb
+from icecore.wire import messages, names
+
+_STATES = {
+    VersionState.TRAINING: pb.VERSION_STATE_TRAINING,
+    VersionState.READY: pb.VERSION_STATE_READY,
+    VersionState.FAILED: pb.VERSION_STATE_FAILED,
+    VersionState.CANCELLED: pb.VERSION_STATE_CANCELLED,
+}
+_KINDS = {"svm": pb.PROBE_KIND_SVM, "softmax": pb.PROBE_KIND_SOFTMAX}
+
+
+def probe(tenant_id: str, record: ProbeRecord) -> pb.Probe:
+    return pb.Probe(
+        probe_id=record.probe_id,
+        probe_name=names.probe_name(tenant_id, record.probe_id),
+        promoted_version=record.promoted_version,
+        versions=[version(tenant_id, one) for one in record.versions],
+        create_time=time(record.create_time),
+    )
+
+
+def version(tenant_id: str, record: VersionRecord) -> pb.ProbeVersion:
+    message = pb.ProbeVersion(
+        probe_id=record.probe_id,
+        version=record.version,
+        version_name=names.version_name(tenant_id, record.probe_id, record.version),
+        state=_STATES[record.state],
+        failure_reason=record.failure_reason,
+        failure_message=record.failure_message,
+        kind=_KINDS[record.kind],
+        collection_id=record.collection_id,
+        create_time=time(record.create_time),
+        file_digest=record.file_digest,
+        seconds=record.seconds,
+        is_promoted=record.is_promoted,
+        seed=_seed(record),
+    )
+    facts = VersionFacts.of(record)
+    if facts is not None:
+        message.MergeFrom(_found(facts))
+    return message
+
+
+def progress(tenant_id: str, state: Progress) -> pb.WatchProbeResponse:
+    return pb.WatchProbeResponse(
+        version=version(tenant_id, state.version), stage=state.stage, progress=state.progress
+    )
+
+
+def predicted(found: Predicted) -> pb.PredictResponse:
+    said = found.predictions
+    chances = said.probability
+    return pb.PredictResponse(
+        predictions=[
+            pb.Prediction(
+                label=label,
+                probability=None if chances is None else float(chances[row]),
+                scores=said.scores[row].tolist(),
+            )
+            for row, label in enumerate(said.labels)
+        ],
+        classes=found.classes,
+        probe_id=found.probe_id,
+        version=found.version,
+        tap=messages.tap_to_message(found.tap),
+        timings=timings(found.timings),
+    )
+
+
+def _found(facts: VersionFacts) -> pb.ProbeVersion:
+    return pb.ProbeVersion(
+        tap=messages.tap_to_message(facts.tap),
+        c=facts.C,
+        classes=facts.classes,
+        n_images=facts.n_images,
+        accuracy=_accuracy(facts.accuracy),
+        trials=[
+            pb.LayerTrial(
+                layer=trial.layer,
+                depth=trial.depth,
+                accuracy=_accuracy(trial.accuracy),
+                c=trial.C,
+                is_chosen=trial.is_chosen,
+            )
+            for trial in facts.trials
+        ],
+        objective=facts.objective,
+        gap=facts.gap,
+        seed=facts.seed,
+        data_digest=facts.data_digest,
+    )
+
+
+def _accuracy(accuracy: Accuracy) -> pb.Accuracy:
+    return pb.Accuracy(estimate=accuracy.estimate, low=accuracy.low, high=accuracy.high)
+
+
+def _seed(record: VersionRecord) -> int:
+    """The seed asked for, which is known before anything is found."""
+    seed = record.request.get("seed", 0)
+    return seed if isinstance(seed, int) else 0

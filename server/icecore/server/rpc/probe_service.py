@@ -1,0 +1,193 @@
+"""ProbeService: linear classifiers over codes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+from icecore.server.errors import InvalidArgument, Unimplemented
+from icecore.server.rpc import arguments, inputs, probe_answers
+from icecore.server.rpc.calls import current_call
+from icecore.server.rpc.streams import in_order
+from icecore.server.storage.promise import Store, TenantStore
+from icecore.server.training.predictor import Predictor
+from icecore.server.training.request import TrainRequest
+from icecore.server.training.trainer import Trainer
+from icecore.v1 import probe_pb2 as pb
+from icecore.v1 import probe_pb2_grpc
+
+_KINDS = {
+    pb.PROBE_KIND_UNSPECIFIED: "softmax",
+    pb.PROBE_KIND_SVM: "svm",
+    pb.PROBE_KIND_SOFTMAX: "softmax",
+}
+
+
+class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
+    """Every call works on the data of the tenant that makes it."""
+
+    def __init__(self, store: Store, trainer: Trainer, predictor: Predictor) -> None:
+        self._store = store
+        self._trainer = trainer
+        self._predictor = predictor
+
+    async def TrainProbe(
+        self, request: pb.TrainProbeRequest, context: object
+    ) -> pb.TrainProbeResponse:
+        tenant_id = current_call().tenant_id
+        wanted = TrainRequest(
+            probe_id=arguments.named("probe", request.probe_id),
+            collection_id=arguments.named("collection", request.collection_id),
+            kind=_kind(request.kind),
+            layers=inputs.layers(request.layers) or ("auto",),
+            activation=inputs.activation(request.activation),
+            pooling=inputs.pooling(request.pooling),
+            seed=request.seed,
+            promote=not request.leave_unpromoted,
+        )
+        record = await self._trainer.train(
+            tenant_id, wanted, mutation=arguments.mutation(request.request_id, request)
+        )
+        return pb.TrainProbeResponse(version=probe_answers.version(tenant_id, record))
+
+    async def WatchProbe(
+        self, request: pb.WatchProbeRequest, context: object
+    ) -> AsyncIterator[pb.WatchProbeResponse]:
+        tenant_id = current_call().tenant_id
+        probe_id = arguments.named("probe", request.probe_id)
+        states = self._trainer.watch(tenant_id, probe_id, _version_or_0(request.version))
+        async with aclosing(states):
+            async for state in states:
+                yield probe_answers.progress(tenant_id, state)
+
+    async def CancelTraining(
+        self, request: pb.CancelTrainingRequest, context: object
+    ) -> pb.CancelTrainingResponse:
+        tenant_id = current_call().tenant_id
+        record = await self._trainer.cancel(
+            tenant_id,
+            arguments.named("probe", request.probe_id),
+            arguments.version(request.version),
+            mutation=arguments.mutation(request.request_id, request),
+        )
+        return pb.CancelTrainingResponse(version=probe_answers.version(tenant_id, record))
+
+    async def GetProbe(self, request: pb.GetProbeRequest, context: object) -> pb.GetProbeResponse:
+        probe_id = arguments.named("probe", request.probe_id)
+        tenant = await self._tenant()
+        record = await asyncio.to_thread(tenant.probe, probe_id)
+        return pb.GetProbeResponse(probe=probe_answers.probe(tenant.tenant_id, record))
+
+    async def ListProbes(
+        self, request: pb.ListProbesRequest, context: object
+    ) -> pb.ListProbesResponse:
+        size = arguments.page_size(request.page_size, default=100, most=1000)
+        after = arguments.page_start(request.page_token)
+        tenant = await self._tenant()
+        found = await asyncio.to_thread(tenant.probes, after=after, limit=size + 1)
+        page = found[:size]
+        return pb.ListProbesResponse(
+            probes=[probe_answers.probe(tenant.tenant_id, record) for record in page],
+            next_page_token=arguments.page_token(page[-1].probe_id) if len(found) > size else "",
+        )
+
+    async def PromoteVersion(
+        self, request: pb.PromoteVersionRequest, context: object
+    ) -> pb.PromoteVersionResponse:
+        probe_id = arguments.named("probe", request.probe_id)
+        version = arguments.version(request.version)
+        mutation = arguments.mutation(request.request_id, request)
+        tenant = await self._tenant()
+        record = await asyncio.to_thread(
+            tenant.promote_version,
+            probe_id,
+            version,
+            expected_version=(
+                request.expected_version if request.HasField("expected_version") else None
+            ),
+            mutation=mutation,
+        )
+        return pb.PromoteVersionResponse(probe=probe_answers.probe(tenant.tenant_id, record))
+
+    async def DeleteVersion(
+        self, request: pb.DeleteVersionRequest, context: object
+    ) -> pb.DeleteVersionResponse:
+        probe_id = arguments.named("probe", request.probe_id)
+        version = arguments.version(request.version)
+        mutation = arguments.mutation(request.request_id, request)
+        tenant = await self._tenant()
+        try:
+            await asyncio.to_thread(tenant.delete_version, probe_id, version, mutation=mutation)
+        finally:
+            self._predictor.forget(tenant.tenant_id, probe_id)
+        return pb.DeleteVersionResponse()
+
+    async def DeleteProbe(
+        self, request: pb.DeleteProbeRequest, context: object
+    ) -> pb.DeleteProbeResponse:
+        probe_id = arguments.named("probe", request.probe_id)
+        mutation = arguments.mutation(request.request_id, request)
+        tenant = await self._tenant()
+        try:
+            await asyncio.to_thread(tenant.delete_probe, probe_id, mutation=mutation)
+        finally:
+            self._predictor.forget(tenant.tenant_id, probe_id)
+        await self._trainer.forget(tenant.tenant_id, probe_id)
+        return pb.DeleteProbeResponse()
+
+    async def Predict(self, request: pb.PredictRequest, context: object) -> pb.PredictResponse:
+        return await self._predict(request)
+
+    async def PredictStream(
+        self, request_iterator: AsyncIterator[pb.PredictRequest], context: object
+    ) -> AsyncIterator[pb.PredictResponse]:
+        async for answer in in_order(request_iterator, self._predict):
+            yield answer
+
+    async def CompareVersions(
+        self, request: pb.CompareVersionsRequest, context: object
+    ) -> pb.CompareVersionsResponse:
+        raise Unimplemented("this server compares no versions yet")
+
+    async def Explain(self, request: pb.ExplainRequest, context: object) -> pb.ExplainResponse:
+        raise Unimplemented("this server explains no predictions yet")
+
+    async def ExportProbe(
+        self, request: pb.ExportProbeRequest, context: object
+    ) -> AsyncIterator[pb.ExportProbeResponse]:
+        raise Unimplemented("this server exports no probes yet")
+        yield  # makes this an async generator
+
+    async def AdviseTransfer(
+        self, request: pb.AdviseTransferRequest, context: object
+    ) -> pb.AdviseTransferResponse:
+        raise Unimplemented("this server gives no advice about transfer yet")
+
+    async def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
+        probe_id = arguments.named("probe", request.probe_id)
+        version = _version_or_0(request.version)
+        if request.WhichOneof("input") is None:
+            raise InvalidArgument("the request has no input: images or codes")
+        tenant = await self._tenant()
+        found = await self._predictor.predict(
+            tenant,
+            probe_id,
+            version,
+            inputs.codes(request.codes)
+            if request.WhichOneof("input") == "codes"
+            else inputs.images(request.images.images),
+        )
+        return probe_answers.predicted(found)
+
+    async def _tenant(self) -> TenantStore:
+        return await asyncio.to_thread(self._store.tenant, current_call().tenant_id)
+
+
+def _kind(number: pb.ProbeKind.ValueType) -> str:
+    if number not in _KINDS:
+        known = ", ".join(f"{name} ({n})" for name, n in pb.ProbeKind.items() if n)
+        raise InvalidArgument(f"kind {int(number)!r} is not known: {known}")
+    return _KINDS[number]
+
+
+def _version_or_0(number: int) -> int:
+    return arguments.version(number) if number else 0

@@ -1,0 +1,89 @@
+"""All services on one gRPC server: icecore.v1, health and reflection."""
+
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from icecore.server.backbones.catalog import Catalog
+from icecore.server.embedding.collection_codes import CollectionCodes
+from icecore.server.embedding.embedder import Embedder
+from icecore.server.embedding.ingest import Ingest
+from icecore.server.rpc.backbone_service import BackboneService
+from icecore.server.rpc.codes_service import CodesService
+from icecore.server.rpc.collection_service import CollectionService
+from icecore.server.rpc.gate import Gate
+from icecore.server.rpc.health import Health
+from icecore.server.rpc.probe_service import ProbeService
+from icecore.server.rpc.searching import Searching
+from icecore.server.rpc.tenant_service import TenantService
+from icecore.server.search.searcher import Searcher
+from icecore.server.storage.promise import Store
+from icecore.server.training.predictor import Predictor
+from icecore.server.training.trainer import Trainer
+from icecore.v1 import (
+    backbone_pb2,
+    backbone_pb2_grpc,
+    codes_pb2,
+    codes_pb2_grpc,
+    collection_pb2,
+    collection_pb2_grpc,
+    probe_pb2,
+    probe_pb2_grpc,
+    tenant_pb2,
+    tenant_pb2_grpc,
+)
+
+CONTRACT = (
+    backbone_pb2.DESCRIPTOR.services_by_name["BackboneService"],
+    codes_pb2.DESCRIPTOR.services_by_name["CodesService"],
+    collection_pb2.DESCRIPTOR.services_by_name["CollectionService"],
+    probe_pb2.DESCRIPTOR.services_by_name["ProbeService"],
+    tenant_pb2.DESCRIPTOR.services_by_name["TenantService"],
+)
+"""The services of icecore.v1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the services work with."""
+
+    store: Store
+    catalog: Catalog
+    embedder: Embedder
+    ingest: Ingest
+    collection_codes: CollectionCodes
+    searcher: Searcher
+    trainer: Trainer
+    predictor: Predictor
+
+
+def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
+    """Register everything; the health says NOT_SERVING until it is told."""
+
+    async def forget(tenant_id: str) -> None:
+        parts.searcher.forget(tenant_id)
+        parts.predictor.forget(tenant_id)
+        await parts.trainer.forget(tenant_id)
+
+    backbone_pb2_grpc.add_BackboneServiceServicer_to_server(BackboneService(parts.catalog), server)
+    codes_pb2_grpc.add_CodesServiceServicer_to_server(
+        CodesService(parts.catalog, parts.embedder), server
+    )
+    searching = Searching(parts.catalog, parts.embedder, parts.collection_codes, parts.searcher)
+    collection_pb2_grpc.add_CollectionServiceServicer_to_server(
+        CollectionService(parts.store, parts.catalog, parts.ingest, parts.searcher, searching),
+        server,
+    )
+    probe_pb2_grpc.add_ProbeServiceServicer_to_server(
+        ProbeService(parts.store, parts.trainer, parts.predictor), server
+    )
+    tenant_pb2_grpc.add_TenantServiceServicer_to_server(
+        TenantService(parts.store, keys_changed=gate.forget, forget=forget), server
+    )
+    names = [service.full_name for service in CONTRACT]
+    health = Health(names)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    known = [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
+    reflection.enable_server_reflection((*known, reflection.SERVICE_NAME), server)
+    return health

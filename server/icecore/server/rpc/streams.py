@@ -1,0 +1,56 @@
+"""Streams of requests answered one for one, in the order sent."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+AHEAD = 2
+"""Requests of one stream worked on at once: while one computes, the next decodes."""
+
+
+async def in_order(
+    requests: AsyncIterator[Request], act: Callable[[Request], Awaitable[Answer]]
+) -> AsyncIterator[Answer]:
+    """Yield the answer to each request as soon as it is its turn.
+
+    Works on at most AHEAD of them, so it is not for what changes something: the
+    next may be done when one fails. A request that fails, or cannot be read,
+    ends the stream after the answers before it.
+    """
+    work: deque[asyncio.Task[Answer]] = deque()
+    reading: asyncio.Task[Request] | None = None
+    end: BaseException | None = None
+    try:
+        while True:
+            if end is None and reading is None and len(work) < AHEAD:
+                reading = asyncio.create_task(_next(requests))
+            waiting: set[asyncio.Task[Any]] = {*list(work)[:1], *([reading] if reading else [])}
+            if not waiting:
+                break
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if reading is not None and reading.done():
+                end = reading.exception()
+                if end is None:
+                    work.append(asyncio.create_task(_run(act, reading.result())))
+                reading = None
+            while work and work[0].done():
+                yield work.popleft().result()
+        if end is not None and not isinstance(end, StopAsyncIteration):
+            raise end
+    finally:
+        left = [*work, *([reading] if reading else [])]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def _next(requests: AsyncIterator[Request]) -> Request:
+    return await anext(requests)
+
+
+async def _run(act: Callable[[Request], Awaitable[Answer]], request: Request) -> Answer:
+    return await act(request)
