@@ -8,7 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import pytest_asyncio
-from icecore.server.errors import CodesInvalid, FilterInvalid, KInvalid, ShuttingDown
+from icecore.server.errors import (
+    CodesInvalid,
+    ExampleNotFound,
+    FilterInvalid,
+    KInvalid,
+    ShuttingDown,
+)
 from icecore.server.search.metrics import Metric
 from icecore.server.search.searcher import Searcher
 from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord
@@ -77,6 +83,15 @@ async def test_a_filter_leaves_only_what_it_takes(searcher: Searcher) -> None:
         "t", shelf.record(), TAP, shelf.load, QUERY, filter="label = purple"
     )
     assert nothing == [[]]
+
+
+async def test_a_stored_example_is_the_first_of_its_own_hits(searcher: Searcher) -> None:
+    shelf = Shelf(np.random.default_rng(1).standard_normal((9, 4)))
+    found = await searcher.search("t", shelf.record(), TAP, shelf.load, ["e7", "e0"], k=3)
+    assert [hits[0].example.example_id for hits in found] == ["e7", "e0"]
+    assert [hits[0].score for hits in found] == pytest.approx([1, 1], abs=1e-15)
+    with pytest.raises(ExampleNotFound, match="collection 'c' has no example 'e70'"):
+        await searcher.search("t", shelf.record(), TAP, shelf.load, ["e7", "e70"])
 
 
 async def test_an_empty_collection_has_no_hits(searcher: Searcher) -> None:
