@@ -32,6 +32,14 @@ LOG_FILE = "server.log"
 ADMIN_KEY_FILE = "admin.key"
 
 _POLL_S = 0.05
+_IN_USE = "in use by the server with"
+"""What the server says (`FolderInUse`) when another has the folder; a round-trip test holds it."""
+_IN_USE_S = 1.0
+_NOT_PASSED_ON = {
+    f"ICECORE_{name}"
+    for name in ("INSECURE_TRANSPORT", "KEY", "LISTEN", "SERVER", "TLS_CERT", "TLS_KEY")
+}
+"""Variables of this client, or that would make its server listen beyond the folder's socket."""
 _NEEDED = ("alembic", "faiss", "onnx", "onnxruntime", "PIL", "scipy", "sklearn", "sqlalchemy")
 
 
@@ -90,7 +98,7 @@ class Search:
         if address is not None:
             return address
         _require_installed()
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(self._folder)
         with _start_lock(self._folder, self._end):
             address = running_address(self._folder)  # by whoever held the lock before
             return address or self._start()
@@ -106,22 +114,31 @@ class Search:
     def _start(self) -> str:
         while True:
             process = _spawn(self._folder, self._until_idle_s)
-            while process.returncode is None:
-                address = running_address(self._folder)
-                if address is not None:
-                    return address
-                self._pause("does not serve")
-            # Another may hold the folder: one that is just ending, or just starting.
-            address = running_address(self._folder)
+            address = self._await(process)
             if address is not None:
                 return address
             sentence = _last_line(self._folder)
-            if "in use" not in sentence:
+            if _IN_USE not in sentence:
                 raise LocalServerError(
                     f"the server of {str(self._folder)!r} ended at once with status "
                     f"{process.returncode}: {sentence}"
                 )
-            self._pause("does not get the folder")
+            # The one that has it is just starting, and then serves, or just ending.
+            retry = time.monotonic() + _IN_USE_S
+            while time.monotonic() < retry:
+                address = running_address(self._folder)
+                if address is not None:
+                    return address
+                self._pause("does not get the folder")
+
+    def _await(self, process: "subprocess.Popen[bytes]") -> str | None:
+        """Return the address once somebody serves the folder; None if the process ended."""
+        while process.returncode is None:
+            address = running_address(self._folder)
+            if address is not None:
+                return address
+            self._pause("does not serve")
+        return running_address(self._folder)
 
     def _pause(self, what: str) -> None:
         if time.monotonic() >= self._end:
@@ -139,6 +156,18 @@ def _require_installed() -> None:
             f"there is no server to call, and none can be started here without {missing[0]!r}: "
             "pip install 'icecore[server]', or name a server (address=, ICECORE_SERVER)"
         )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not any(folder.iterdir()):
+            folder.chmod(0o700)
+    except OSError as error:
+        raise LocalServerError(
+            f"data folder {str(folder)!r} cannot be made: {error.strerror}; another is named by "
+            "data=, ICECORE_DATA"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -171,6 +200,7 @@ def _spawn(folder: Path, until_idle_s: float) -> "subprocess.Popen[bytes]":
             stdout=descriptor,
             stderr=descriptor,
             start_new_session=True,
+            env={name: text for name, text in os.environ.items() if name not in _NOT_PASSED_ON},
         )
     finally:
         os.close(descriptor)

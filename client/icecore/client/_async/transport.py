@@ -9,10 +9,9 @@ from typing import Any, TypeVar, cast
 import grpc
 from google.protobuf.message import Message
 from grpc import aio
-from icecore.client import local
 from icecore.client._address import Endpoint
+from icecore.client._async.link import Link, bytes_of, link_to
 from icecore.client._batches import MAX_IN_FLIGHT, Batcher
-from icecore.client._channel import open_aio_channel
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
 from icecore.client._translation import border, ended_early
@@ -30,7 +29,7 @@ class Transport:
         self._where = where
         self._timeout_s = timeout_s
         self._lock = asyncio.Lock()
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._is_closed = False
 
     async def connect(self) -> Endpoint:
@@ -49,7 +48,7 @@ class Transport:
         link = await self._linked()
         timeout = self._timeout_s if timeout_s is None else timeout_s
         with border(operation.path, link.endpoint):
-            call = link.channel.unary_unary(operation.path, _bytes_of, _reader(operation))
+            call = link.channel.unary_unary(operation.path, bytes_of, _reader(operation))
             answer = await call(
                 operation.request, timeout=timeout, metadata=_metadata(link.endpoint)
             )
@@ -80,7 +79,7 @@ class Transport:
             call = None
             try:
                 with border(operation.path, link.endpoint):
-                    call = link.channel.unary_stream(operation.path, _bytes_of, _reader(operation))(
+                    call = link.channel.unary_stream(operation.path, bytes_of, _reader(operation))(
                         operation.request,
                         timeout=pacing.left_s(),
                         metadata=_metadata(link.endpoint),
@@ -140,7 +139,7 @@ class Transport:
             if stream is not None:
                 stream.close()
 
-    async def _linked(self) -> "_Link":
+    async def _linked(self) -> Link:
         async with self._lock:
             if self._is_closed:
                 raise RuntimeError("the client is closed")
@@ -148,7 +147,7 @@ class Transport:
                 await self._link.close()
                 self._link = None
             if self._link is None:
-                self._link = await _link(self._where)
+                self._link = await link_to(self._where)
             return self._link
 
 
@@ -174,51 +173,14 @@ async def _each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
             yield thing
 
 
-class _Link:
-    """A channel and, with an embedded server, the call that keeps that server up."""
-
-    def __init__(self, endpoint: Endpoint, channel: aio.Channel, hold: Any = None) -> None:
-        self.endpoint = endpoint
-        self.channel = channel
-        self._hold = hold
-
-    def is_alive(self) -> bool:
-        return self._hold is None or not self._hold.done()
-
-    async def close(self) -> None:
-        if self._hold is not None:
-            self._hold.cancel()
-        await self.channel.close()
-
-
-async def _link(where: Endpoint | Embedded) -> _Link:
-    if isinstance(where, Endpoint):
-        return _Link(where, open_aio_channel(where))
-    search = local.Search(where)
-    while True:
-        endpoint = where.endpoint(await asyncio.to_thread(search.address))
-        channel = open_aio_channel(endpoint)
-        hold = channel.unary_stream(local.WATCH_PATH, _bytes_of, local.read_health)(
-            local.WATCH_REQUEST
-        )
-        # A server that ends between being found and being called is looked for again.
-        with contextlib.suppress(grpc.RpcError):
-            # From its first answer on this client counts, so the server stays.
-            async for answer in hold:
-                if local.is_serving(answer):
-                    return _Link(endpoint, channel, hold)
-        await channel.close()
-        await asyncio.to_thread(search.again)
-
-
 class _Stream:
     """A call with a stream each way, whose requests are written one by one."""
 
-    def __init__(self, link: _Link, first: Operation[Any], timeout_s: float | None) -> None:
+    def __init__(self, link: Link, first: Operation[Any], timeout_s: float | None) -> None:
         self._path, self._endpoint = first.path, link.endpoint
         self._is_ended = False
         with border(self._path, self._endpoint):
-            self._call = link.channel.stream_stream(self._path, _bytes_of, _reader(first))(
+            self._call = link.channel.stream_stream(self._path, bytes_of, _reader(first))(
                 timeout=timeout_s, metadata=_metadata(link.endpoint)
             )
 
@@ -247,10 +209,6 @@ class _Stream:
 
 def _metadata(endpoint: Endpoint) -> aio.Metadata:
     return aio.Metadata(*endpoint.metadata)
-
-
-def _bytes_of(message: Message) -> bytes:
-    return message.SerializeToString()
 
 
 def _reader(operation: Operation[Any]) -> Callable[[bytes], Message]:

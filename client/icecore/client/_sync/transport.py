@@ -1,6 +1,5 @@
 """Sends operations over a channel and waits. The only module of the sync client that talks."""
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -8,14 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-import grpc
 from google.protobuf.message import Message
-from icecore.client import local
 from icecore.client._address import Endpoint
 from icecore.client._batches import MAX_IN_FLIGHT, Batcher
-from icecore.client._channel import open_channel
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
+from icecore.client._sync.link import Link, bytes_of, link_to
 from icecore.client._translation import border, ended_early
 from icecore.client._where import Embedded
 from icecore.client.errors import Unavailable
@@ -34,7 +31,7 @@ class Transport:
         self._where = where
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._is_closed = False
 
     def connect(self) -> Endpoint:
@@ -53,7 +50,7 @@ class Transport:
         link = self._linked()
         timeout = self._timeout_s if timeout_s is None else timeout_s
         with border(operation.path, link.endpoint):
-            call = link.channel.unary_unary(operation.path, _bytes_of, _reader(operation))
+            call = link.channel.unary_unary(operation.path, bytes_of, _reader(operation))
             answer = call(operation.request, timeout=timeout, metadata=link.endpoint.metadata)
         return operation.read(answer)
 
@@ -81,7 +78,7 @@ class Transport:
             call = None
             try:
                 with border(operation.path, link.endpoint):
-                    call = link.channel.unary_stream(operation.path, _bytes_of, _reader(operation))(
+                    call = link.channel.unary_stream(operation.path, bytes_of, _reader(operation))(
                         operation.request,
                         timeout=pacing.left_s(),
                         metadata=link.endpoint.metadata,
@@ -140,7 +137,7 @@ class Transport:
             if stream is not None:
                 stream.close()
 
-    def _linked(self) -> "_Link":
+    def _linked(self) -> Link:
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the client is closed")
@@ -148,7 +145,7 @@ class Transport:
                 self._link.close()
                 self._link = None
             if self._link is None:
-                self._link = _link(self._where)
+                self._link = link_to(self._where)
             return self._link
 
 
@@ -163,47 +160,11 @@ def batched(
         yield operation_of(rest)
 
 
-class _Link:
-    """A channel and, with an embedded server, the call that keeps that server up."""
-
-    def __init__(self, endpoint: Endpoint, channel: grpc.Channel, hold: Any = None) -> None:
-        self.endpoint = endpoint
-        self.channel = channel
-        self._hold = hold
-
-    def is_alive(self) -> bool:
-        return self._hold is None or bool(self._hold.is_active())
-
-    def close(self) -> None:
-        if self._hold is not None:
-            self._hold.cancel()
-        self.channel.close()
-
-
-def _link(where: Endpoint | Embedded) -> _Link:
-    if isinstance(where, Endpoint):
-        return _Link(where, open_channel(where))
-    search = local.Search(where)
-    while True:
-        endpoint = where.endpoint(search.address())
-        channel = open_channel(endpoint)
-        hold = channel.unary_stream(local.WATCH_PATH, _bytes_of, local.read_health)(
-            local.WATCH_REQUEST
-        )
-        # A server that ends between being found and being called is looked for again.
-        with contextlib.suppress(grpc.RpcError):
-            # From its first answer on this client counts, so the server stays.
-            if any(local.is_serving(answer) for answer in hold):
-                return _Link(endpoint, channel, hold)
-        channel.close()
-        search.again()
-
-
 class _Stream:
     """A call with a stream each way, whose requests come out of a queue."""
 
     def __init__(
-        self, link: _Link, waiting: Iterable[Operation[Any]], timeout_s: float | None
+        self, link: Link, waiting: Iterable[Operation[Any]], timeout_s: float | None
     ) -> None:
         operations = list(waiting)
         self._path, self._endpoint = operations[0].path, link.endpoint
@@ -211,7 +172,7 @@ class _Stream:
         for operation in operations:
             self.send(operation.request)
         with border(self._path, self._endpoint):
-            self._call = link.channel.stream_stream(self._path, _bytes_of, _reader(operations[0]))(
+            self._call = link.channel.stream_stream(self._path, bytes_of, _reader(operations[0]))(
                 iter(self._requests.get, _END),
                 timeout=timeout_s,
                 metadata=link.endpoint.metadata,
@@ -232,10 +193,6 @@ class _Stream:
     def close(self) -> None:
         self._requests.put(_END)  # lets gRPC's thread go that waits for a request
         self._call.cancel()
-
-
-def _bytes_of(message: Message) -> bytes:
-    return message.SerializeToString()
 
 
 def _reader(operation: Operation[Any]) -> Callable[[bytes], Message]:

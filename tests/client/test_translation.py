@@ -1,0 +1,91 @@
+"""Every error of gRPC becomes one of ours, with the server's reason."""
+
+import grpc
+import icecore.client as face
+import pytest
+from fake_server import Refusal, details_of
+from icecore.client import errors
+from icecore.client._translation import CLASSES, translate
+
+PATH, TARGET = "/icecore.v1.CodesService/Embed", "unix:/x.sock"
+
+
+class Raised:
+    """What gRPC raises, as far as it is read."""
+
+    def __init__(
+        self, code: grpc.StatusCode, sentence: str, metadata: tuple[tuple[str, bytes], ...] = ()
+    ) -> None:
+        self._code, self._sentence, self._metadata = code, sentence, metadata
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._sentence
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        return self._metadata
+
+
+def sent_by_us(code: grpc.StatusCode, domain: str = "icecore") -> Raised:
+    refusal = Refusal(code, "layer 'x' is not there", "LAYER_NOT_FOUND", near="y")
+    status = details_of(refusal, domain)
+    return Raised(code, status.message, (("grpc-status-details-bin", status.SerializeToString()),))
+
+
+def tree(root: type[errors.IcecoreError]) -> set[type[errors.IcecoreError]]:
+    return {root}.union(*(tree(child) for child in root.__subclasses__()))
+
+
+def test_every_status_of_grpc_has_a_class() -> None:
+    assert set(CLASSES) == set(grpc.StatusCode)
+
+
+def test_every_class_but_the_clients_own_has_a_status() -> None:
+    own = {errors.IcecoreError, errors.TrainingFailed, errors.LocalServerError}
+    assert tree(errors.IcecoreError) - own == set(CLASSES.values())
+
+
+def test_every_class_is_public_and_in_the_drawing() -> None:
+    for cls in tree(errors.IcecoreError):
+        assert getattr(face, cls.__name__) is cls
+        assert cls.__name__ in face.__all__
+        assert cls.__name__ in str(errors.__doc__)
+
+
+@pytest.mark.parametrize("code", grpc.StatusCode)
+def test_the_servers_reason_sentence_and_details_arrive(code: grpc.StatusCode) -> None:
+    error = translate(sent_by_us(code), PATH, TARGET)
+    assert type(error) is CLASSES[code]
+    assert (str(error), error.reason) == ("layer 'x' is not there", "LAYER_NOT_FOUND")
+    assert error.details == {"near": "y"}
+
+
+@pytest.mark.parametrize("code", grpc.StatusCode)
+def test_what_nobody_of_ours_said_names_the_address_and_has_a_reason(
+    code: grpc.StatusCode,
+) -> None:
+    error = translate(Raised(code, "two\nlines"), PATH, TARGET)
+    assert type(error) is CLASSES[code]
+    assert error.reason == code.name
+    assert TARGET in str(error)
+    assert "\n" not in str(error)
+
+
+def test_a_reason_of_somebody_elses_domain_is_not_ours() -> None:
+    error = translate(sent_by_us(grpc.StatusCode.NOT_FOUND, "example.org"), PATH, TARGET)
+    assert error.reason == "NOT_FOUND"
+
+
+def test_details_that_cannot_be_read_do_not_hide_the_error() -> None:
+    raised = Raised(grpc.StatusCode.NOT_FOUND, "no", (("grpc-status-details-bin", b"\xff\xff"),))
+    assert translate(raised, PATH, TARGET).reason == "NOT_FOUND"
+
+
+def test_an_error_that_is_no_errors_at_all_has_no_metadata() -> None:
+    raised = Raised(grpc.StatusCode.UNAVAILABLE, "connection refused")
+    raised._metadata = None  # type: ignore[assignment] # as gRPC does
+    assert str(translate(raised, PATH, TARGET)) == (
+        "no server answers at 'unix:/x.sock' (connection refused)"
+    )
