@@ -53,6 +53,10 @@ class Graph:
                 needed |= self._needs[self._makers[tensor]]
         return list(_set_bits(needed))
 
+    def reads(self, node: onnx.NodeProto) -> list[str]:
+        """Names of the tensors that a node reads, inside of its subgraphs too."""
+        return list(_reads(node))
+
     def is_data(self, tensor: str) -> bool:
         """Whether the tensor depends on the image."""
         return tensor in self._data
