@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
+from icecore.probes.errors import ProbeFileInvalid
 from icecore.probes.files import from_bytes
 from icecore.probes.linear_probe import LinearProbe, Predictions
 from icecore.server.backbones.catalog import Catalog
@@ -137,7 +138,10 @@ def _ready_version(store: TenantStore, probe_id: str, version: int) -> VersionRe
 
 def _read(store: TenantStore, record: VersionRecord) -> tuple[LinearProbe, TapId]:
     facts = VersionFacts.of(record)
-    probe = from_bytes(store.probe_file(record.probe_id, record.version))
+    try:
+        probe = from_bytes(store.probe_file(record.probe_id, record.version))
+    except ProbeFileInvalid as error:
+        raise StorageCorrupt(str(error)) from error
     if facts is None or probe.tap != identity(facts.tap):
         raise StorageCorrupt(
             f"version {record.version} of probe {record.probe_id!r} and its file are of "
@@ -156,7 +160,8 @@ def _checked(codes: Codes, probe: LinearProbe, tap: TapId, record: VersionRecord
         )
     if not len(codes):
         raise CodesInvalid("there are no codes; those of one image or more are needed")
-    d = probe.weights.shape[1]
-    if codes.dims != d:
-        raise CodesInvalid(f"codes have {codes.dims} values an image, but tap '{tap}' has {d}")
+    if codes.dims != probe.d:
+        raise CodesInvalid(
+            f"codes have {codes.dims} values an image, but tap '{tap}' has {probe.d}"
+        )
     return codes.values.reshape(len(codes), -1)
