@@ -24,7 +24,7 @@ _VERSION = 1001
 
 _ORDERED_DICT = Global("collections", "OrderedDict")
 _REBUILD = Global("torch._utils", "_rebuild_tensor_v2")
-_STORAGES = {
+_STORAGES: dict[Global, np.dtype[Any]] = {
     Global("torch", "FloatStorage"): np.dtype("<f4"),
     Global("torch", "LongStorage"): np.dtype("<i8"),
 }
