@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from icecore.server import telemetry
@@ -29,7 +29,7 @@ from icecore.server.settings import Settings
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.promise import Store
 from icecore.server.storage.sqlite import open_sqlite
-from icecore.server.tenants import Secret
+from icecore.server.tenants import new_secret
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.trainer import Trainer
 
@@ -65,7 +65,7 @@ class App:
 
     async def wait(self) -> None:
         """Return when `stop` was called, or all has been quiet for as long as the settings say."""
-        waiting = [asyncio.create_task(self._stop.wait())]
+        waiting: list[asyncio.Task[Any]] = [asyncio.create_task(self._stop.wait())]
         if self._settings.until_idle_s is not None:
             idle = self.activity.wait_until_idle(
                 self._settings.until_idle_s, lambda: self._parts.trainer.busy
@@ -172,8 +172,8 @@ def _make_admin_key(store: Store, path: Path) -> None:
     """
     if store.keys(None):
         return
-    secret = Secret.new()
-    _write_private(path, secret.key + "\n")
+    secret = new_secret()
+    _write_private(path, secret.text + "\n")
     store.create_key(secret.key_id, secret.hash, tenant_id=None, label="first start")
 
 

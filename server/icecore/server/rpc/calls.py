@@ -24,9 +24,9 @@ class Call:
     @property
     def tenant_id(self) -> str:
         """Whose data the call works on; the door let none in without."""
-        if self.principal is None:
-            raise RuntimeError(f"{self.method} looks at no key, so it has no tenant")
-        return self.principal.tenant()
+        if self.principal is None or self.principal.tenant_id is None:
+            raise RuntimeError(f"{self.method} was let in without a tenant")
+        return self.principal.tenant_id
 
 
 def current_call() -> Call:

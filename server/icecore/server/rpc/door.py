@@ -21,12 +21,13 @@ from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.status import REQUEST_ID_KEY, failure_of, is_told
 from icecore.server.tenants import Principal
 
-Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+# The stubs' classes take parameters that the modules' own do not.
+Handler: TypeAlias = Any
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
+Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 
 
-class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc has no types at run time
+class Door(grpc.aio.ServerInterceptor):
     """Wraps each method once and keeps what it made."""
 
     def __init__(self, gate: Gate, activity: Activity, *, max_message_bytes: int) -> None:
@@ -37,7 +38,7 @@ class Door(grpc.aio.ServerInterceptor):  # type: ignore[misc] # grpc has no type
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler:
+    ) -> Handler | None:
         method = handler_call_details.method
         if method not in self._wrapped:
             handler = await continuation(handler_call_details)
@@ -87,7 +88,7 @@ class _Visit:
         self._method = method
         self._access = access_to(method)
         self._context = context
-        self._metadata = tuple(context.invocation_metadata() or ())
+        self._metadata = tuple(context.invocation_metadata())
         self._request_id = calls.request_id_of(self._metadata)
         self._began = perf_counter()
         self._principal: Principal | None = None

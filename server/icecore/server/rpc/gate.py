@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-from icecore.server.errors import KeyRequired, KeyUnknown
+from icecore.server.errors import AdminRequired, KeyRequired, KeyUnknown, TenantKeyRequired
 from icecore.server.rpc.access import Access
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import KeyRecord
-from icecore.server.tenants import DEFAULT_TENANT, Principal, hash_key
+from icecore.server.tenants import DEFAULT_TENANT, Principal, hash_of
 
 _KEPT_KEYS: Final = 10_000
 
@@ -54,10 +54,15 @@ class Gate:
             principal = await self._of_key(credentials)
         else:
             principal = await self._of_place(peer)
-        if access is Access.ADMINISTRATOR:
-            principal.check_administrator()
-        else:
-            principal.tenant()
+        if access is Access.ADMINISTRATOR and not principal.is_administrator:
+            raise AdminRequired(
+                f"tenant {principal.tenant_id!r} may not do this: it takes the administrator's key"
+            )
+        if access is Access.TENANT and principal.is_administrator:
+            raise TenantKeyRequired(
+                "the administrator's key owns no data: call with a tenant's key, made with "
+                "CreateKey (icecore tenants create-key TENANT)"
+            )
         return principal
 
     def forget(self) -> None:
@@ -69,7 +74,7 @@ class Gate:
         scheme, _, secret = str(credentials[0]).partition(" ")
         if len(credentials) > 1 or scheme.lower() != "bearer" or not secret:
             raise KeyUnknown("the credential is not one 'authorization: Bearer KEY'")
-        hashed = hash_key(secret.strip())
+        hashed = hash_of(secret.strip())
         record = self._kept.get(hashed)
         if record is None:
             n_forgotten = self._n_forgotten

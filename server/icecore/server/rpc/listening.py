@@ -78,6 +78,6 @@ def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
         pair = (key.read_bytes(), certificate.read_bytes())
     except (OSError, ValueError) as error:  # SSLError is an OSError
         raise SettingsInvalid(
-            f"the certificate {str(certificate)!r} with the key {str(key)!r} cannot be used: {error}"
+            f"certificate {str(certificate)!r} with key {str(key)!r} cannot be used: {error}"
         ) from error
     return grpc.ssl_server_credentials([pair])

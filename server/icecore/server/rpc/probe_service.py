@@ -1,7 +1,7 @@
 """ProbeService: linear classifiers over codes."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 
 from icecore.server.errors import InvalidArgument, Unimplemented
@@ -154,8 +154,8 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
     async def ExportProbe(
         self, request: pb.ExportProbeRequest, context: object
     ) -> AsyncIterator[pb.ExportProbeResponse]:
-        raise Unimplemented("this server exports no probes yet")
-        yield  # makes this an async generator
+        for chunk in _no_export():
+            yield chunk
 
     async def AdviseTransfer(
         self, request: pb.AdviseTransferRequest, context: object
@@ -191,3 +191,7 @@ def _kind(number: pb.ProbeKind.ValueType) -> str:
 
 def _version_or_0(number: int) -> int:
     return arguments.version(number) if number else 0
+
+
+def _no_export() -> Iterator[pb.ExportProbeResponse]:
+    raise Unimplemented("this server exports no probes yet")

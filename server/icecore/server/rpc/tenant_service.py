@@ -1,12 +1,12 @@
 """TenantService: tenants and their keys, for administrators."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 from icecore.server.errors import Unimplemented
 from icecore.server.rpc import answers, arguments
 from icecore.server.storage.promise import Store
-from icecore.server.tenants import Secret
+from icecore.server.tenants import new_secret
 from icecore.v1 import tenant_pb2 as pb
 from icecore.v1 import tenant_pb2_grpc
 
@@ -70,7 +70,7 @@ class TenantService(tenant_pb2_grpc.TenantServiceServicer):
     async def CreateKey(
         self, request: pb.CreateKeyRequest, context: object
     ) -> pb.CreateKeyResponse:
-        secret = Secret.new()
+        secret = new_secret()
         try:
             record = await asyncio.to_thread(
                 self._store.create_key,
@@ -86,7 +86,7 @@ class TenantService(tenant_pb2_grpc.TenantServiceServicer):
             )
         finally:
             self._keys_changed()
-        return pb.CreateKeyResponse(key=answers.key(record), secret=secret.key)
+        return pb.CreateKeyResponse(key=answers.key(record), secret=secret.text)
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: object) -> pb.ListKeysResponse:
         tenant_id = arguments.named("tenant", request.tenant_id)
@@ -116,7 +116,11 @@ class TenantService(tenant_pb2_grpc.TenantServiceServicer):
     async def Backup(
         self, request: pb.BackupRequest, context: object
     ) -> AsyncIterator[pb.BackupResponse]:
-        raise Unimplemented(
-            "this server makes no backups by call yet: stop it and copy its data folder"
-        )
-        yield  # makes this an async generator
+        for chunk in _no_backup():
+            yield chunk
+
+
+def _no_backup() -> Iterator[pb.BackupResponse]:
+    raise Unimplemented(
+        "this server makes no backups by call yet: stop it and copy its data folder"
+    )

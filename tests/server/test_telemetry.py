@@ -1,0 +1,61 @@
+"""Log lines are JSON, one a line, and hold what they should."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from icecore.server import telemetry
+
+
+@pytest.fixture
+def lines() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level, telemetry.LOGGER.level)
+    stream = io.StringIO()
+    telemetry.log_to(stream)
+    yield stream
+    root.handlers[:], level, own = before
+    root.setLevel(level)
+    telemetry.LOGGER.setLevel(own)
+
+
+def test_each_call_is_one_line_of_json(lines: io.StringIO) -> None:
+    telemetry.log_rpc(request_id="r", method="/icecore.v1.X/Y", tenant="t", status="OK", ms=1.23456)
+    telemetry.log_rpc(
+        request_id="r", method="/grpc.health.v1.Health/Check", tenant="", status="OK", ms=1.0
+    )
+    (line,) = lines.getvalue().splitlines()
+    fields = json.loads(line)
+    assert fields.pop("time").endswith("+00:00")
+    assert fields == {
+        "level": "info",
+        "event": "rpc",
+        "request_id": "r",
+        "method": "/icecore.v1.X/Y",
+        "tenant": "t",
+        "status": "OK",
+        "ms": 1.235,
+    }
+
+
+def test_a_fault_keeps_its_traceback_and_its_line(lines: io.StringIO) -> None:
+    try:
+        raise ValueError("several\nlines")
+    except ValueError as error:
+        telemetry.log_fault("fault", error, request_id="r")
+    (line,) = lines.getvalue().splitlines()
+    assert "ValueError: several\nlines" in json.loads(line)["traceback"]
+
+
+def test_text_from_outside_cannot_forge_a_line(lines: io.StringIO) -> None:
+    telemetry.log("event", request_id='x"}\n{"event": "forged"')
+    assert len(lines.getvalue().splitlines()) == 1
+
+
+def test_other_libraries_are_logged_the_same_way(lines: io.StringIO) -> None:
+    logging.getLogger("other").warning("careful %s", "there")
+    logging.getLogger("other").info("chatter")
+    (line,) = lines.getvalue().splitlines()
+    assert json.loads(line)["event"] == "careful there"
