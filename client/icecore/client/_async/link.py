@@ -5,11 +5,11 @@ import contextlib
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 from grpc import aio
 from icecore.client import local
 from icecore.client._address import Endpoint
-from icecore.client._channel import open_aio_channel
+from icecore.client._channel import open_aio_channel, open_channel
+from icecore.client._stream import bytes_of
 from icecore.client._where import Embedded
 
 
@@ -20,6 +20,7 @@ class Link:
         self.endpoint = endpoint
         self.channel = channel
         self._hold = hold
+        self._streams: grpc.Channel | None = None
         # Read on, since a call that nobody reads does not notice its end.
         self._reading = None if hold is None else asyncio.create_task(_read_on(hold))
 
@@ -27,7 +28,20 @@ class Link:
         """Whether the embedded server still wants calls; others are not asked."""
         return self._hold is None or not self._hold.done()
 
+    def stream_channel(self) -> grpc.Channel:
+        """Return the channel of calls with a stream each way, which is not an aio one.
+
+        In grpc.aio a write that meets the server's refusal of an earlier one replaces
+        that refusal by "Internal error from Core" (grpc#36066): reason, sentence and
+        answers not read yet would be lost.
+        """
+        if self._streams is None:
+            self._streams = open_channel(self.endpoint)
+        return self._streams
+
     async def close(self) -> None:
+        if self._streams is not None:
+            self._streams.close()
         if self._reading is not None:
             self._hold.cancel()
             await self._reading
@@ -57,10 +71,6 @@ async def link_to(where: Endpoint | Embedded) -> Link:
                 return Link(endpoint, channel, hold)
         await channel.close()
         await asyncio.to_thread(search.again)
-
-
-def bytes_of(message: Message) -> bytes:
-    return message.SerializeToString()
 
 
 async def _read_on(hold: Any) -> None:

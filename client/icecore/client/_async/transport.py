@@ -1,20 +1,19 @@
 """Sends operations over a channel and awaits. The only module of the async client that talks."""
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
-import grpc
-from google.protobuf.message import Message
 from grpc import aio
 from icecore.client._address import Endpoint
-from icecore.client._async.link import Link, bytes_of, link_to
+from icecore.client._async.link import Link, link_to
+from icecore.client._async.stream import AwaitedStream
 from icecore.client._batches import MAX_IN_FLIGHT, Batcher
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
-from icecore.client._translation import border, ended_early
+from icecore.client._stream import Stream, bytes_of, reader
+from icecore.client._translation import border
 from icecore.client._where import Embedded
 from icecore.client.errors import Unavailable
 
@@ -48,7 +47,7 @@ class Transport:
         link = await self._linked()
         timeout = self._timeout_s if timeout_s is None else timeout_s
         with border(operation.path, link.endpoint):
-            call = link.channel.unary_unary(operation.path, bytes_of, _reader(operation))
+            call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
             answer = await call(
                 operation.request, timeout=timeout, metadata=_metadata(link.endpoint)
             )
@@ -79,7 +78,7 @@ class Transport:
             call = None
             try:
                 with border(operation.path, link.endpoint):
-                    call = link.channel.unary_stream(operation.path, bytes_of, _reader(operation))(
+                    call = link.channel.unary_stream(operation.path, bytes_of, reader(operation))(
                         operation.request,
                         timeout=pacing.left_s(),
                         metadata=_metadata(link.endpoint),
@@ -106,7 +105,7 @@ class Transport:
         """
         waiting: deque[Operation[A]] = deque()
         pacing = Pacing(timeout_s)
-        stream: _Stream | None = None
+        stream: AwaitedStream | None = None
         is_complete = False
         try:
             while True:
@@ -116,16 +115,17 @@ class Transport:
                     if operation is not None:
                         waiting.append(operation)
                         if stream is not None:
-                            await stream.send(operation.request)
+                            stream.send(operation.request)
                 if not waiting:
                     return
                 try:
                     if stream is None:
-                        stream = _Stream(await self._linked(), waiting[0], pacing.left_s())
-                        for operation in waiting:
-                            await stream.send(operation.request)
+                        link = await self._linked()
+                        stream = AwaitedStream(
+                            Stream(link.stream_channel(), link.endpoint, waiting, pacing.left_s())
+                        )
                     if is_complete:
-                        await stream.end()
+                        stream.end()
                     answer = await stream.next()
                 except Unavailable as error:
                     if stream is not None:
@@ -173,43 +173,5 @@ async def _each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
             yield thing
 
 
-class _Stream:
-    """A call with a stream each way, whose requests are written one by one."""
-
-    def __init__(self, link: Link, first: Operation[Any], timeout_s: float | None) -> None:
-        self._path, self._endpoint = first.path, link.endpoint
-        self._is_ended = False
-        with border(self._path, self._endpoint):
-            self._call = link.channel.stream_stream(self._path, bytes_of, _reader(first))(
-                timeout=timeout_s, metadata=_metadata(link.endpoint)
-            )
-
-    async def send(self, request: Message) -> None:
-        # A call that is over takes no more; `next` tells how it ended.
-        with contextlib.suppress(asyncio.InvalidStateError, grpc.RpcError):
-            await self._call.write(request)
-
-    async def end(self) -> None:
-        if self._is_ended:
-            return
-        self._is_ended = True
-        with contextlib.suppress(asyncio.InvalidStateError, grpc.RpcError):
-            await self._call.done_writing()
-
-    async def next(self) -> Message:
-        with border(self._path, self._endpoint):
-            answer = await self._call.read()
-        if answer is aio.EOF:
-            raise ended_early(self._path, self._endpoint)
-        return cast(Message, answer)
-
-    def close(self) -> None:
-        self._call.cancel()
-
-
 def _metadata(endpoint: Endpoint) -> aio.Metadata:
     return aio.Metadata(*endpoint.metadata)
-
-
-def _reader(operation: Operation[Any]) -> Callable[[bytes], Message]:
-    return operation.answer_type.FromString

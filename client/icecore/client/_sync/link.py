@@ -5,10 +5,10 @@ import threading
 from typing import Any
 
 import grpc
-from google.protobuf.message import Message
 from icecore.client import local
 from icecore.client._address import Endpoint
 from icecore.client._channel import open_channel
+from icecore.client._stream import bytes_of
 from icecore.client._where import Embedded
 
 
@@ -55,10 +55,6 @@ def link_to(where: Endpoint | Embedded) -> Link:
                 return Link(endpoint, channel, hold)
         channel.close()
         search.again()
-
-
-def bytes_of(message: Message) -> bytes:
-    return message.SerializeToString()
 
 
 def _read_on(hold: Any) -> None:

@@ -4,24 +4,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from google.protobuf.message import Message
 from icecore.client._address import Endpoint
 from icecore.client._batches import MAX_IN_FLIGHT, Batcher
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
-from icecore.client._sync.link import Link, bytes_of, link_to
-from icecore.client._translation import border, ended_early
+from icecore.client._stream import Stream, bytes_of, reader
+from icecore.client._sync.link import Link, link_to
+from icecore.client._translation import border
 from icecore.client._where import Embedded
 from icecore.client.errors import Unavailable
 
 A = TypeVar("A")
 T = TypeVar("T")
-
-_END = None
-"""In the queue of a stream's requests: there are no more."""
 
 
 class Transport:
@@ -50,7 +46,7 @@ class Transport:
         link = self._linked()
         timeout = self._timeout_s if timeout_s is None else timeout_s
         with border(operation.path, link.endpoint):
-            call = link.channel.unary_unary(operation.path, bytes_of, _reader(operation))
+            call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
             answer = call(operation.request, timeout=timeout, metadata=link.endpoint.metadata)
         return operation.read(answer)
 
@@ -78,7 +74,7 @@ class Transport:
             call = None
             try:
                 with border(operation.path, link.endpoint):
-                    call = link.channel.unary_stream(operation.path, bytes_of, _reader(operation))(
+                    call = link.channel.unary_stream(operation.path, bytes_of, reader(operation))(
                         operation.request,
                         timeout=pacing.left_s(),
                         metadata=link.endpoint.metadata,
@@ -106,7 +102,7 @@ class Transport:
         source = iter(operations)
         waiting: deque[Operation[A]] = deque()
         pacing = Pacing(timeout_s)
-        stream: _Stream | None = None
+        stream: Stream | None = None
         is_complete = False
         try:
             while True:
@@ -121,7 +117,8 @@ class Transport:
                     return
                 try:
                     if stream is None:
-                        stream = _Stream(self._linked(), waiting, pacing.left_s())
+                        link = self._linked()
+                        stream = Stream(link.channel, link.endpoint, waiting, pacing.left_s())
                     if is_complete:
                         stream.end()
                     answer = stream.next()
@@ -158,42 +155,3 @@ def batched(
             yield operation_of(batch)
     if rest := batcher.rest():
         yield operation_of(rest)
-
-
-class _Stream:
-    """A call with a stream each way, whose requests come out of a queue."""
-
-    def __init__(
-        self, link: Link, waiting: Iterable[Operation[Any]], timeout_s: float | None
-    ) -> None:
-        operations = list(waiting)
-        self._path, self._endpoint = operations[0].path, link.endpoint
-        self._requests: SimpleQueue[Message | None] = SimpleQueue()
-        for operation in operations:
-            self.send(operation.request)
-        with border(self._path, self._endpoint):
-            self._call = link.channel.stream_stream(self._path, bytes_of, _reader(operations[0]))(
-                iter(self._requests.get, _END),
-                timeout=timeout_s,
-                metadata=link.endpoint.metadata,
-            )
-
-    def send(self, request: Message) -> None:
-        self._requests.put(request)
-
-    def end(self) -> None:
-        self._requests.put(_END)
-
-    def next(self) -> Message:
-        with border(self._path, self._endpoint):
-            for answer in self._call:
-                return answer
-        raise ended_early(self._path, self._endpoint)
-
-    def close(self) -> None:
-        self._requests.put(_END)  # lets gRPC's thread go that waits for a request
-        self._call.cancel()
-
-
-def _reader(operation: Operation[Any]) -> Callable[[bytes], Message]:
-    return operation.answer_type.FromString
