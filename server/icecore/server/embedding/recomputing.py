@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.layers import Layer
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded
 from icecore.server.errors import ExampleNotFound
 from icecore.server.storage.promise import TenantStore
-from icecore.server.storage.records import CodeArray, ExampleRecord
+from icecore.server.storage.records import ExampleRecord
 from icecore.wire.taps import PoolingKind, TapId
 
 OnProgress: TypeAlias = Callable[[float], None]
@@ -48,7 +49,7 @@ class Recomputing:
         self._embedder = embedder
         self._backbone = backbone
         self._taps = taps
-        self._made: dict[tuple[str, str], tuple[CodeArray, ...]] = {}
+        self._made: dict[tuple[str, str], tuple[npt.NDArray[np.float32], ...]] = {}
 
     async def fill(self, examples: Sequence[ExampleRecord], on_progress: OnProgress | None) -> None:
         """Compute what is missing for these examples, some images at a time.
@@ -72,18 +73,18 @@ class Recomputing:
             )
             for place, example in enumerate(some):
                 self._made[_key(example)] = tuple(
-                    codes[place].reshape(-1) for codes in embedded.codes
+                    codes[place].astype(np.float32, copy=False).reshape(-1)
+                    for codes in embedded.codes
                 )
             if on_progress is not None:
                 on_progress(1 - (len(missing) - first - len(some)) / len(examples))
 
-    def codes(self, tap: TapId, examples: Sequence[ExampleRecord]) -> CodeArray:
+    def codes(self, tap: TapId, examples: Sequence[ExampleRecord]) -> npt.NDArray[np.float32]:
         """Return (n, d) float32 for these examples, all of which were computed."""
         place = list(self._taps).index(tap)
         if not examples:
             return np.zeros((0, n_dims(tap, self._backbone.layer_of(tap))), np.float32)
-        codes: CodeArray = np.stack([self._made[_key(example)][place] for example in examples])
-        return codes
+        return np.stack([self._made[_key(example)][place] for example in examples])
 
     def _read_images(self, examples: Sequence[ExampleRecord]) -> list[Encoded]:
         images = []
