@@ -236,6 +236,10 @@ class FolderInUse(FailedPrecondition):
     reason = Reason.FOLDER_IN_USE
 
 
+class StorageTooNew(FailedPrecondition):
+    reason = Reason.STORAGE_TOO_NEW
+
+
 class KeyRequired(Unauthenticated):
     reason = Reason.KEY_REQUIRED
 

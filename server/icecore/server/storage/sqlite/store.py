@@ -1,0 +1,112 @@
+"""The whole of a server's data in one SQLite file."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from icecore.server.errors import TenantNotFound
+from icecore.server.storage.change import Change
+from icecore.server.storage.folder import DataFolder
+from icecore.server.storage.promise import TenantStore
+from icecore.server.storage.records import (
+    BackboneRecord,
+    KeyRecord,
+    Mutation,
+    TenantRecord,
+    VersionRecord,
+)
+from icecore.server.storage.rows import backbones, mutations, tenants, values, versions
+from icecore.server.storage.sqlite.connections import Readers
+from icecore.server.storage.sqlite.tenant_store import SqliteTenantStore
+from icecore.server.storage.sqlite.writer import Writer
+
+
+class SqliteStore:
+    """A Store. `open_sqlite` makes it; it may be used from any thread."""
+
+    def __init__(self, readers: Readers, writer: Writer, *, to_unlock: DataFolder | None) -> None:
+        """Take over the connections, and the folder where closing is to unlock it."""
+        self._readers = readers
+        self._writer = writer
+        self._to_unlock = to_unlock
+
+    def tenant(self, tenant_id: str) -> TenantStore:
+        with self._readers.moment() as connection:
+            number = tenants.number(connection, tenant_id)
+        return SqliteTenantStore(tenant_id, number, self._readers, self._writer)
+
+    def put_backbone(self, record: BackboneRecord, graph: bytes) -> None:
+        self._writer.write(lambda change: backbones.put(change, record, graph))
+
+    def backbones(self) -> Sequence[BackboneRecord]:
+        with self._readers.moment() as connection:
+            return backbones.named(connection)
+
+    def backbone(self, digest: str) -> BackboneRecord:
+        with self._readers.moment() as connection:
+            return backbones.find(connection, digest)
+
+    def backbone_graph(self, digest: str) -> bytes:
+        with self._readers.moment() as connection:
+            return backbones.graph(connection, digest)
+
+    def create_tenant(self, tenant_id: str, *, mutation: Mutation | None = None) -> TenantRecord:
+        def work(change: Change) -> int:
+            return values.to_column(tenants.create(change, tenant_id).create_time)
+
+        time = self._once(mutation, tenants.subject(tenant_id), work)
+        return TenantRecord(tenant_id, values.to_time(time))
+
+    def tenants(self, *, after: str = "", limit: int = 100) -> Sequence[TenantRecord]:
+        with self._readers.moment() as connection:
+            return tenants.page(connection, after, limit)
+
+    def delete_tenant(self, tenant_id: str, *, mutation: Mutation | None = None) -> None:
+        self._once(mutation, "", lambda change: tenants.remove(change, tenant_id))
+
+    def create_key(
+        self, key_id: str, key_hash: bytes, *, tenant_id: str | None, label: str
+    ) -> KeyRecord:
+        record: KeyRecord = self._writer.write(
+            lambda change: tenants.create_key(change, key_id, key_hash, tenant_id, label)
+        )
+        return record
+
+    def keys(self, tenant_id: str | None) -> Sequence[KeyRecord]:
+        with self._readers.moment() as connection:
+            return tenants.keys_of(connection, tenant_id)
+
+    def find_key(self, key_hash: bytes) -> KeyRecord | None:
+        with self._readers.moment() as connection:
+            return tenants.find_key(connection, key_hash)
+
+    def revoke_key(
+        self, tenant_id: str | None, key_id: str, *, mutation: Mutation | None = None
+    ) -> None:
+        self._once(mutation, "", lambda change: tenants.revoke_key(change, tenant_id, key_id))
+
+    def any_tenant_key_was_made(self) -> bool:
+        with self._readers.moment() as connection:
+            return tenants.any_tenant_key_was_made(connection)
+
+    def unfinished_training(self) -> Sequence[tuple[str, VersionRecord]]:
+        with self._readers.moment() as connection:
+            return versions.unfinished(connection)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._readers.close()
+        if self._to_unlock is not None:
+            self._to_unlock.unlock()
+
+    def _once(self, mutation: Mutation | None, subject: str, work: Callable[[Change], Any]) -> Any:
+        def whole(change: Change) -> Any:
+            return mutations.once(
+                change,
+                mutations.ADMINISTRATORS,
+                mutation,
+                subject,
+                TenantNotFound,
+                lambda: work(change),
+            )
+
+        return self._writer.write(whole)

@@ -1,0 +1,35 @@
+"""Bring a database to the schema of this icecore; refuse one from a newer icecore."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from icecore.server.errors import StorageTooNew
+from sqlalchemy import Connection
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def upgrade(connection: Connection) -> None:
+    """Run the migrations that the database lacks, in the caller's transaction.
+
+    Raises:
+        StorageTooNew: the database has a migration that this icecore does not know.
+    """
+    config = Config()
+    # A configuration's text has %-interpolation.
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    script = ScriptDirectory.from_config(config)
+    known = {revision.revision for revision in script.walk_revisions()}
+    heads = set(script.get_heads())
+    found = set(MigrationContext.configure(connection).get_current_heads())
+    if not found <= known:
+        raise StorageTooNew(
+            f"the data has schema {min(found - known)!r}, but this icecore knows up to "
+            f"{min(heads)!r}: it was written by a newer icecore, so use that one"
+        )
+    if found != heads:
+        command.upgrade(config, "head")
