@@ -14,6 +14,7 @@ import pytest_asyncio
 from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.sessions import Sessions
+from icecore.server.embedding import embedder as embedder_module
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.errors import (
@@ -257,6 +258,32 @@ async def test_a_caller_who_left_costs_no_more_passes() -> None:
     sessions.may_end.set()
     await embedder.embed(BACKBONE, LAST, [png(noise(0))] * 100)
     assert sessions.n_images == 2 + 100, "the pass under way ended, and no other began"
+    embedder.close()
+
+
+async def test_a_caller_who_left_costs_no_more_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    began, may_end = threading.Event(), threading.Event()
+    n_prepared = 0
+
+    def slow(image: ImageInput, *rest: object, **named: object) -> npt.NDArray[np.float32]:
+        nonlocal n_prepared
+        n_prepared += 1
+        began.set()
+        assert may_end.wait(30), "nobody opened the gate"
+        return np.zeros((3, 8, 8), np.float32)
+
+    monkeypatch.setattr(embedder_module, "prepare", slow)
+    sessions = Sessions(max_bytes=1 << 20, threads=1)
+    embedder = Embedder(sessions, threads=1)
+    left = asyncio.create_task(embedder.embed(BACKBONE, LAST, [png(noise(0))] * 40))
+    await asyncio.to_thread(began.wait, 30)
+    left.cancel()
+    await asyncio.sleep(0)
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    await embedder.embed(BACKBONE, LAST, [png(noise(0))])
+    assert n_prepared == 1 + 1, "the image under way, and the other call's"
     embedder.close()
 
 

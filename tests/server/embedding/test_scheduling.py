@@ -1,7 +1,9 @@
 """Lanes and room: turns, cancellation, refusal, without any images."""
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -82,6 +84,25 @@ async def test_cancelled_work_never_starts(gate: Gate) -> None:
     gate.may_end.set()
     await asyncio.gather(first, stays)
     assert gate.ran == ["stays"]
+    lane.close()
+
+
+async def test_cancelled_work_is_let_go_at_once(gate: Gate) -> None:
+    """Else callers who come and leave would fill the memory with their images."""
+    lane = Lane("test", threads=1)
+    first = await begun(lane, gate)
+    work = gate.work("left")
+    held = weakref.ref(work)
+    left = asyncio.create_task(lane.run(work, tenant_id="t"))
+    await asyncio.sleep(0)
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    del work, left
+    await asyncio.sleep(0)  # the loop itself holds the future that it just woke us for
+    gc.collect()
+    assert held() is None
+    gate.may_end.set()
+    await first
     lane.close()
 
 
