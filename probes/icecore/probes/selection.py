@@ -1,0 +1,231 @@
+"""Training a probe: C and layer are chosen, and judged by folds that chose nothing.
+
+Five outer folds. In each, three inner folds of the training part choose a C for every
+layer and, by the same predictions, the layer; the held-out part judges that choice. The
+probe itself is chosen on all data: the layer whose outer predictions, with C chosen
+inside, are right most often, and its C by the outer folds. It is then fitted on all.
+
+Source: nested cross-validation (Varma and Simon, "Bias in error estimation when using
+cross-validation for model selection", 2006; Cawley and Talbot, "On over-fitting in model
+selection", 2010).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+from icecore.probes.cross_validation import OUTER_FOLDS, Folds, Judgement, judge
+from icecore.probes.errors import InputInvalid
+from icecore.probes.fitting import Fit, fit
+from icecore.probes.intervals import Accuracy, held_out_accuracy
+from icecore.probes.linear_probe import CodeArray, LinearProbe, ProbeKind
+from icecore.probes.training_data import TrainingData
+from threadpoolctl import threadpool_limits
+
+DEFAULT_CS: Final = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+"""On standardised codes. The best are mostly between 1e-4 and 1e-1: wide layers want the
+small ones, and a first layer of few channels the large."""
+
+OnProgress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One layer's held-out accuracy, with C chosen inside the training folds.
+
+    `C` is what all data prefer at this layer.
+    """
+
+    key: str
+    accuracy: Accuracy
+    C: float
+    is_chosen: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Training:
+    """What training found.
+
+    `accuracy` is of the whole procedure: from outer folds that chose neither layer nor
+    C. `naive` is the chosen layer's and C's accuracy in the very folds that chose them,
+    kept to show the difference. `trials` are in the order of the codes given.
+    """
+
+    kind: ProbeKind
+    key: str
+    C: float
+    classes: tuple[str, ...]
+    fit: Fit
+    accuracy: Accuracy
+    naive: float
+    trials: tuple[Trial, ...]
+    seed: int
+    n_images: int
+    n_groups: int
+    class_sizes: tuple[int, ...]
+    """Images of each class, in the order of `classes`."""
+
+    def probe(self, tap: str) -> LinearProbe:
+        """Return the fitted probe, over the tap that `key` stands for."""
+        return LinearProbe(self.kind, self.classes, self.fit.weights, self.fit.bias, tap)
+
+
+def train(
+    codes: Mapping[str, CodeArray],
+    labels: Sequence[str],
+    *,
+    kind: ProbeKind | str,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    Cs: Sequence[float] = DEFAULT_CS,
+    on_progress: OnProgress | None = None,
+) -> Training:
+    """Return the probe that cross-validation chooses among layers and Cs.
+
+    The same arguments give the same answer. Folds are dealt by row, so the caller keeps
+    one order of rows (by id); the order of `codes` decides between equal layers: the
+    later one wins, as the deeper is the field's default. BLAS runs on one thread.
+
+    Args:
+        codes: (n, d) float arrays by key, one a candidate layer, rows in one order.
+        labels: n class names; `classes` are their sorted set.
+        kind: "svm" or "softmax".
+        groups: n names; images of one group are never on both sides of a fold. The
+            digest of the image serves, so that copies of an image cannot help it.
+        seed: decides the folds.
+        Cs: to choose from, positive.
+        on_progress: called with "choosing" or "fitting" and the share done, 0..1.
+
+    Raises:
+        CodesInvalid, LabelsInvalid, InputInvalid: arguments of wrong shape or value.
+        ClassesTooFew, ClassTooSmall: nothing to learn from.
+    """
+    kind = _checked_kind(kind)
+    Cs = _checked_grid(Cs)
+    data = TrainingData.of(codes, labels, groups)
+    report = _Progress(on_progress, data)
+    y, k = data.y, len(data.classes)
+    folds = Folds.of(y, data.groups, seed)
+    with threadpool_limits(1, user_api="blas"):
+        judgements = {
+            key: judge(array, y, k, folds, kind=kind, Cs=Cs, on_fold=partial(report.fold_done, key))
+            for key, array in data.codes.items()
+        }
+    choice = _choose(judgements, folds)
+    groups_held = data.groups[folds.outer >= 0]
+    report.fitting()
+    fitted = fit(data.codes[choice.key], y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
+    report.done()
+    return Training(
+        kind=kind,
+        key=choice.key,
+        C=fitted.C,
+        classes=data.classes,
+        fit=fitted,
+        accuracy=held_out_accuracy(choice.right, groups_held),
+        naive=float(
+            judgements[choice.key].outer_right[choice.C_of[choice.key], folds.outer >= 0].mean()
+        ),
+        trials=tuple(
+            Trial(
+                key,
+                held_out_accuracy(choice.right_of[key], groups_held),
+                Cs[choice.C_of[key]],
+                key == choice.key,
+            )
+            for key in judgements
+        ),
+        seed=seed,
+        n_images=len(y),
+        n_groups=len(np.unique(data.groups)),
+        class_sizes=tuple(int(size) for size in np.bincount(y)),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Choice:
+    """`right` and `right_of` are of the rows held out; `C_of` holds indices of Cs."""
+
+    key: str
+    C_of: dict[str, int]
+    right: np.ndarray
+    right_of: dict[str, np.ndarray]
+
+
+def _choose(judgements: Mapping[str, Judgement], folds: Folds) -> _Choice:
+    """Choose by right predictions; of equals by the smaller loss, smaller C, later layer."""
+    n = len(folds.outer)
+    right = np.zeros(n, np.bool_)
+    right_of = {key: np.zeros(n, np.bool_) for key in judgements}
+    loss_of = dict.fromkeys(judgements, 0.0)
+    for fold in range(OUTER_FOLDS):
+        held = folds.outer == fold
+        ranks = []
+        for place, (key, seen) in enumerate(judgements.items()):
+            i = _best(seen.inner_right[fold], seen.inner_loss[fold])
+            right_of[key][held] = seen.outer_right[i, held]
+            loss_of[key] += seen.outer_loss[fold, i]
+            ranks.append((-seen.inner_right[fold, i], seen.inner_loss[fold, i], -place, key))
+        right[held] = right_of[min(ranks)[-1]][held]
+    counted = folds.outer >= 0
+    _, _, _, chosen = min(
+        (-int(right_of[key].sum()), loss_of[key], -place, key)
+        for place, key in enumerate(judgements)
+    )
+    return _Choice(
+        chosen,
+        {
+            key: _best(seen.outer_right[:, counted].sum(axis=1), seen.outer_loss.sum(axis=0))
+            for key, seen in judgements.items()
+        },
+        right[counted],
+        {key: values[counted] for key, values in right_of.items()},
+    )
+
+
+def _best(right: np.ndarray, loss: np.ndarray) -> int:
+    return min(range(len(right)), key=lambda i: (-right[i], loss[i], i))
+
+
+def _checked_kind(kind: ProbeKind | str) -> ProbeKind:
+    try:
+        return ProbeKind(kind)
+    except ValueError:
+        known = ", ".join(repr(each.value) for each in ProbeKind)
+        raise InputInvalid(f"probe kind {str(kind)!r} is not one of {known}") from None
+
+
+def _checked_grid(Cs: Sequence[float]) -> tuple[float, ...]:
+    values = tuple(sorted({float(C) for C in Cs}))
+    if not values or not all(0.0 < C < np.inf for C in values):
+        raise InputInvalid(f"Cs are {tuple(Cs)!r}, but must be one or more positive numbers")
+    return values
+
+
+class _Progress:
+    """Reports shares of the work, which a layer has by the size of its codes."""
+
+    def __init__(self, on_progress: OnProgress | None, data: TrainingData) -> None:
+        self._on_progress = on_progress
+        sizes = {key: array.size * min(array.shape) for key, array in data.codes.items()}
+        # Twenty subsets of a layer are fitted in its folds, and the chosen one once more.
+        whole = sum(sizes.values()) * 21 / 20
+        self._share = {key: size / whole / OUTER_FOLDS for key, size in sizes.items()}
+        self._done = 0.0
+        self._tell("choosing", 0.0)
+
+    def _tell(self, stage: str, share: float) -> None:
+        if self._on_progress is not None:
+            self._on_progress(stage, share)
+
+    def fold_done(self, key: str) -> None:
+        self._done += self._share[key]
+        self._tell("choosing", min(self._done, 1.0))
+
+    def fitting(self) -> None:
+        self._tell("fitting", min(self._done, 1.0))
+
+    def done(self) -> None:
+        self._tell("fitting", 1.0)

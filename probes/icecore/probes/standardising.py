@@ -1,0 +1,64 @@
+"""Standardisation of codes: learnt on training rows, folded into weights afterwards."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from icecore.probes.linear_probe import Array, CodeArray
+
+BLOCK_VALUES: Final = 4_000_000
+"""Float64 values held at once while working through wide codes: 32 MB."""
+
+SMALLEST_SCALE: Final = 1e-30
+"""A feature that varies less is constant: its folded weight would not fit in float32."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Standardisation:
+    """Mean and scale of each feature, (d,) float64; a constant feature has scale 1.
+
+    Source: scikit-learn's StandardScaler with its rule for constant features, which
+    counts a variance within the rounding error of the mean as none (Chan, Golub and
+    LeVeque, "Algorithms for computing the sample variance", 1983).
+    """
+
+    mean: Array
+    scale: Array
+
+    @classmethod
+    def of(cls, codes: CodeArray, rows: np.ndarray) -> Self:
+        """Return the standardisation that some rows of `codes` (n, d) have."""
+        n, d = len(rows), codes.shape[1]
+        mean, scale = np.empty(d), np.empty(d)
+        for columns in blocks(n, d):
+            block = codes[rows, columns].astype(np.float64)
+            mean[columns] = block.mean(axis=0)
+            scale[columns] = block.std(axis=0)
+        eps = np.finfo(np.float64).eps
+        noise = n * eps * scale**2 + (n * mean * eps) ** 2
+        scale[(scale**2 <= noise) | (scale < SMALLEST_SCALE)] = 1.0
+        return cls(mean, scale)
+
+    def apply(self, codes: CodeArray, rows: np.ndarray, columns: slice) -> Array:
+        """Return some rows and columns of `codes`, standardised, as new float64."""
+        block = codes[rows, columns].astype(np.float64)
+        block -= self.mean[columns]
+        block /= self.scale[columns]
+        return block
+
+    def fold(self, weights: Array, bias: Array) -> tuple[np.ndarray, Array]:
+        """Return weights (rows, d) float32 and bias float64 that act on raw codes.
+
+        The bias is made from the weights as rounded, so that rounding acts on the
+        deviations from the mean only, however far the mean is from zero.
+        """
+        folded = (weights / self.scale).astype(np.float32)
+        return folded, bias - folded.astype(np.float64) @ self.mean
+
+
+def blocks(n: int, d: int) -> Iterator[slice]:
+    """Yield slices of the `d` columns, each of at most `BLOCK_VALUES` values in `n` rows."""
+    width = max(1, BLOCK_VALUES // max(n, 1))
+    for start in range(0, d, width):
+        yield slice(start, min(start + width, d))
