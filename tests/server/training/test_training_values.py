@@ -82,7 +82,7 @@ def test_facts_with_a_part_missing_are_corrupt(key: str) -> None:
 
 @pytest.mark.parametrize("key", sorted(TrainRequest("p", "c").to_json()))
 def test_a_request_with_a_part_missing_is_corrupt(key: str) -> None:
-    fields = {name: value for name, value in TrainRequest("p", "c").to_json().items()}
+    fields = dict(TrainRequest("p", "c").to_json())
     del fields[key]
     with pytest.raises(StorageCorrupt, match=key):
         TrainRequest.from_json(fields)

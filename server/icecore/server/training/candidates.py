@@ -34,19 +34,21 @@ _SHOWN: Final = 5
 def candidate_taps(
     backbone: Backbone, collection: CollectionRecord, request: TrainRequest
 ) -> tuple[TapId, ...]:
-    """Return the taps to choose from, each once, in the order asked.
+    """Return the taps to choose from, each once, in topological order.
+
+    The order counts: of equally good layers the later one is chosen.
 
     Raises:
         LayerNotFound: a layer that the backbone does not have.
         PoolingInvalid: as `Backbone.tap`.
         InvalidArgument: the codes would not fit in memory.
     """
-    layers = backbone.spread(SPREAD) if request.is_auto else backbone.select(request.layers)
+    asked = backbone.spread(SPREAD) if request.is_auto else backbone.select(request.layers)
+    names = {layer.name for layer in asked}
     taps = tuple(
-        dict.fromkeys(
-            backbone.tap(layer, activation=request.activation, pooling=request.pooling)
-            for layer in layers
-        )
+        backbone.tap(layer, activation=request.activation, pooling=request.pooling)
+        for layer in backbone.layers
+        if layer.name in names
     )
     _check_bytes(backbone, collection.n_examples, taps)
     return taps

@@ -42,8 +42,8 @@ LOG = logging.getLogger(__name__)
 ATTEMPTS: Final = 2
 """A worker may be killed by chance (memory was short); twice is a reason."""
 
-_SHARES: Final = {"codes": (0.0, 0.3), "choosing": (0.3, 0.6), "fitting": (0.9, 0.07)}
-"""Where a stage begins and how much of the whole it is."""
+_SHARES: Final = {"codes": (0.0, 0.3), "choosing": (0.3, 0.67), "fitting": (0.3, 0.67)}
+"""Where a stage begins and how much of the whole it is; the worker's two are one work."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,7 @@ class Roster:
 
     def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
+        self._turns.end(job.tenant_id)
         self._remove(job)
         if not task.cancelled() and (error := task.exception()) is not None:
             job.feed.fail(ShuttingDown("training was interrupted; watch again to go on with it"))

@@ -10,12 +10,13 @@ import os
 import sys
 import threading
 import traceback
+from dataclasses import asdict
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 from icecore.probes.errors import ProbesError
 from icecore.probes.files import to_bytes
-from icecore.probes.selection import train
+from icecore.probes.selection import Training, train
 from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
 
 NICENESS = 10
@@ -60,9 +61,23 @@ def _answer(stdout: BinaryIO, request: dict[str, Any], arrays: list[np.ndarray])
             stdout, {"event": "refused", "reason": str(error.reason), "message": str(error)}
         )
         return
-    found, probe = _found(training, {entry["key"]: entry["tap"] for entry in entries})
-    write_message(stdout, {"event": "trained", "found": found})
-    write_frame(stdout, to_bytes(probe))
+    (tap,) = [entry["tap"] for entry in entries if entry["key"] == training.key]
+    write_message(stdout, {"event": "trained", "found": _found(training)})
+    write_frame(stdout, to_bytes(training.probe(tap)))
+
+
+def _found(training: Training) -> dict[str, object]:
+    """What `findings.facts_of` reads."""
+    return {
+        "key": training.key,
+        "C": training.C,
+        "classes": list(training.classes),
+        "accuracy": asdict(training.accuracy),
+        "naive": training.naive,
+        "trials": [asdict(trial) for trial in training.trials],
+        "objective": training.fit.objective,
+        "gap": training.fit.gap,
+    }
 
 
 def _array(data: bytes, entry: dict[str, Any]) -> np.ndarray:

@@ -1,0 +1,562 @@
+"""Jobs: durable, exactly-once, watched, cancelled and forgotten.
+
+The workers are stand-ins: what is tested here does not hang on a solver.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.catalog import Catalog
+from icecore.server.backbones.sessions import Sessions
+from icecore.server.embedding.collection_codes import CollectionCodes
+from icecore.server.embedding.embedder import Embedder
+from icecore.server.errors import (
+    ClassesTooFew,
+    ClassTooSmall,
+    CollectionEmpty,
+    CollectionNotFound,
+    ImagesNotKept,
+    LayerNotFound,
+    ProbeNotFound,
+    ShuttingDown,
+    StorageFull,
+    TenantNotFound,
+    VersionNotFound,
+)
+from icecore.server.storage.opening import open_sqlite
+from icecore.server.storage.promise import Store
+from icecore.server.storage.records import (
+    Mutation,
+    NewBatch,
+    NewExample,
+    OnDuplicate,
+    VersionRecord,
+    VersionState,
+)
+from icecore.server.training.facts import VersionFacts
+from icecore.server.training.trainer import Progress, Trainer, TrainRequest
+from icecore.wire.taps import Pooling, PoolingKind
+from stand_in_worker import stand_in
+from toy_store import put_toy_backbone
+
+TENANT = "default"
+REQUEST = TrainRequest("ants-bees", "insects", "svm")
+
+
+@dataclass
+class House:
+    """A store with the toy backbone, and trainers over it."""
+
+    folder: Path
+    store: Store
+    backbone: Backbone
+    catalog: Catalog
+    codes: CollectionCodes
+    trainers: list[Trainer] = field(default_factory=list)
+
+    async def trainer(self, command: Sequence[str], *, workers: int = 1) -> Trainer:
+        trainer = Trainer(self.store, self.catalog, self.codes, workers=workers, command=command)
+        self.trainers.append(trainer)
+        await trainer.start()
+        return trainer
+
+    def collect(
+        self,
+        labels: Sequence[str] = ("ant", "ant", "bee", "bee"),
+        *,
+        collection_id: str = "insects",
+        tenant_id: str = TENANT,
+        keep_images: bool = False,
+    ) -> None:
+        """Make a collection of examples with these labels and codes of no meaning."""
+        store = self.store.tenant(tenant_id)
+        store.create_collection(
+            collection_id,
+            backbone=self.backbone.name,
+            digest=self.backbone.digest,
+            keep_images=keep_images,
+        )
+        if not labels:
+            return
+        random = np.random.default_rng(0)
+        examples = [
+            NewExample(f"{n:03d}", label, {}, f"{n:064x}", b"image" if keep_images else None)
+            for n, label in enumerate(labels)
+        ]
+        core = {
+            tap.layer: random.random(
+                (len(labels), self.backbone.layer_of(tap).channels), dtype=np.float32
+            ).astype(np.float16)
+            for tap in self.backbone.core
+        }
+        store.add_examples(collection_id, NewBatch(examples, core), on_duplicate=OnDuplicate.REFUSE)
+
+    def version(self, probe_id: str = "ants-bees", version: int = 1) -> VersionRecord:
+        return self.store.tenant(TENANT).probe_version(probe_id, version)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    store = open_sqlite(tmp_path)
+    backbone = put_toy_backbone(store)
+    catalog = Catalog(store, default=backbone.name)
+    sessions = Sessions(max_bytes=1 << 24, threads=1)
+    embedder = Embedder(sessions, threads=1)
+    house = House(tmp_path, store, backbone, catalog, CollectionCodes(catalog, embedder))
+    yield house
+    for trainer in house.trainers:
+        await trainer.close()
+    embedder.close()
+    sessions.close()
+    store.close()
+
+
+async def last(trainer: Trainer, probe_id: str = "ants-bees", version: int = 0) -> Progress:
+    async with asyncio.timeout(30):
+        progress = [now async for now in trainer.watch(TENANT, probe_id, version)]
+    return progress[-1]
+
+
+async def until(trainer: Trainer, stage: str, probe_id: str = "ants-bees") -> None:
+    """Wait until a job is at a stage."""
+    async with asyncio.timeout(30):
+        async for now in trainer.watch(TENANT, probe_id):
+            if now.stage == stage:
+                return
+    raise AssertionError(f"{probe_id} ended without the stage {stage!r}")
+
+
+async def idle(trainer: Trainer) -> None:
+    """Wait until the last job has left; its end is told just before."""
+    if running := trainer._roster._running:
+        await asyncio.wait(running)
+    assert not trainer.busy
+
+
+def mutation(request_id: str, fingerprint: str = "0" * 64) -> Mutation:
+    return Mutation(request_id, "TrainProbe", fingerprint)
+
+
+async def test_a_training_ends_ready_and_promoted(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    record = await trainer.train(TENANT, REQUEST)
+    assert record.state is VersionState.TRAINING
+    assert (record.version, record.kind, record.collection_id) == (1, "svm", "insects")
+    end = await last(trainer)
+    assert (end.stage, end.progress) == ("done", 1.0)
+    assert end.version.state is VersionState.READY
+    assert end.version.is_promoted
+    facts = VersionFacts.of(house.version())
+    assert facts is not None
+    assert facts.tap.digest == house.backbone.digest
+    assert facts.n_images == 4
+    assert house.store.tenant(TENANT).probe_file("ants-bees", 1) == b"a probe file"
+    await idle(trainer)
+
+
+async def test_a_probe_may_be_left_unpromoted(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, TrainRequest("ants-bees", "insects", promote=False))
+    assert not (await last(trainer)).version.is_promoted
+    assert house.store.tenant(TENANT).probe("ants-bees").promoted_version == 0
+
+
+async def test_progress_only_grows(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, REQUEST)
+    seen = [now async for now in trainer.watch(TENANT, "ants-bees")]
+    shares = [now.progress for now in seen]
+    assert shares == sorted(shares), f"it went back: {shares}"
+    assert seen[-1].stage == "done"
+
+
+# The caller's mistakes.
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        ([], CollectionEmpty, "collection 'insects' is empty"),
+        (["ant", "ant"], ClassesTooFew, "one class only, 'ant'"),
+        (["", ""], ClassesTooFew, "2 images but no labels"),
+        (["ant", "ant", "bee"], ClassTooSmall, "one image only of class 'bee'"),
+        (["ant", "ant", "bee", ""], ClassTooSmall, "one image only of class 'bee'"),
+    ],
+)
+async def test_labels_that_teach_nothing_make_no_version(
+    house: House, labels: list[str], error: type[Exception], words: str
+) -> None:
+    house.collect(labels)
+    trainer = await house.trainer(stand_in("answer"))
+    with pytest.raises(error, match=words):
+        await trainer.train(TENANT, REQUEST)
+    with pytest.raises(ProbeNotFound):
+        house.store.tenant(TENANT).probe("ants-bees")
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "words"),
+    [
+        (TrainRequest("p", "nothing"), CollectionNotFound, "'nothing'"),
+        (TrainRequest("p", "insects", layers=("9",)), LayerNotFound, "9"),
+        (TrainRequest("p", "insects", layers=("1", "tow")), LayerNotFound, "'tow'.*two"),
+        (
+            TrainRequest("p", "insects", pooling=Pooling(PoolingKind.MAX)),
+            ImagesNotKept,
+            "keeps no images.*max",
+        ),
+    ],
+)
+async def test_what_cannot_be_done_makes_no_version(
+    house: House, request_: TrainRequest, error: type[Exception], words: str
+) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    with pytest.raises(error, match=words):
+        await trainer.train(TENANT, request_)
+    assert list(house.store.tenant(TENANT).probes()) == []
+    assert not trainer.busy
+
+
+async def test_a_refusal_of_the_solver_ends_failed_with_its_reason(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("refuse"))
+    await trainer.train(TENANT, REQUEST)
+    end = (await last(trainer)).version
+    assert end.state is VersionState.FAILED
+    assert (end.failure_reason, end.failure_message) == ("CLASS_TOO_SMALL", "too small")
+
+
+# Workers that die.
+
+
+async def test_a_worker_killed_once_is_tried_again(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("die-once", house.folder / "died"))
+    await trainer.train(TENANT, REQUEST)
+    assert (await last(trainer)).version.state is VersionState.READY
+
+
+async def test_a_worker_killed_twice_fails_the_version(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("die"))
+    await trainer.train(TENANT, REQUEST)
+    end = (await last(trainer)).version
+    assert end.state is VersionState.FAILED
+    assert end.failure_reason == "TRAINING_FAILED"
+    assert end.failure_message == "the training process was killed by signal 9, 2 times"
+
+
+# Restarts.
+
+
+async def test_a_job_goes_on_with_the_next_server(house: House) -> None:
+    house.collect()
+    first = await house.trainer(stand_in("wait"))
+    await first.train(TENANT, REQUEST)
+    watcher = asyncio.create_task(last(first))
+    await until(first, "choosing")
+    async with asyncio.timeout(1):
+        await first.close()
+    with pytest.raises(ShuttingDown, match="goes on when it is back"):
+        await watcher
+    assert house.version().state is VersionState.TRAINING
+    second = await house.trainer(stand_in("answer"))
+    assert (await last(second)).version.state is VersionState.READY
+
+
+async def test_a_closed_trainer_takes_no_more(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.close()
+    with pytest.raises(ShuttingDown):
+        await trainer.train(TENANT, REQUEST)
+    assert list(house.store.tenant(TENANT).probes()) == []
+
+
+async def test_waiting_jobs_go_on_too(house: House) -> None:
+    house.collect()
+    first = await house.trainer(stand_in("wait"))
+    for name in ("a", "b", "c"):
+        await first.train(TENANT, TrainRequest(name, "insects"))
+    await first.close()
+    second = await house.trainer(stand_in("answer"))
+    for name in ("a", "b", "c"):
+        assert (await last(second, name)).version.state is VersionState.READY
+
+
+# Callers that leave, and retries.
+
+
+async def test_a_caller_who_leaves_loses_nothing(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    calling = asyncio.create_task(trainer.train(TENANT, REQUEST))
+    await asyncio.sleep(0)
+    calling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await calling
+    await asyncio.wait(trainer._changing)
+    assert (await last(trainer)).version.state is VersionState.READY
+
+
+async def test_a_retry_gets_the_first_answer(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    answers = await asyncio.gather(
+        *(trainer.train(TENANT, REQUEST, mutation=mutation("one")) for _ in range(5))
+    )
+    assert {answer.version for answer in answers} == {1}, "a retry made another version"
+    await last(trainer)
+    house.store.tenant(TENANT).delete_collection("insects")
+    late = await trainer.train(TENANT, REQUEST, mutation=mutation("one"))
+    assert late.version == 1
+    assert len(house.store.tenant(TENANT).probe("ants-bees").versions) == 1
+    assert (await last(trainer)).version.state is VersionState.READY
+
+
+# Watching.
+
+
+async def test_many_watchers_see_the_end_and_one_may_leave(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("wait"))
+    await trainer.train(TENANT, REQUEST)
+    watchers = [asyncio.create_task(last(trainer)) for _ in range(20)]
+    await until(trainer, "choosing")  # this watcher leaves
+    watchers[0].cancel()
+    await trainer.cancel(TENANT, "ants-bees", 1)
+    ends = await asyncio.gather(*watchers[1:])
+    assert {end.version.state for end in ends} == {VersionState.CANCELLED}
+
+
+async def test_an_ended_version_can_be_watched(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, REQUEST)
+    await last(trainer)
+    seen = [now async for now in trainer.watch(TENANT, "ants-bees", 1)]
+    assert [now.stage for now in seen] == ["done"]
+
+
+@pytest.mark.parametrize(
+    ("tenant_id", "probe_id", "version", "error"),
+    [
+        (TENANT, "nothing", 0, ProbeNotFound),
+        (TENANT, "ants-bees", 2, VersionNotFound),
+        ("other", "ants-bees", 1, ProbeNotFound),
+        ("nobody", "ants-bees", 1, TenantNotFound),
+    ],
+)
+async def test_what_is_not_there_cannot_be_watched_nor_cancelled(
+    house: House, tenant_id: str, probe_id: str, version: int, error: type[Exception]
+) -> None:
+    house.store.create_tenant("other")
+    house.collect()
+    trainer = await house.trainer(stand_in("wait"))
+    await trainer.train(TENANT, REQUEST)
+    with pytest.raises(error):
+        await anext(trainer.watch(tenant_id, probe_id, version))
+    with pytest.raises(error):
+        await trainer.cancel(tenant_id, probe_id, version or 1)
+
+
+# Cancelling and deleting.
+
+
+async def test_cancelling_kills_the_worker_within_a_second(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("wait"))
+    await trainer.train(TENANT, REQUEST)
+    await until(trainer, "choosing")
+    async with asyncio.timeout(1):
+        record = await trainer.cancel(TENANT, "ants-bees", 1)
+    assert record.state is VersionState.CANCELLED
+    assert not trainer.busy
+    assert house.version().state is VersionState.CANCELLED
+    again = await trainer.cancel(TENANT, "ants-bees", 1)
+    assert again.state is VersionState.CANCELLED
+
+
+async def test_a_waiting_job_is_cancelled_before_its_turn(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("wait"))
+    await trainer.train(TENANT, REQUEST)
+    await trainer.train(TENANT, TrainRequest("waiting", "insects"))
+    await until(trainer, "waiting", "waiting")
+    await trainer.cancel(TENANT, "waiting", 1)
+    assert (await last(trainer, "waiting")).version.state is VersionState.CANCELLED
+    assert trainer.busy, "the other job was ended too"
+
+
+async def test_a_ready_version_stays_ready_when_cancelled(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, REQUEST)
+    await last(trainer)
+    assert (await trainer.cancel(TENANT, "ants-bees", 1)).state is VersionState.READY
+
+
+async def test_a_deleted_probe_ends_its_job_and_watchers(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("wait"))
+    await trainer.train(TENANT, REQUEST)
+    watcher = asyncio.create_task(last(trainer))
+    await until(trainer, "choosing")
+    house.store.tenant(TENANT).delete_probe("ants-bees")
+    async with asyncio.timeout(1):
+        await trainer.forget(TENANT, "ants-bees")
+    with pytest.raises(ProbeNotFound):
+        await watcher
+    assert not trainer.busy
+
+
+async def test_a_deleted_tenant_ends_its_jobs_and_no_others(house: House) -> None:
+    house.store.create_tenant("other")
+    house.collect()
+    house.collect(tenant_id="other")
+    trainer = await house.trainer(stand_in("wait"), workers=2)
+    await trainer.train(TENANT, REQUEST)
+    await trainer.train("other", REQUEST)
+    await until(trainer, "choosing")
+    house.store.delete_tenant("other")
+    await trainer.forget("other")
+    assert trainer.busy
+    assert house.version().state is VersionState.TRAINING
+
+
+async def test_forgetting_kills_nothing_that_is_there(house: House) -> None:
+    """A probe made again under a name just deleted is another's business."""
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, REQUEST)
+    await trainer.forget(TENANT, "ants-bees")
+    assert (await last(trainer)).version.state is VersionState.READY
+
+
+async def test_a_probe_made_again_is_not_given_an_old_workers_weights(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("wait"))
+    await trainer.train(TENANT, REQUEST)
+    await until(trainer, "choosing")
+    old = asyncio.create_task(last(trainer))
+    await until(trainer, "choosing")
+    house.store.tenant(TENANT).delete_probe("ants-bees")
+    record = await trainer.train(TENANT, REQUEST)
+    assert record.version == 1
+    with pytest.raises(ProbeNotFound):
+        await old
+    await trainer.forget(TENANT, "ants-bees")
+    await until(trainer, "choosing")
+    assert house.version().state is VersionState.TRAINING
+
+
+async def test_a_collection_deleted_before_its_turn_fails_the_version(house: House) -> None:
+    house.collect()
+    house.collect(collection_id="gone")
+    trainer = await house.trainer(stand_in("wait"))
+    await trainer.train(TENANT, REQUEST)
+    await until(trainer, "choosing")
+    await trainer.train(TENANT, TrainRequest("late", "gone"))
+    house.store.tenant(TENANT).delete_collection("gone")
+    await trainer.cancel(TENANT, "ants-bees", 1)
+    end = (await last(trainer, "late")).version
+    assert end.state is VersionState.FAILED
+    assert end.failure_reason == "COLLECTION_NOT_FOUND"
+
+
+# Turns.
+
+
+async def test_tenants_take_turns(house: House) -> None:
+    house.store.create_tenant("other")
+    house.collect()
+    house.collect(tenant_id="other")
+    trainer = await house.trainer(stand_in("wait"))
+    for name in ("first", "second", "third"):
+        await trainer.train(TENANT, TrainRequest(name, "insects"))
+    await trainer.train("other", REQUEST)
+    await until(trainer, "choosing", "first")
+    await trainer.cancel(TENANT, "first", 1)
+    async with asyncio.timeout(30):
+        async for now in trainer.watch("other", "ants-bees"):
+            if now.stage == "choosing":
+                break
+    assert (await anext(trainer.watch(TENANT, "second"))).stage == "waiting"
+
+
+# A full disk.
+
+
+class FullStore:
+    """A store whose disk is full for some methods of its tenants."""
+
+    def __init__(self, store: Store, *methods: str) -> None:
+        self._store = store
+        self.methods = set(methods)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def tenant(self, tenant_id: str) -> Any:
+        return FullTenant(self._store.tenant(tenant_id), self.methods)
+
+
+class FullTenant:
+    def __init__(self, tenant: Any, methods: set[str]) -> None:
+        self._tenant = tenant
+        self._methods = methods
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._methods:
+            return self._refuse
+        return getattr(self._tenant, name)
+
+    def _refuse(self, *args: object, **fields: object) -> None:
+        raise StorageFull("the disk is full")
+
+
+def full(house: House, *methods: str) -> FullStore:
+    store = FullStore(house.store, *methods)
+    house.store = store
+    return store
+
+
+async def test_a_probe_file_that_does_not_fit_fails_the_version(house: House) -> None:
+    house.collect()
+    full(house, "finish_training")
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, REQUEST)
+    end = (await last(trainer)).version
+    assert end.state is VersionState.FAILED
+    assert (end.failure_reason, end.failure_message) == ("STORAGE_FULL", "the disk is full")
+
+
+async def test_an_end_that_cannot_be_written_is_taken_up_by_the_next_watch(house: House) -> None:
+    house.collect()
+    store = full(house, "finish_training", "fail_training")
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, REQUEST)
+    with pytest.raises(StorageFull):
+        await last(trainer)
+    assert house.version().state is VersionState.TRAINING
+    store.methods.clear()
+    assert (await last(trainer)).version.state is VersionState.READY
+
+
+async def test_a_training_that_cannot_be_begun_is_refused(house: House) -> None:
+    house.collect()
+    full(house, "start_training")
+    trainer = await house.trainer(stand_in("answer"))
+    with pytest.raises(StorageFull):
+        await trainer.train(TENANT, REQUEST)
+    assert not trainer.busy
