@@ -27,8 +27,8 @@ from icecore.server.rpc.services import Parts, add_services
 from icecore.server.search.searcher import Searcher
 from icecore.server.settings import Settings
 from icecore.server.storage.folder import DataFolder
+from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import Store
-from icecore.server.storage.sqlite import open_sqlite
 from icecore.server.tenants import new_secret
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.trainer import Trainer
@@ -105,9 +105,10 @@ async def serving(settings: Settings, *, make_catalog: MakeCatalog = Catalog) ->
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store"))
     async with contextlib.AsyncExitStack() as stack:
+        credentials = listening.credentials(settings)
         folder = stack.enter_context(DataFolder(settings.data))
         folder.server_json.unlink(missing_ok=True)  # of a server that was killed
-        store = await asyncio.to_thread(open_sqlite, folder.path)
+        store = await asyncio.to_thread(open_sqlite, folder)
         stack.callback(store.close)
         await asyncio.to_thread(_make_admin_key, store, folder.admin_key)
         catalog = make_catalog(store)
@@ -127,7 +128,7 @@ async def serving(settings: Settings, *, make_catalog: MakeCatalog = Catalog) ->
         stack.push_async_callback(_remove_socket, folder.socket())
         stack.push_async_callback(server.stop, 0)
         address = listening.listen_on_socket(server, folder.socket())
-        listen = listening.listen_on_tcp(server, settings)
+        listen = listening.listen_on_tcp(server, settings.listen, credentials)
         await server.start()
         await health.set_serving()
         app = App(settings, parts, activity, address, listen)

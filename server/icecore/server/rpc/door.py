@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, cast
 
 import grpc
 from icecore.server import telemetry
@@ -88,7 +88,7 @@ class _Visit:
         self._method = method
         self._access = access_to(method)
         self._context = context
-        self._metadata = tuple(context.invocation_metadata())
+        self._metadata = tuple(context.invocation_metadata() or ())
         self._request_id = calls.request_id_of(self._metadata)
         self._began = perf_counter()
         self._principal: Principal | None = None
@@ -133,9 +133,9 @@ class _Visit:
         if error is None:
             self._end("OK")
         elif isinstance(error, asyncio.CancelledError):
-            left = self._context.time_remaining()
+            left = cast("float | None", self._context.time_remaining())
             self._end("CANCELLED" if left is None or left > 0 else "DEADLINE_EXCEEDED")
-        elif isinstance(error, grpc.aio.AbortError) or not isinstance(error, Exception):
+        elif not isinstance(error, Exception) or isinstance(error, grpc.aio.AbortError):
             self._end(_name(self._context.code()))
         else:
             failure = failure_of(error, request_id=self._request_id)

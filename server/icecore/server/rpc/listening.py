@@ -46,32 +46,40 @@ def listen_on_socket(server: "grpc.aio.Server", path: Path) -> str:
     return address
 
 
-def listen_on_tcp(server: "grpc.aio.Server", settings: Settings) -> str | None:
-    """Bind `settings.listen`, with TLS if it is set, and return HOST:PORT; None without one.
+def listen_on_tcp(
+    server: "grpc.aio.Server", address: str | None, credentials: grpc.ServerCredentials | None
+) -> str | None:
+    """Bind HOST:PORT, with TLS if there are credentials, and return it; None without one.
 
     Raises:
-        SettingsInvalid: the address is taken or not of this machine, or the
-            certificate cannot be used.
+        SettingsInvalid: the address is taken or not of this machine.
     """
-    if settings.listen is None:
+    if address is None:
         return None
-    host, port = host_and_port(settings.listen)
+    host, port = host_and_port(address)
     shown = f"[{host}]" if ":" in host else host
     try:
-        if settings.tls_cert is None or settings.tls_key is None:
+        if credentials is None:
             port = server.add_insecure_port(f"{shown}:{port}")
         else:
-            credentials = _credentials(settings.tls_cert, settings.tls_key)
             port = server.add_secure_port(f"{shown}:{port}", credentials)
     except RuntimeError as error:
         raise SettingsInvalid(
-            f"cannot listen on {settings.listen!r}: the port is taken, or the host is not an "
-            "address of this machine"
+            f"cannot listen on {address!r}: the port is taken, or the host is not an address of "
+            "this machine"
         ) from error
     return f"{shown}:{port}"
 
 
-def _credentials(certificate: Path, key: Path) -> grpc.ServerCredentials:
+def credentials(settings: Settings) -> grpc.ServerCredentials | None:
+    """Return what TLS needs, None without TLS.
+
+    Raises:
+        SettingsInvalid: the certificate or its key cannot be used.
+    """
+    certificate, key = settings.tls_cert, settings.tls_key
+    if certificate is None or key is None:
+        return None
     try:
         # OpenSSL says what is wrong with them; gRPC only that something is.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
