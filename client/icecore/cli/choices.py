@@ -1,0 +1,60 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from icecore.client import Activation, Metric, PoolingKind, ProbeKind
+
+FOLDER = click.Path(path_type=Path)
+"""A folder or file that the command looks at itself, to say what is wrong with it."""
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
+backbone_option = click.option(
+    "--backbone", default="", metavar="NAME", help="A backbone; without it, the default one."
+)
+activation_option = click.option(
+    "--activation",
+    type=click.Choice([one.value for one in Activation]),
+    default=Activation.AS_TRAINED.value,
+    help="What is read at a layer: after the network's own threshold, a forced ReLU, or before.",
+)
+pool_option = click.option(
+    "--pool",
+    "pooling",
+    type=click.Choice([one.value for one in PoolingKind]),
+    default=PoolingKind.AVG.value,
+    help="How a map becomes a vector.",
+)
+kind_option = click.option(
+    "--kind",
+    type=click.Choice([one.value for one in ProbeKind]),
+    default=ProbeKind.SOFTMAX.value,
+    help="One-vs-rest linear SVM, or multinomial logistic regression.",
+)
+metric_option = click.option(
+    "--metric",
+    type=click.Choice([one.value for one in Metric]),
+    default=Metric.COSINE.value,
+    help="Order of likeness.",
+)
+skip_bad_option = click.option(
+    "--skip-bad", is_flag=True, help="Leave out files that cannot be read, and name them."
+)
+prune_option = click.option(
+    "--prune", is_flag=True, help="Remove examples whose files are no longer there."
+)
+
+
+def layer_options(default: str, text: str) -> Callable[[Any], Any]:
+    """Return a `--layer` that may be given several times."""
+    return click.option(
+        "--layer",
+        "layers",
+        multiple=True,
+        default=(default,),
+        show_default=default,
+        metavar="L",
+        help=text,
+    )

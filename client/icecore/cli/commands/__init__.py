@@ -1,0 +1,1 @@
+"""The commands, one noun a module; `icecore.cli.app` knows their names."""

@@ -1,0 +1,168 @@
+"""`icecore probes ...`: trained probes and their versions."""
+
+from typing import Any
+
+import click
+from icecore.cli.choices import json_option
+from icecore.cli.connection import Connection, connected
+from icecore.cli.help import group
+from icecore.cli.jobs import percent, print_trials, trial_json, version_json
+from icecore.cli.output import Column, print_json, print_line, print_table
+from icecore.client import Probe, ProbeVersion
+
+
+@group(
+    "probes",
+    examples="""
+    icecore probes list
+    icecore probes show ants-bees
+    icecore probes promote ants-bees 1                    # back to the first version
+    icecore probes delete ants-bees --version 2
+    """,
+)
+def probes() -> None:
+    """List, show, promote and delete probes.
+
+    `icecore train-probe` makes them.
+    """
+
+
+@probes.command("list", examples="icecore probes list --json | jq '.[].name'")
+@json_option
+@connected
+def list_probes(connection: Connection, as_json: bool) -> None:
+    """List your probes."""
+    with connection.client() as client:
+        found = client.probes()
+    if as_json:
+        print_json([_probe_json(one) for one in found])
+        return
+    columns = [Column("name"), Column("versions", is_number=True)]
+    columns += [Column("promoted", is_number=True), Column("accuracy", is_number=True)]
+    columns += [Column("classes", is_number=True), Column("tap")]
+    print_table(columns, [_row(one) for one in found])
+
+
+@probes.command("show", examples="icecore probes show ants-bees --json | jq '.versions[0]'")
+@click.argument("name")
+@json_option
+@connected
+def show(connection: Connection, name: str, as_json: bool) -> None:
+    """Show a probe's versions, newest first.
+
+    Below them, the depths that the promoted one was chosen from.
+    """
+    with connection.client() as client:
+        probe = client.probe(name)
+    if as_json:
+        print_json(_probe_json(probe))
+        return
+    columns = [Column("version", is_number=True), Column("state"), Column("kind")]
+    columns += [Column("accuracy", is_number=True), Column("95 % interval", is_number=True)]
+    columns += [Column("images", is_number=True), Column("tap"), Column("made"), Column("")]
+    promoted = [place for place, one in enumerate(probe.versions) if one.is_promoted]
+    print_table(
+        columns,
+        [_version_row(one) for one in probe.versions],
+        marked=promoted[0] if promoted else None,
+    )
+    shown = next(iter(one for one in probe.versions if one.is_promoted), None)
+    if shown is not None and shown.trials:
+        print_line()
+        print_line(f"version {shown.version}, trained on collection {shown.collection_id!r}:")
+        print_trials(shown.trials)
+
+
+@probes.command("promote", examples="icecore probes promote ants-bees 2 --expected 1")
+@click.argument("name")
+@click.argument("version", type=click.IntRange(min=1))
+@click.option(
+    "--expected",
+    type=click.IntRange(min=0),
+    metavar="VERSION",
+    help="Only if this one is promoted now (0: none).",
+)
+@connected
+def promote(connection: Connection, name: str, version: int, expected: int | None) -> None:
+    """Make a version the one that `icecore predict` uses."""
+    with connection.client() as client:
+        client.promote_version(name, version, expected_version=expected)
+    print_line(f"version {version} of probe {name!r} is promoted")
+
+
+@probes.command("delete", examples="icecore probes delete ants-bees --version 2")
+@click.argument("name")
+@click.option("--version", type=click.IntRange(min=1), help="This version only.")
+@connected
+def delete(connection: Connection, name: str, version: int | None) -> None:
+    """Delete a probe with all its versions, or one version, really."""
+    with connection.client() as client:
+        if version is None:
+            client.delete_probe(name)
+        else:
+            client.delete_version(name, version)
+    what = f"probe {name!r}" if version is None else f"version {version} of probe {name!r}"
+    print_line(f"{what} is deleted")
+
+
+def _row(probe: Probe) -> tuple[object, ...]:
+    promoted = next((one for one in probe.versions if one.is_promoted), None)
+    if promoted is None:
+        newest = probe.versions[0].state.value if probe.versions else "none"
+        return probe.probe_id, len(probe.versions), "-", newest, "-", "-"
+    accuracy = "-" if promoted.accuracy is None else percent(promoted.accuracy)[0]
+    return (
+        probe.probe_id,
+        len(probe.versions),
+        promoted.version,
+        accuracy,
+        len(promoted.classes),
+        promoted.tap or "-",
+    )
+
+
+def _version_row(version: ProbeVersion) -> tuple[object, ...]:
+    estimate, interval = "-", "-"
+    if version.accuracy is not None:
+        estimate, interval = percent(version.accuracy)
+    remark = "promoted" if version.is_promoted else version.failure_message
+    made = version.create_time.astimezone().strftime("%Y-%m-%d %H:%M")
+    return (
+        version.version,
+        version.state.value,
+        version.kind.value,
+        estimate,
+        interval,
+        f"{version.n_images:,}",
+        version.tap or "-",
+        made,
+        remark,
+    )
+
+
+def _probe_json(probe: Probe) -> dict[str, Any]:
+    return {
+        "name": probe.probe_id,
+        "promoted_version": probe.promoted_version,
+        "create_time": probe.create_time.isoformat(),
+        "versions": [
+            version_json(one)
+            | {
+                "is_promoted": one.is_promoted,
+                "collection": one.collection_id,
+                "create_time": one.create_time.isoformat(),
+                "failure": (
+                    {"reason": one.failure_reason, "message": one.failure_message}
+                    if one.failure_reason
+                    else None
+                ),
+                "objective": one.objective,
+                "gap": one.gap,
+                "seed": one.seed,
+                "data_digest": one.data_digest,
+                "file_digest": one.file_digest,
+                "trials": [trial_json(trial) for trial in one.trials],
+            }
+            for one in probe.versions
+        ],
+    }

@@ -1,0 +1,112 @@
+"""`icecore train-probe`: labelled images in, a probe version out."""
+
+from pathlib import Path
+
+import click
+from icecore.cli import bringing
+from icecore.cli.choices import (
+    FOLDER,
+    activation_option,
+    backbone_option,
+    json_option,
+    kind_option,
+    layer_options,
+    pool_option,
+    prune_option,
+    skip_bad_option,
+)
+from icecore.cli.connection import Connection, connected
+from icecore.cli.folders import labelled_files
+from icecore.cli.help import command
+from icecore.cli.jobs import Wanted, percent, print_trials, train, version_json
+from icecore.cli.mistakes import Mistake
+from icecore.cli.output import note, print_json, print_line
+from icecore.client import Client, ProbeVersion
+
+
+@command(
+    "train-probe",
+    examples="""
+    icecore train-probe ants-bees photos                  # photos/ant/1.jpg, photos/bee/1.jpg, ...
+    icecore train-probe ants-bees photos --kind svm --layer -1
+    icecore train-probe cells --collection blood --layer 20 --layer 25 --layer 33
+    icecore train-probe ants-bees photos --json | jq .accuracy
+    """,
+)
+@click.argument("name")
+@click.argument("folder", metavar="[DIR]", required=False, type=FOLDER)
+@click.option("--collection", metavar="C", help="Train on a collection as it is.")
+@kind_option
+@layer_options("auto", "A depth or a name, again for several to choose from; auto: five depths.")
+@backbone_option
+@pool_option
+@activation_option
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the folds.")
+@click.option("--no-promote", is_flag=True, help="Leave the promoted version where it is.")
+@prune_option
+@skip_bad_option
+@json_option
+@connected
+def train_probe(
+    connection: Connection,
+    name: str,
+    folder: Path | None,
+    collection: str | None,
+    kind: str,
+    layers: tuple[str, ...],
+    backbone: str,
+    pooling: str,
+    activation: str,
+    seed: int,
+    no_promote: bool,
+    prune: bool,
+    skip_bad: bool,
+    as_json: bool,
+) -> None:
+    """Train a probe on a folder of images, or on a collection.
+
+    DIR holds one sub-folder a class. It is brought into a collection of the
+    probe's name first: new files are added, changed ones replaced. Layer and C are chosen by cross-validation;
+    the accuracy comes from outer folds that chose neither.
+    """
+    if (folder is None) == (collection is None):
+        raise Mistake("give DIR, one sub-folder a class, or --collection C, and not both")
+    if collection is not None and (prune or skip_bad or backbone):
+        raise Mistake("--prune, --skip-bad and --backbone go with DIR, not with --collection")
+    wanted = Wanted(kind, layers, activation, pooling, seed, promote=not no_promote)
+    with connection.client() as client:
+        if folder is not None:
+            _bring(client, name, folder, backbone=backbone, prune=prune, skip_bad=skip_bad)
+        version = train(client, name, collection or name, wanted)
+    if as_json:
+        print_json(version_json(version))
+    else:
+        _print(version)
+
+
+def _bring(
+    client: Client, name: str, folder: Path, *, backbone: str, prune: bool, skip_bad: bool
+) -> None:
+    files = labelled_files(folder)
+    note(f"{str(folder)!r}: {bringing.described(files)}")
+    plan = bringing.plan(client, name, files, backbone=backbone, prune=prune, skip_bad=skip_bad)
+    bringing.require_trainable(plan)
+    bringing.bring(client, plan, skip_bad=skip_bad)
+
+
+def _print(version: ProbeVersion) -> None:
+    print_trials(version.trials)
+    print_line()
+    layer = "" if version.tap is None else f" at {version.tap}"
+    promoted = ", promoted" if version.is_promoted else ""
+    print_line(
+        f"{version.probe_id} version {version.version}{promoted}: {version.kind.value}, "
+        f"C = {version.C:g}{layer}"
+    )
+    if version.accuracy is not None:
+        estimate, interval = percent(version.accuracy)
+        print_line(
+            f"accuracy on images not seen: {estimate} (95 % interval {interval}), "
+            f"from {version.n_images:,} images of {len(version.classes):,} classes, "
+            f"in {version.seconds:.1f} s"
+        )

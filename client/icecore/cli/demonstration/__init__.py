@@ -1,0 +1,1 @@
+"""What `icecore demo` does: the images it draws, the steps, the pictures it leaves."""

@@ -1,0 +1,72 @@
+"""Commands whose `--help` ends with examples, and shows the server's options apart."""
+
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+import click
+from icecore.cli.connection import ServerOption, server_options
+
+HELP_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class _Helpful(click.Command):
+    """What commands and groups share."""
+
+    def __init__(self, *args: Any, examples: str = "", **attributes: Any) -> None:
+        attributes["params"] = [*(attributes.get("params") or []), *self.own_options()]
+        super().__init__(*args, **attributes)
+        self.examples = textwrap.dedent(examples).strip()
+
+    def own_options(self) -> list[click.Option]:
+        return server_options()
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        ours: list[tuple[str, str]] = []
+        servers: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                (servers if isinstance(parameter, ServerOption) else ours).append(record)
+        for title, records in (("Options", ours), ("Which server", servers)):
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        if self.examples:
+            with formatter.section("Examples"):
+                for line in self.examples.splitlines():
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}".rstrip() + "\n")
+
+
+class Command(_Helpful):
+    """A command that talks to a server."""
+
+
+class LocalCommand(_Helpful):
+    """A command that talks to none."""
+
+    def own_options(self) -> list[click.Option]:
+        return []
+
+
+class Group(_Helpful, click.Group):
+    """A group of commands; its server options hold for all of them."""
+
+    command_class = Command
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_options(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
+
+def command(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function a command, as `click.command` does."""
+    return click.command(name, cls=Command, context_settings=HELP_SETTINGS, examples=examples)
+
+
+def group(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Group]:
+    """Make a function a group of commands."""
+    return click.group(name, cls=Group, context_settings=HELP_SETTINGS, examples=examples)

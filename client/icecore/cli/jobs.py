@@ -1,0 +1,117 @@
+"""Training as commands show it: started, followed, and told of at the end."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from icecore.cli.mistakes import Interrupted
+from icecore.cli.output import Column, print_table
+from icecore.cli.progress import working
+from icecore.client import Accuracy, Client, LayerTrial, ProbeVersion, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What kind of probe is trained, and where; as in `Client.train_probe`."""
+
+    kind: str = "softmax"
+    layers: tuple[str, ...] = ("auto",)
+    activation: str = "as-trained"
+    pooling: str = "avg"
+    seed: int = 0
+    promote: bool = True
+
+
+def train(client: Client, probe_id: str, collection_id: str, wanted: Wanted) -> ProbeVersion:
+    """Train and wait for the version to be READY.
+
+    Raises:
+        TrainingFailed: it ended otherwise than READY.
+        Interrupted: Ctrl-C, which leaves the job to the server.
+    """
+    started: ProbeVersion | None = None
+    with working(f"training probe {probe_id!r}", 1.0) as work:
+
+        def show(progress: Progress) -> None:
+            nonlocal started
+            started = progress.version
+            work.reach(progress.progress, progress.stage)
+
+        try:
+            return client.train_probe(
+                probe_id,
+                collection_id,
+                kind=wanted.kind,
+                layers=wanted.layers,
+                activation=wanted.activation,
+                pooling=wanted.pooling,
+                seed=wanted.seed,
+                promote=wanted.promote,
+                wait=True,
+                on_progress=show,
+            )
+        except KeyboardInterrupt:
+            if started is None:
+                raise
+            raise Interrupted(
+                f"interrupted; version {started.version} goes on training, and "
+                f"'icecore probes show {probe_id}' tells how far"
+            ) from None
+
+
+def percent(accuracy: Accuracy) -> tuple[str, str]:
+    """Return the estimate and its interval, such as "96.2 %" and "94.0 to 97.8 %"."""
+    low, high = 100 * accuracy.low, 100 * accuracy.high
+    return f"{100 * accuracy.estimate:.1f} %", f"{low:.1f} to {high:.1f} %"
+
+
+def print_trials(trials: Sequence[LayerTrial]) -> None:
+    """Print held-out accuracy a depth, the chosen one marked."""
+    rows = []
+    for trial in trials:
+        estimate, interval = percent(trial.accuracy)
+        mark = "<- chosen" if trial.is_chosen else ""
+        rows.append((trial.depth or "-", trial.layer, estimate, interval, f"{trial.C:g}", mark))
+    chosen = next((place for place, trial in enumerate(trials) if trial.is_chosen), None)
+    columns = [
+        Column("depth", is_number=True),
+        Column("layer"),
+        Column("held-out accuracy", is_number=True),
+        Column("95 % interval", is_number=True),
+        Column("C", is_number=True),
+        Column(""),
+    ]
+    print_table(columns, rows, marked=chosen)
+
+
+def version_json(version: ProbeVersion) -> dict[str, Any]:
+    """Return what `train-probe --json` and `probes show --json` say of a version."""
+    tap, accuracy = version.tap, version.accuracy
+    return {
+        "probe": version.probe_id,
+        "version": version.version,
+        "state": version.state.value,
+        "backbone": None if tap is None else tap.backbone,
+        "layer": None if tap is None else tap.layer,
+        "depth": None if tap is None else tap.depth or None,
+        "kind": version.kind.value,
+        "C": version.C,
+        "classes": list(version.classes),
+        "n_images": version.n_images,
+        "accuracy": None if accuracy is None else accuracy_json(accuracy),
+        "seconds": round(version.seconds, 3),
+    }
+
+
+def accuracy_json(accuracy: Accuracy) -> dict[str, float]:
+    return {"estimate": accuracy.estimate, "low": accuracy.low, "high": accuracy.high}
+
+
+def trial_json(trial: LayerTrial) -> dict[str, Any]:
+    return {
+        "layer": trial.layer,
+        "depth": trial.depth,
+        "C": trial.C,
+        "is_chosen": trial.is_chosen,
+        "accuracy": accuracy_json(trial.accuracy),
+    }

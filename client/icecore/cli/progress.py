@@ -1,0 +1,118 @@
+"""How far long work is: a bar on a terminal, a plain line now and then elsewhere.
+
+Both go to standard error, so that results can be piped.
+"""
+
+import sys
+import time
+from types import TracebackType
+from typing import IO, Protocol, Self
+
+from icecore.cli.output import console_of, one_line
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+LINE_EVERY_S = 5.0
+"""Plain lines come at most so often, besides the last."""
+
+
+class Work(Protocol):
+    """Long work, told of what is done."""
+
+    def advance(self, steps: float = 1.0) -> None: ...
+
+    def reach(self, done: float, stage: str = "") -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def working(title: str, total: float, *, unit: str = "", stream: IO[str] | None = None) -> Work:
+    """Return work of `total` steps, called `unit`; without a unit it is shown in percent."""
+    stream = sys.stderr if stream is None else stream
+    is_bar = stream.isatty()
+    return _BarWork(title, total, unit, stream) if is_bar else _LineWork(title, total, unit, stream)
+
+
+class _BarWork:
+    def __init__(self, title: str, total: float, unit: str, stream: IO[str]) -> None:
+        self._title = one_line(title)
+        columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=32)]
+        if unit:
+            columns += [MofNCompleteColumn(), TextColumn(unit, markup=False)]
+        else:
+            columns += [TextColumn("{task.percentage:>3.0f} %")]
+        self._bar = Bar(*columns, TimeElapsedColumn(), console=console_of(stream))
+        self._task = self._bar.add_task(self._title, total=total)
+
+    def advance(self, steps: float = 1.0) -> None:
+        self._bar.advance(self._task, steps)
+
+    def reach(self, done: float, stage: str = "") -> None:
+        title = f"{self._title}: {one_line(stage)}" if stage else self._title
+        self._bar.update(self._task, completed=done, description=title)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._bar.update(
+                self._task, completed=self._bar.tasks[0].total, description=self._title
+            )
+        self._bar.stop()
+
+
+class _LineWork:
+    def __init__(self, title: str, total: float, unit: str, stream: IO[str]) -> None:
+        self._title, self._total, self._unit = one_line(title), total, unit
+        self._stream = stream
+        self._done = 0.0
+        self._stage = ""
+        self._start = self._said = time.monotonic()
+
+    def advance(self, steps: float = 1.0) -> None:
+        self.reach(self._done + steps)
+
+    def reach(self, done: float, stage: str = "") -> None:
+        self._done, self._stage = done, one_line(stage)
+        if time.monotonic() - self._said >= LINE_EVERY_S:
+            self._said = time.monotonic()
+            self._say(f"{self._title}: {self._amount()}")
+
+    def __enter__(self) -> Self:
+        self._start = self._said = time.monotonic()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            seconds = time.monotonic() - self._start
+            what = f"{self._total:,.0f} {self._unit} " if self._unit else "done "
+            self._say(f"{self._title}: {what}in {seconds:.1f} s")
+
+    def _amount(self) -> str:
+        share = f"{self._done / self._total:.0%}" if self._total else "done"
+        if self._unit:
+            return f"{self._done:,.0f} of {self._total:,.0f} {self._unit} ({share})"
+        return f"{share} ({self._stage})" if self._stage else share
+
+    def _say(self, text: str) -> None:
+        self._stream.write(text + "\n")
+        self._stream.flush()
