@@ -17,7 +17,7 @@ from icecore.client.local import SERVER_FILE
 
 Twin = type[Client | AsyncClient]
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.__name__)
-IDLE_S = 1.0
+IDLE_S = 0.5
 ENDS_S = 60.0
 """How long an end is waited for; it comes about IDLE_S after the last client's."""
 
@@ -99,10 +99,10 @@ def test_ten_clients_at_once_share_one_server(data: Path) -> None:
         assert client.stdout is not None
         addresses.add(client.stdout.readline())
     assert addresses == {json.loads((data / SERVER_FILE).read_text())["address"] + "\n"}
+    with Client(data=data) as eleventh:
+        assert len(eleventh.collections()) == 10
     with watched(server_pid(data)) as server:
         for client in clients:
             out, err = client.communicate()
             assert (client.returncode, out, err) == (0, "", "")
         assert ends(server, ENDS_S)
-    with Client(data=data, until_idle_s=IDLE_S) as last:
-        assert len(last.collections()) == 10

@@ -7,7 +7,7 @@ from grpc import aio
 from icecore.client._address import Endpoint
 from icecore.v1 import backbone_pb2, codes_pb2, collection_pb2, probe_pb2, tenant_pb2
 
-NOT_REPEATED = {("icecore.v1.TenantService", "CreateKey")}
+NOT_REPEATED = {"/icecore.v1.TenantService/CreateKey"}
 """Repeating this one would make a second key. All others only read, or carry a request id."""
 
 MAX_ATTEMPTS = 5
@@ -42,7 +42,7 @@ def repeated_methods() -> list[tuple[str, str]]:
         for method in service.methods
         if not method.client_streaming
         and not method.server_streaming
-        and (service.full_name, method.name) not in NOT_REPEATED
+        and f"/{service.full_name}/{method.name}" not in NOT_REPEATED
     ]
 
 

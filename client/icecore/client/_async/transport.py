@@ -3,13 +3,15 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from grpc import aio
 from icecore.client._address import Endpoint
 from icecore.client._async.link import Link, link_to
 from icecore.client._async.stream import AwaitedStream
 from icecore.client._batches import MAX_IN_FLIGHT, Batcher
+from icecore.client._channel import NOT_REPEATED
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
 from icecore.client._stream import Stream, bytes_of, reader
@@ -43,14 +45,17 @@ class Transport:
                 self._link = None
 
     async def unary(self, operation: Operation[A], timeout_s: float | None = None) -> A:
-        """Return the answer to one request."""
+        """Return the answer to one request.
+
+        An embedded server that is gone in spite of gRPC's own repetitions is started anew, once.
+        """
         link = await self._linked()
-        timeout = self._timeout_s if timeout_s is None else timeout_s
-        with border(operation.path, link.endpoint):
-            call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
-            answer = await call(
-                operation.request, timeout=timeout, metadata=_metadata(link.endpoint)
-            )
+        try:
+            answer = await self._unary(link, operation, timeout_s)
+        except Unavailable:
+            if link.is_alive() or operation.path in NOT_REPEATED:
+                raise
+            answer = await self._unary(await self._linked(), operation, timeout_s)
         return operation.read(answer)
 
     async def pages(
@@ -138,6 +143,14 @@ class Transport:
         finally:
             if stream is not None:
                 stream.close()
+
+    async def _unary(
+        self, link: Link, operation: Operation[Any], timeout_s: float | None
+    ) -> Message:
+        timeout = self._timeout_s if timeout_s is None else timeout_s
+        with border(operation.path, link.endpoint):
+            call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
+            return await call(operation.request, timeout=timeout, metadata=_metadata(link.endpoint))
 
     async def _linked(self) -> Link:
         async with self._lock:

@@ -4,10 +4,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from icecore.client._address import Endpoint
 from icecore.client._batches import MAX_IN_FLIGHT, Batcher
+from icecore.client._channel import NOT_REPEATED
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
 from icecore.client._stream import Stream, bytes_of, reader
@@ -42,12 +44,17 @@ class Transport:
                 self._link = None
 
     def unary(self, operation: Operation[A], timeout_s: float | None = None) -> A:
-        """Return the answer to one request."""
+        """Return the answer to one request.
+
+        An embedded server that is gone in spite of gRPC's own repetitions is started anew, once.
+        """
         link = self._linked()
-        timeout = self._timeout_s if timeout_s is None else timeout_s
-        with border(operation.path, link.endpoint):
-            call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
-            answer = call(operation.request, timeout=timeout, metadata=link.endpoint.metadata)
+        try:
+            answer = self._unary(link, operation, timeout_s)
+        except Unavailable:
+            if link.is_alive() or operation.path in NOT_REPEATED:
+                raise
+            answer = self._unary(self._linked(), operation, timeout_s)
         return operation.read(answer)
 
     def pages(
@@ -133,6 +140,12 @@ class Transport:
         finally:
             if stream is not None:
                 stream.close()
+
+    def _unary(self, link: Link, operation: Operation[Any], timeout_s: float | None) -> Message:
+        timeout = self._timeout_s if timeout_s is None else timeout_s
+        with border(operation.path, link.endpoint):
+            call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
+            return call(operation.request, timeout=timeout, metadata=link.endpoint.metadata)
 
     def _linked(self) -> Link:
         with self._lock:
