@@ -9,8 +9,9 @@ from threading import RLock
 
 from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone, Card, digest
+from icecore.server.backbones.legacy_archive import ArchiveInvalid
 from icecore.server.backbones.recipes import Recipe
-from icecore.server.errors import BackboneNotFound, StorageCorrupt
+from icecore.server.errors import BackboneNotFound, Internal, StorageCorrupt
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import BackboneRecord
 
@@ -34,7 +35,7 @@ class Catalog:
         """Return the default backbone; build and store EfficientNet-Lite0 where it is missing.
 
         Raises:
-            ArchiveInvalid: its weights are not installed, or not what was published.
+            Internal: its weights are not installed, or not what was published.
             BackboneNotFound: another default was named, which cannot be built.
         """
         with self._lock:
@@ -114,7 +115,12 @@ class Catalog:
 
 def _built() -> Backbone:
     """EfficientNet-Lite0 from its published weights."""
-    graph = efficientnet_lite0.build(efficientnet_lite0.read_weights())
+    try:
+        graph = efficientnet_lite0.build(efficientnet_lite0.read_weights())
+    except ArchiveInvalid as error:
+        raise Internal(
+            f"the default backbone {efficientnet_lite0.NAME!r} cannot be built: {error}"
+        ) from error
     return Backbone.read(
         efficientnet_lite0.NAME,
         graph,

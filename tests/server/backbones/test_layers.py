@@ -1,0 +1,158 @@
+"""Layers of the toy, worked out by hand, and of networks with other thresholds."""
+
+import numpy as np
+import onnx
+import pytest
+from icecore.server.backbones.layers import Layer, read_layers
+from icecore.server.errors import GraphInvalid
+from onnx import TensorProto, helper, numpy_helper
+from toys import toy_graph
+
+
+def network(nodes: list[onnx.NodeProto], output: str, *, opset: int = 13, rank: int = 4) -> bytes:
+    """A graph over a (n, 3, 8, 8) image with weights w (3, 3, 3, 3) and bounds 0, 1, 6."""
+    constants = {
+        "w": np.ones((3, 3, 3, 3), np.float32),
+        "zero": np.array(0, np.float32),
+        "one": np.array(1, np.float32),
+        "six": np.array(6, np.float32),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, 8, 8])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [None] * rank)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def conv(source: str, name: str, stride: int = 1) -> onnx.NodeProto:
+    return helper.make_node(
+        "Conv", [source, "w"], [name], pads=[1, 1, 1, 1], strides=[stride, stride]
+    )
+
+
+def depths(layers: tuple[Layer, ...]) -> dict[str, int]:
+    return {layer.name: layer.depth for layer in layers if layer.depth is not None}
+
+
+def test_the_toys_layers_are_those_worked_out_by_hand() -> None:
+    layers = {layer.name: layer for layer in read_layers(toy_graph())}
+    assert list(layers) == [
+        "one.conv",
+        "one",
+        "two.conv",
+        "two",
+        "branch",
+        "sum",
+        "three",
+        "pooled",
+        "flat",
+        "logits",
+    ]
+    # 4 * 3 + 4 parameters; 8 * 8 * 4 outputs of 3 products each.
+    assert layers["one"] == Layer("one", 1, 4, 8, 8, 1, True, 4, 16, 768, "Relu")
+    # and 6 * 4 * 9 + 6; 4 * 4 * 6 outputs of 36 products each.
+    assert layers["two"] == Layer("two", 2, 6, 4, 4, 2, True, 6, 16 + 222, 768 + 3456, "Clip")
+    # and 6 * 6 * 9 + 6; 4 * 4 * 6 outputs of 54 products each.
+    assert layers["three"] == Layer("three", 3, 6, 4, 4, 2, True, 6, 238 + 330, 4224 + 5184, "Relu")
+    assert layers["sum"].depth is None
+    assert not layers["sum"].thresholded
+    assert layers["logits"] == Layer(
+        "logits", None, 5, 1, 1, 8, False, 5, 568 + 35, 9408 + 30, "Gemm"
+    )
+
+
+def test_only_a_clip_at_zero_is_a_threshold() -> None:
+    nodes = [
+        conv("image", "a"),
+        helper.make_node("Clip", ["a", "zero", "six"], ["at0"]),
+        helper.make_node("Clip", ["at0", "one", "six"], ["at1"]),
+        helper.make_node("Clip", ["at1", "", "six"], ["open"]),
+        helper.make_node(
+            "Constant", [], ["nought"], value=numpy_helper.from_array(np.float32([0]))
+        ),
+        helper.make_node("Squeeze", ["nought"], ["computed"]),
+        helper.make_node("Relu", ["open"], ["relu"]),
+    ]
+    assert depths(read_layers(network(nodes, "relu"))) == {"at0": 1, "relu": 2}
+
+
+def test_a_clip_says_its_bounds_by_attribute_in_old_opsets() -> None:
+    nodes = [
+        conv("image", "a"),
+        helper.make_node("Clip", ["a"], ["at0"], min=0.0, max=6.0),
+        helper.make_node("Clip", ["at0"], ["at1"], min=1.0, max=6.0),
+    ]
+    assert depths(read_layers(network(nodes, "at1", opset=9))) == {"at0": 1}
+
+
+def test_a_bound_made_by_a_constant_node_counts() -> None:
+    zero = numpy_helper.from_array(np.array(0, np.float32))
+    nodes = [
+        helper.make_node("Constant", [], ["nought"], value=zero),
+        conv("image", "a"),
+        helper.make_node("Clip", ["a", "nought"], ["at0"]),
+    ]
+    assert depths(read_layers(network(nodes, "at0"))) == {"at0": 1}
+
+
+def test_a_network_without_thresholds_is_ranked_by_its_residual_sums() -> None:
+    nodes = [
+        conv("image", "a"),
+        helper.make_node("Sigmoid", ["a"], ["s"]),
+        helper.make_node("Mul", ["a", "s"], ["swish"]),
+        conv("swish", "b"),
+        helper.make_node("Add", ["b", "a"], ["sum1"]),
+        conv("sum1", "c"),
+        helper.make_node("Add", ["c", "one"], ["shifted"]),
+        helper.make_node("Add", ["shifted", "sum1"], ["sum2"]),
+    ]
+    layers = read_layers(network(nodes, "sum2"))
+    assert depths(layers) == {"sum1": 1, "sum2": 2}
+    assert not any(layer.thresholded for layer in layers)
+
+
+def test_a_network_with_neither_is_ranked_by_the_last_map_of_each_size() -> None:
+    nodes = [conv("image", "a"), conv("a", "b"), conv("b", "c", stride=2), conv("c", "d")]
+    assert depths(read_layers(network(nodes, "d"))) == {"b": 1, "d": 2}
+
+
+def test_stride_multiplies_over_convolutions_and_pools() -> None:
+    nodes = [
+        conv("image", "a", stride=2),
+        helper.make_node("MaxPool", ["a"], ["pool"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Relu", ["pool"], ["relu"]),
+    ]
+    layers = {layer.name: layer for layer in read_layers(network(nodes, "relu"))}
+    assert (layers["a"].stride, layers["pool"].stride, layers["relu"].stride) == (2, 4, 4)
+
+
+def test_shared_weights_count_once_and_products_each_time() -> None:
+    nodes = [conv("image", "a"), conv("a", "b"), helper.make_node("Relu", ["b"], ["relu"])]
+    relu = read_layers(network(nodes, "relu"))[-1]
+    assert relu.params == 81
+    assert relu.macs == 2 * 64 * 3 * 27
+
+
+def test_what_does_not_depend_on_the_image_is_no_layer() -> None:
+    nodes = [
+        helper.make_node("Relu", ["w"], ["positive"]),
+        helper.make_node("Conv", ["image", "positive"], ["a"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["relu"]),
+    ]
+    assert [layer.name for layer in read_layers(network(nodes, "relu"))] == ["a", "relu"]
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    nodes = [helper.make_node("Conv", ["image", "zero"], ["a"])]
+    with pytest.raises(GraphInvalid):
+        read_layers(network(nodes, "a"))
+
+
+def test_a_graph_without_maps_is_refused() -> None:
+    nodes = [helper.make_node("ReduceMean", ["image"], ["mean"], keepdims=0, axes=[0, 1, 2, 3])]
+    with pytest.raises(GraphInvalid, match="no float32 tensor"):
+        read_layers(network(nodes, "mean", rank=0))
