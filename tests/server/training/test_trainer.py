@@ -22,9 +22,11 @@ from icecore.server.errors import (
     CollectionEmpty,
     CollectionNotFound,
     ImagesNotKept,
+    Internal,
     LayerNotFound,
     ProbeNotFound,
     ShuttingDown,
+    StorageCorrupt,
     StorageFull,
     TenantNotFound,
     VersionNotFound,
@@ -460,6 +462,31 @@ async def test_a_probe_made_again_is_not_given_an_old_workers_weights(house: Hou
     assert house.version().state is VersionState.TRAINING
 
 
+async def test_late_results_never_become_a_new_probes(house: House) -> None:
+    """Version 1 of the probe made again is not version 1 of the one deleted."""
+    house.collect()
+    store = house.store.tenant(TENANT)
+    kept = {"kind": "svm", "collection_id": "insects", "request": REQUEST.to_json()}
+    old = store.start_training("ants-bees", **kept)  # type: ignore[arg-type]
+    store.delete_probe("ants-bees")
+    store.start_training("ants-bees", **kept)  # type: ignore[arg-type]
+    with pytest.raises(VersionNotFound, match="made again"):
+        store.finish_training(
+            "ants-bees",
+            1,
+            create_time=old.create_time,
+            result={},
+            file=b"old",
+            seconds=1.0,
+            promote=True,
+        )
+    with pytest.raises(VersionNotFound, match="made again"):
+        store.fail_training(
+            "ants-bees", 1, create_time=old.create_time, reason="R", message="m", seconds=1.0
+        )
+    assert house.version().state is VersionState.TRAINING
+
+
 async def test_a_collection_deleted_before_its_turn_fails_the_version(house: House) -> None:
     house.collect()
     house.collect(collection_id="gone")
@@ -494,46 +521,48 @@ async def test_tenants_take_turns(house: House) -> None:
     assert (await anext(trainer.watch(TENANT, "second"))).stage == "waiting"
 
 
-# A full disk.
+# A full disk, and worse.
+
+FULL = StorageFull("the disk is full")
+CORRUPT = StorageCorrupt("a checksum is wrong")
 
 
-class FullStore:
-    """A store whose disk is full for some methods of its tenants."""
+class FailingStore:
+    """A store that raises `error` for some methods of its tenants."""
 
-    def __init__(self, store: Store, *methods: str) -> None:
+    def __init__(self, store: Store, error: Exception, *methods: str) -> None:
         self._store = store
+        self.error = error
         self.methods = set(methods)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
     def tenant(self, tenant_id: str) -> Any:
-        return FullTenant(self._store.tenant(tenant_id), self.methods)
+        return FailingTenant(self._store.tenant(tenant_id), self)
 
 
-class FullTenant:
-    def __init__(self, tenant: Any, methods: set[str]) -> None:
+class FailingTenant:
+    def __init__(self, tenant: Any, failing: FailingStore) -> None:
         self._tenant = tenant
-        self._methods = methods
+        self._failing = failing
 
     def __getattr__(self, name: str) -> Any:
-        if name in self._methods:
-            return self._refuse
-        return getattr(self._tenant, name)
+        return self._raise if name in self._failing.methods else getattr(self._tenant, name)
 
-    def _refuse(self, *args: object, **fields: object) -> None:
-        raise StorageFull("the disk is full")
+    def _raise(self, *args: object, **fields: object) -> None:
+        raise self._failing.error
 
 
-def full(house: House, *methods: str) -> FullStore:
-    store = FullStore(house.store, *methods)
+def failing(house: House, error: Exception, *methods: str) -> FailingStore:
+    store = FailingStore(house.store, error, *methods)
     house.store = store
     return store
 
 
 async def test_a_probe_file_that_does_not_fit_fails_the_version(house: House) -> None:
     house.collect()
-    full(house, "finish_training")
+    failing(house, FULL, "finish_training")
     trainer = await house.trainer(stand_in("answer"))
     await trainer.train(TENANT, REQUEST)
     end = (await last(trainer)).version
@@ -543,7 +572,7 @@ async def test_a_probe_file_that_does_not_fit_fails_the_version(house: House) ->
 
 async def test_an_end_that_cannot_be_written_is_taken_up_by_the_next_watch(house: House) -> None:
     house.collect()
-    store = full(house, "finish_training", "fail_training")
+    store = failing(house, FULL, "finish_training", "fail_training")
     trainer = await house.trainer(stand_in("answer"))
     await trainer.train(TENANT, REQUEST)
     with pytest.raises(StorageFull):
@@ -555,8 +584,43 @@ async def test_an_end_that_cannot_be_written_is_taken_up_by_the_next_watch(house
 
 async def test_a_training_that_cannot_be_begun_is_refused(house: House) -> None:
     house.collect()
-    full(house, "start_training")
+    failing(house, FULL, "start_training")
     trainer = await house.trainer(stand_in("answer"))
     with pytest.raises(StorageFull):
         await trainer.train(TENANT, REQUEST)
     assert not trainer.busy
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(RuntimeError("unforeseen"), "INTERNAL"), (CORRUPT, "STORAGE_CORRUPT")]
+)
+async def test_what_breaks_inside_ends_failed_without_detail(
+    house: House, error: Exception, reason: str
+) -> None:
+    house.collect()
+    failing(house, error, "snapshot")
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, REQUEST)
+    end = (await last(trainer)).version
+    assert end.state is VersionState.FAILED
+    assert end.failure_reason == reason
+    assert end.failure_message == "training failed inside the server; its log says more"
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(RuntimeError("unforeseen"), Internal), (CORRUPT, StorageCorrupt)]
+)
+async def test_a_store_that_cannot_be_read_ends_the_watch(
+    house: House, error: Exception, told: type[Exception]
+) -> None:
+    house.collect()
+    store = failing(house, error)
+    store.tenant(TENANT).start_training(
+        "ants-bees", kind="svm", collection_id="insects", request=REQUEST.to_json()
+    )
+    store.methods.add("probe_version")
+    trainer = await house.trainer(stand_in("answer"))
+    with pytest.raises(told):
+        await last(trainer)
+    store.methods.clear()
+    assert (await last(trainer)).version.state is VersionState.READY

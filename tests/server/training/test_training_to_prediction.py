@@ -169,7 +169,7 @@ async def test_prediction_from_stored_codes_is_that_from_images(house: House) ->
     store = house.store.tenant(TENANT)
     snapshot = await house.codes.read(store, "insects", [facts.tap])
     rows = [row for row, one in enumerate(snapshot.examples) if one.label]
-    stored = Codes(np.ascontiguousarray(snapshot.codes[facts.tap][rows]), facts.tap)
+    stored = Codes(np.take(snapshot.codes[facts.tap], rows, axis=0).astype(np.float16), facts.tap)
     by_codes = await house.predictor.predict(store, "p", 0, stored)
     by_images = await house.predictor.predict(store, "p", 0, [one.image for one in examples])
     assert by_codes.predictions.labels == by_images.predictions.labels

@@ -4,14 +4,17 @@ A version has one job at most. Lives on one event loop and needs no locks.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from icecore.server.errors import ProbeNotFound, ShuttingDown
+from icecore.server.errors import IcecoreError, Internal, ProbeNotFound, ShuttingDown
 from icecore.server.storage.records import VersionRecord
 from icecore.server.training.job import Job, Tools, carry_out
 from icecore.server.training.turns import Turns
+
+LOG = logging.getLogger(__name__)
 
 STOPPING: Final = "the server is shutting down; training goes on when it is back"
 
@@ -94,10 +97,10 @@ class Roster:
         self._turns.end(job.tenant_id)
         self._remove(job)
         if not task.cancelled() and (error := task.exception()) is not None:
-            job.feed.fail(ShuttingDown("training was interrupted; watch again to go on with it"))
-            task.get_loop().call_exception_handler(
-                {"message": "a training job broke", "exception": error, "task": task}
-            )
+            LOG.error("training of %s broke", job.key, exc_info=error)
+            if not isinstance(error, IcecoreError):
+                error = Internal("training broke inside the server; its log says more")
+            job.feed.fail(error)
         self._start_what_can()
 
     def _let_go(self, job: Job) -> None:

@@ -1,8 +1,8 @@
 """Worker processes, seen from the server: one a job, and a warm one in reserve.
 
 A worker is started by exec (never fork: threads of gRPC and BLAS do not survive
-it), does one job and ends. Importing the solvers takes it about a second, so a spare one has
-that behind it before its job comes. A worker whose server is gone ends by itself.
+it), does one job and ends. Importing the solvers takes it half a second or more, so a spare
+one has that behind it before its job comes. A worker whose server is gone ends by itself.
 """
 
 import asyncio
