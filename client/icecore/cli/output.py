@@ -89,6 +89,7 @@ def print_line(text: str = "") -> None:
 
 def note(text: str) -> None:
     """Say something beside the result."""
+    sys.stdout.flush()  # in order, where both go to one place
     sys.stderr.write(one_line(text) + "\n")
 
 

@@ -35,6 +35,7 @@ class Work(Protocol):
 
 def working(title: str, total: float, *, unit: str = "", stream: IO[str] | None = None) -> Work:
     """Return work of `total` steps, called `unit`; without a unit it is shown in percent."""
+    sys.stdout.flush()  # in order, where both go to one place
     stream = sys.stderr if stream is None else stream
     is_bar = stream.isatty()
     return _BarWork(title, total, unit, stream) if is_bar else _LineWork(title, total, unit, stream)

@@ -42,6 +42,8 @@ def split_readable(
     """Return things whose files are images, in order, and the files that are none."""
     good: list[T] = []
     bad: list[Unreadable] = []
+    if not things:
+        return good, bad
     with working("reading files", len(things), unit="images") as work:
         for thing, why in zip(things, _faults([path_of(one) for one in things]), strict=True):
             if why is None:

@@ -78,9 +78,9 @@ def add(
 ) -> None:
     """Bring a folder of images into a collection, made if there is none.
 
-    DIR holds one sub-folder a class. An example's id is its path below DIR. New files are added, changed ones
-    replaced; vanished ones stay unless --prune. Files beside the sub-folders
-    are not looked at.
+    DIR holds one sub-folder a class; files beside those are not looked at. An
+    example's id is its path below DIR. New files are added, changed ones
+    replaced; vanished ones stay unless --prune.
     """
     files = labelled_files(folder)
     with connection.client() as client:

@@ -66,8 +66,9 @@ def train_probe(
     """Train a probe on a folder of images, or on a collection.
 
     DIR holds one sub-folder a class. It is brought into a collection of the
-    probe's name first: new files are added, changed ones replaced. Layer and C are chosen by cross-validation;
-    the accuracy comes from outer folds that chose neither.
+    probe's name first: new files are added, changed ones replaced. Layer and C
+    are chosen by cross-validation; the accuracy comes from outer folds that
+    chose neither.
     """
     if (folder is None) == (collection is None):
         raise Mistake("give DIR, one sub-folder a class, or --collection C, and not both")

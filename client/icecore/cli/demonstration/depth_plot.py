@@ -30,7 +30,7 @@ def plot_depths(
         raise ValueError("there is no depth to plot")
     figure = Figure(figsize=(8.6, 5.0), dpi=150, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.09, 0.155, 0.87, 0.635))
+    axes = figure.add_axes((0.09, 0.155, 0.87, 0.61))
     depths = [one.depth or 0 for one in shown]
     estimates = [one.accuracy.estimate for one in shown]
     lows, highs = [one.accuracy.low for one in shown], [one.accuracy.high for one in shown]
@@ -51,9 +51,10 @@ def plot_depths(
         capsize=4,
         label="held-out accuracy",
     )
+    _set_scales(axes, shown, lows, highs, chance)
     _mark_chosen(axes, shown)
     _name_values(axes, shown)
-    _dress(axes, shown, lows, highs, chance)
+    _dress(axes)
     figure.text(
         0.09, 0.93, title, fontsize=14, fontweight="bold", color=TEXT, ha="left", va="center"
     )
@@ -64,7 +65,9 @@ def plot_depths(
 def _mark_chosen(axes: Axes, trials: Sequence[LayerTrial]) -> None:
     for one in trials:
         if one.is_chosen and one.depth is not None:
-            axes.axvline(one.depth, color=ORANGE, linewidth=1, linestyle=(0, (4, 3)), zorder=0)
+            bottom = axes.get_ylim()[0]
+            low = one.accuracy.low
+            axes.vlines(one.depth, bottom, low, color=ORANGE, linewidth=1, linestyle=(0, (4, 3)))
             axes.plot(
                 [one.depth],
                 [one.accuracy.estimate],
@@ -90,11 +93,10 @@ def _name_values(axes: Axes, trials: Sequence[LayerTrial]) -> None:
             fontsize=9,
             fontweight="bold" if one.is_chosen else "normal",
             color=ORANGE if one.is_chosen else TEXT,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2},
         )
 
 
-def _dress(
+def _set_scales(
     axes: Axes,
     trials: Sequence[LayerTrial],
     lows: Sequence[float],
@@ -108,13 +110,17 @@ def _dress(
         axes.axhline(
             chance, color=QUIET, linewidth=1, linestyle=":", label="always the largest class"
         )
-    axes.set_ylim(bottom, max(highs) + margin)
-    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= 1.0])
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, symbol=" %"))
+    top = max(highs) + margin
+    axes.set_ylim(bottom, top)
+    axes.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10], min_n_ticks=2))
+    axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= min(1.0, top)])
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.set_xticks([one.depth or 0 for one in trials])
     axes.set_xticklabels([f"{one.depth}\n{one.layer}" for one in trials], fontsize=8.5)
     axes.margins(x=0.07)
+
+
+def _dress(axes: Axes) -> None:
     axes.set_xlabel("depth: rank of the layer, from the image inwards", color=QUIET, fontsize=9.5)
     axes.tick_params(colors=QUIET, length=0)
     axes.grid(axis="y", color=GRID, linewidth=0.8)
