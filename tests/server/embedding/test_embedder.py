@@ -184,6 +184,8 @@ async def test_whole_maps_are_refused_before_they_fill_the_memory() -> None:
     await embedder.embed(BACKBONE, taps, [Pixels(noise(0))] * 4)
     with pytest.raises(ImagesTooMany, match="5,120 bytes, but 4,096 are the most: send 4 at once"):
         await embedder.embed(BACKBONE, taps, [Pixels(noise(0))] * 5)
+    with pytest.raises(ImagesTooMany, match=r"5,120 bytes.*: read fewer layers or pool them"):
+        await embedder.embed(BACKBONE, taps * 5, [Pixels(noise(0))])
     embedder.close()
 
 

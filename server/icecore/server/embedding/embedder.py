@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from math import prod
 from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
 from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.poolings import codes_shape
 from icecore.server.backbones.sessions import Sessions
 from icecore.server.embedding.decoding import LIMITS, Limits
 from icecore.server.embedding.gathering import Embedded, Gathering, Timings, checked_dtype
@@ -21,7 +23,7 @@ from icecore.server.embedding.images import ImageInput
 from icecore.server.embedding.preparing import check, prepare
 from icecore.server.embedding.scheduling import Done, Lane, Room
 from icecore.server.errors import ImagesEmpty, ImagesTooMany, InvalidArgument
-from icecore.wire.taps import PoolingKind, TapId
+from icecore.wire.taps import TapId
 
 __all__ = ["Embedded", "Embedder", "Timings"]
 
@@ -111,23 +113,21 @@ class Embedder:
                 f"there are {len(images):,} images, "
                 f"but {self._max_images_a_call:,} at once are the most"
             )
-        n_bytes = 0
-        for tap in taps:
-            layer = backbone.layer_of(tap)
-            if tap.pooling.kind is PoolingKind.NONE:
-                n_bytes += 4 * layer.channels * layer.height * layer.width
-            else:
-                n_bytes += 4 * layer.channels
-        if n_bytes * len(images) > self._max_code_bytes_a_call:
-            raise ImagesTooMany(
-                f"the codes of {len(images):,} images at {len(taps)} layers have "
-                f"{n_bytes * len(images):,} bytes, but {self._max_code_bytes_a_call:,} are the "
-                f"most: send {max(1, self._max_code_bytes_a_call // n_bytes):,} at once, "
-                "or pool them"
-            )
+        self._check_codes(backbone, taps, len(images))
         for index, image in enumerate(images):
             with _named(index):
                 check(image, backbone.recipe, what=_name(names, index), limits=self._limits)
+
+    def _check_codes(self, backbone: Backbone, taps: Sequence[TapId], n_images: int) -> None:
+        n_values = sum(prod(codes_shape(backbone.layer_of(tap), tap.pooling)) for tap in taps)
+        n_fit = self._max_code_bytes_a_call // (4 * n_values)
+        if n_images > n_fit:
+            way_out = f"send {n_fit:,} at once, or" if n_fit else "read fewer layers or"
+            raise ImagesTooMany(
+                f"the codes of {n_images:,} images at {len(taps)} layers have "
+                f"{4 * n_values * n_images:,} bytes, but {self._max_code_bytes_a_call:,} are the "
+                f"most: {way_out} pool them"
+            )
 
     async def _fill(
         self,

@@ -86,8 +86,8 @@ def checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     """
     try:
         wanted = np.dtype(dtype)
-    except TypeError:
-        wanted = np.dtype(object)
+    except TypeError as error:
+        raise DTypeInvalid(f"codes come as float32 or float16, not as {dtype!r}") from error
     if wanted not in (np.dtype("<f4"), np.dtype("<f2")):
-        raise DTypeInvalid(f"codes come as float32 or float16, not as {dtype!r}")
+        raise DTypeInvalid(f"codes come as float32 or float16, not as {wanted.name!r}")
     return wanted

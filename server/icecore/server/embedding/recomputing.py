@@ -3,18 +3,20 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.layers import Layer
+from icecore.server.backbones.poolings import codes_shape
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded
 from icecore.server.errors import ExampleNotFound
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import ExampleRecord
-from icecore.wire.taps import PoolingKind, TapId
+from icecore.wire.taps import TapId
 
 OnProgress: TypeAlias = Callable[[float], None]
 
@@ -100,10 +102,8 @@ class Recomputing:
 
 
 def n_dims(tap: TapId, layer: Layer) -> int:
-    """Return how many values an image has at this tap (GRID: about as many)."""
-    if tap.pooling.kind is PoolingKind.NONE:
-        return layer.channels * layer.height * layer.width
-    return layer.channels
+    """Return how many values an image has at this tap."""
+    return prod(codes_shape(layer, tap.pooling))
 
 
 def _key(example: ExampleRecord) -> tuple[str, str]:
