@@ -95,26 +95,24 @@ def pixels(seed: int, *, size: int = 8) -> common_pb2.Image:
 
 
 class _Credential(
-    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
-    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
 ):
     """Sends a key with every call, also where no TLS protects it."""
 
     def __init__(self, key: str) -> None:
         self._key = key
 
-    def _keyed(self, details: Any) -> Any:
+    def _keyed(self, continuation: Any, details: Any, request: Any) -> Any:
         metadata = [*(details.metadata or ()), ("authorization", f"Bearer {self._key}")]
-        return _Details(details.method, details.timeout, metadata)
+        return continuation(_Details(details.method, details.timeout, metadata), request)
 
-    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        return continuation(self._keyed(details), request)
-
-    intercept_unary_stream = intercept_unary_unary
-    intercept_stream_unary = intercept_unary_unary
-    intercept_stream_stream = intercept_unary_unary
+    intercept_unary_unary: Any = _keyed
+    intercept_unary_stream: Any = _keyed
+    intercept_stream_unary: Any = _keyed
+    intercept_stream_stream: Any = _keyed
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,11 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from icecore.server.app import App
 from icecore.server.app import serving as app_serving
+from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.settings import Settings
 from icecore.server.storage.promise import Store
@@ -41,8 +42,9 @@ class ToyCatalog(Catalog):
         super().__init__(store, default="toy")
         self._toy_store = store
 
-    def ensure_default(self) -> None:
+    def ensure_default(self) -> Backbone:
         put_toy_backbone(self._toy_store)
+        return super().ensure_default()
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def start(
     )
 
 
-def wait_until_serving(stderr: TextIO) -> dict[str, Any]:
+def wait_until_serving(stderr: IO[str]) -> dict[str, Any]:
     """Return the fields of the line that says so."""
     said = []
     for line in stderr:

@@ -83,7 +83,7 @@ def test_exactly_those_that_wait_for_later_are_unimplemented_with_a_sentence(
     try:
         _call(caller, path)
     except grpc.RpcError as error:
-        code = error.code()  # type: ignore[attr-defined]
+        code = error.code()
         assert code not in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL), path
 
 

@@ -116,7 +116,7 @@ def test_tls_comes_from_files(tmp_path: Path, certificate: tuple[Path, Path]) ->
         with calling(server.listen) as plain:
             with pytest.raises(grpc.RpcError) as caught:
                 plain.collections.ListCollections(LISTING, timeout=10)
-            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE  # type: ignore[attr-defined]
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         with socket.create_connection(("127.0.0.1", int(port)), 10) as raw:
             raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
             assert raw.recv(100)[:4] != b"HTTP", "it speaks without TLS"

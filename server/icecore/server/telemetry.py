@@ -63,6 +63,7 @@ def log_to(stream: TextIO = sys.stderr, *, level: int = logging.INFO) -> None:
     """Send the lines of this process there; the second call replaces the first."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonLines())
+    logging.captureWarnings(True)  # libraries warn about images in lines of their own else
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -1,30 +1,41 @@
 """Every error class has its code, its reason and its sentence at the door."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from icecore.probes import errors as probes
 from icecore.server import errors
 from icecore.server.rpc import status
 from icecore.wire.reasons import DOMAIN, Reason
 
 
-def _tree(root: type[errors.IcecoreError]) -> Iterator[type[errors.IcecoreError]]:
+def _tree(root: type[Any]) -> Iterator[type[Any]]:
     for child in root.__subclasses__():
         yield child
         yield from _tree(child)
 
 
 ALL = sorted(_tree(errors.IcecoreError), key=lambda kind: kind.__name__)
+PROBES = sorted(_tree(probes.ProbesError), key=lambda kind: kind.__name__)
 LEAVES = [kind for kind in ALL if not kind.__subclasses__()]
 
 
-@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
-def test_every_error_class_is_in_the_table(kind: type[errors.IcecoreError]) -> None:
+@pytest.mark.parametrize("kind", [*ALL, *PROBES], ids=lambda kind: kind.__name__)
+def test_every_error_class_is_in_the_table(kind: type[Any]) -> None:
     ancestors = [one for one in kind.__mro__ if one in status.CODES]
     assert ancestors, f"{kind.__name__} has no gRPC status"
     assert status.code_of(kind) is status.CODES[ancestors[0]]
+
+
+@pytest.mark.parametrize("kind", PROBES, ids=lambda kind: kind.__name__)
+def test_errors_of_probes_go_out_like_the_servers_of_the_same_reason(kind: type[Any]) -> None:
+    failure = status.failure_of(kind("a sentence"), request_id="r1")
+    servers = {one.reason: status.code_of(one) for one in ALL}
+    assert failure.reason == kind.reason
+    assert failure.code is servers[failure.reason]
 
 
 def test_every_leaf_has_a_reason_of_its_own() -> None:

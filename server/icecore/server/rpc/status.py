@@ -6,15 +6,18 @@ without detail.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
+from icecore.probes import errors as probes
 from icecore.server import errors
 from icecore.wire.reasons import DOMAIN, Reason
 
-CODES: Final[dict[type[errors.IcecoreError], grpc.StatusCode]] = {
+Known: TypeAlias = errors.IcecoreError | probes.ProbesError
+
+CODES: Final[dict[type[Known], grpc.StatusCode]] = {
     errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
@@ -25,10 +28,16 @@ CODES: Final[dict[type[errors.IcecoreError], grpc.StatusCode]] = {
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.Unimplemented: grpc.StatusCode.UNIMPLEMENTED,
     errors.Internal: grpc.StatusCode.INTERNAL,
+    probes.InputInvalid: grpc.StatusCode.INVALID_ARGUMENT,
+    probes.CannotLearn: grpc.StatusCode.FAILED_PRECONDITION,
+    probes.TapMismatch: grpc.StatusCode.FAILED_PRECONDITION,
+    probes.ProbeFileInvalid: grpc.StatusCode.INTERNAL,
 }
 
 MAX_MESSAGE_BYTES: Final = 1000
 """Trailers above about 8 KB are refused by clients; the sentence is in them twice, encoded."""
+
+MAX_DETAIL_BYTES: Final = 200
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
 REQUEST_ID_KEY: Final = "x-request-id"
@@ -59,26 +68,29 @@ class Failure:
 
 def failure_of(error: BaseException, *, request_id: str) -> Failure:
     """Return what the caller is told about any exception."""
-    if isinstance(error, errors.IcecoreError) and is_told(error):
-        details = tuple((key, _short(text, 200)) for key, text in sorted(error.details.items()))
-        message = _short(error.message, MAX_MESSAGE_BYTES)
-        return Failure(code_of(type(error)), error.reason, message, details)
+    reason = Reason(error.reason) if isinstance(error, Known) else Reason.INTERNAL
+    if not is_told(error):
+        return Failure(
+            grpc.StatusCode.INTERNAL,
+            reason,
+            f"the server failed; its log has the cause under request id {request_id!r}",
+        )
+    details = error.details if isinstance(error, errors.IcecoreError) else {}
     return Failure(
-        grpc.StatusCode.INTERNAL,
-        error.reason if isinstance(error, errors.IcecoreError) else Reason.INTERNAL,
-        f"the server failed; its log has the cause under request id {request_id!r}",
+        code_of(type(error)),
+        reason,
+        _short(str(error), MAX_MESSAGE_BYTES),
+        tuple((key, _short(text, MAX_DETAIL_BYTES)) for key, text in sorted(details.items())),
     )
 
 
 def is_told(error: BaseException) -> bool:
     """Return whether the caller may read the error's own sentence."""
-    return isinstance(error, errors.IcecoreError) and (
-        code_of(type(error)) is not grpc.StatusCode.INTERNAL
-    )
+    return code_of(type(error)) is not grpc.StatusCode.INTERNAL
 
 
-def code_of(kind: type[errors.IcecoreError]) -> grpc.StatusCode:
-    """Return the code of the nearest class in the table; INTERNAL for the bare root."""
+def code_of(kind: type[BaseException]) -> grpc.StatusCode:
+    """Return the code of the nearest class in the table; INTERNAL where there is none."""
     for ancestor in kind.__mro__:
         if ancestor in CODES:
             return CODES[ancestor]
