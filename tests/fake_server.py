@@ -50,13 +50,18 @@ def details_of(refusal: Refusal, domain: str = "icecore") -> status_pb2.Status:
 
 
 class FakeServer(grpc.GenericRpcHandler):
-    """Answers on a Unix socket; `calls` and `requests` tell what came.
+    """Answers on a Unix socket, or with TLS on a port; `calls` and `requests` tell what came.
 
     `answers` maps a method's name to a function of one request; for a streaming
     method the function is called for each request of the stream.
     """
 
-    def __init__(self, folder: Path, answers: Mapping[str, Answer]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        answers: Mapping[str, Answer],
+        tls: grpc.ServerCredentials | None = None,
+    ) -> None:
         self.address = f"unix:{folder / 'fake.sock'}"
         self.answers = dict(answers)
         self.calls: list[tuple[str, dict[str, str]]] = []
@@ -65,7 +70,10 @@ class FakeServer(grpc.GenericRpcHandler):
         """Set when a client has left the call that `Watch` holds open."""
         self._pool = ThreadPoolExecutor(8)
         self._server = grpc.server(self._pool, handlers=[self])
-        assert self._server.add_insecure_port(self.address)
+        if tls is None:
+            assert self._server.add_insecure_port(self.address)
+        else:
+            self.address = f"localhost:{self._server.add_secure_port('127.0.0.1:0', tls)}"
         self._server.start()
 
     def __enter__(self) -> Self:
