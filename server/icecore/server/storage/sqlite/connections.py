@@ -9,12 +9,13 @@ when it is the last to close.
 import contextlib
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from icecore.server.errors import ShuttingDown, StorageCorrupt, StorageFull
 from icecore.server.storage.sqlite.upkeep import WAIT_MS
-from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine
+from sqlalchemy import Connection, NullPool, QueuePool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 _PAGE_BYTES = 4096
@@ -46,6 +47,7 @@ def open_writer(path: Path) -> Connection:
         raw.execute("PRAGMA synchronous = FULL")
         raw.execute("PRAGMA foreign_keys = ON")
         raw.execute("PRAGMA secure_delete = ON")
+        raw.execute("PRAGMA temp_store = MEMORY")  # no copies of rows in temporary files
         raw.execute(f"PRAGMA busy_timeout = {WAIT_MS}")
         raw.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         raw.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG_BYTES}")
@@ -54,12 +56,6 @@ def open_writer(path: Path) -> Connection:
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
     with told():
         return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-
-
-def in_transaction(connection: Connection) -> bool:
-    """Whether SQLite is in a transaction; it ends one by itself on some errors."""
-    raw: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]
-    return raw.in_transaction
 
 
 class Readers:
@@ -73,7 +69,7 @@ class Readers:
             raw.execute(f"PRAGMA busy_timeout = {WAIT_MS}")
             return raw
 
-        self._engine: Engine | None = create_engine(
+        self._engine = create_engine(
             "sqlite://",
             creator=connect,
             poolclass=QueuePool,
@@ -81,6 +77,9 @@ class Readers:
             max_overflow=-1,
             isolation_level="AUTOCOMMIT",
         )
+        self._changed = threading.Condition()
+        self._n_reading = 0
+        self._is_closed = False
 
     @contextlib.contextmanager
     def moment(self) -> Iterator[Connection]:
@@ -89,21 +88,28 @@ class Readers:
         Raises:
             ShuttingDown: the pool is closed.
         """
-        engine = self._engine
-        if engine is None:
-            raise ShuttingDown("the store is closed: the server is shutting down")
-        with told(), engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
-            try:
-                yield connection
-            finally:
-                connection.exec_driver_sql("ROLLBACK")
+        with self._changed:
+            if self._is_closed:
+                raise ShuttingDown("the store is closed: the server is shutting down")
+            self._n_reading += 1
+        try:
+            with told(), self._engine.connect() as connection:
+                connection.exec_driver_sql("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    connection.exec_driver_sql("ROLLBACK")
+        finally:
+            with self._changed:
+                self._n_reading -= 1
+                self._changed.notify_all()
 
     def close(self) -> None:
-        """Close the idle connections; those in use close when they are done."""
-        if self._engine is not None:
-            engine, self._engine = self._engine, None
-            engine.dispose()
+        """Let those that read finish, admit no others, and close. Idempotent."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.wait_for(lambda: self._n_reading == 0)
+        self._engine.dispose()
 
 
 @contextlib.contextmanager

@@ -93,8 +93,9 @@ class SqliteStore:
             return versions.unfinished(connection)
 
     def close(self) -> None:
-        self._writer.close()
+        # Readers first: the last to close is then the one that moves the log into the database.
         self._readers.close()
+        self._writer.close()
         if self._to_unlock is not None:
             self._to_unlock.unlock()
 

@@ -6,10 +6,11 @@ Each has a savepoint, so that one that fails takes nothing of its neighbours.
 A caller is answered after the commit that holds its change.
 """
 
+import itertools
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,14 +18,14 @@ from typing import Any
 from icecore.server.errors import ShuttingDown, StorageFull
 from icecore.server.storage.change import Change
 from icecore.server.storage.sqlite import upkeep
-from icecore.server.storage.sqlite.connections import in_transaction, told
+from icecore.server.storage.sqlite.connections import told
 from sqlalchemy import Connection
 
 MAX_GROUP = 256
 """Changes in one commit: bounds how long the first of them waits for its answer."""
 
 _RETRY_SECONDS = 1.0
-"""How soon an idle writer tries again to truncate the log that a reader held."""
+"""How soon an idle writer tries again to overwrite what a reader still read."""
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,9 @@ class Writer:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._is_closed = False
-        self._must_truncate = False
+        self._group: list[_Job] = []
+        self._must_erase = False
+        self._may_release = False
         self._thread = threading.Thread(target=self._run, name="icecore-writer", daemon=True)
         self._thread.start()
 
@@ -88,25 +91,64 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._serve()
+        except Exception:
+            _log.exception("the store's writer failed: nothing more is written until a restart")
+        finally:
+            with self._door:
+                self._is_closed = True
+            for job in (*self._group, *self._waiting()):
+                if not job.future.done():
+                    job.future.set_exception(ShuttingDown("the store is closed"))
+            self._connection.close()
+
+    def _serve(self) -> None:
         while True:
             try:
-                job = self._jobs.get(timeout=_RETRY_SECONDS if self._must_truncate else None)
+                job = self._jobs.get(timeout=self._patience())
             except queue.Empty:
-                self._must_truncate = not upkeep.truncate_log(self._connection, wait=False)
+                self._upkeep()
                 continue
             if job is None:
                 break
-            self._commit_group(job)
+            self._group = [job]
+            self._commit_group()
         upkeep.truncate_log(self._connection, wait=False)
-        self._connection.close()
 
-    def _commit_group(self, first: _Job) -> None:
-        """Commit the job together with those that gather while it runs."""
-        group = [first]
+    def _waiting(self) -> Iterator[_Job]:
+        """Yield the jobs that wait, as long as there are some and the store is not closed."""
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                return
+            if job is None:  # close() put it there, as the last
+                self._jobs.put(None)
+                return
+            yield job
+
+    def _patience(self) -> float | None:
+        if self._may_release:
+            return 0.0
+        return _RETRY_SECONDS if self._must_erase else None
+
+    def _upkeep(self) -> None:
+        """Do a little of what can wait, since nobody does."""
+        if self._may_release:
+            self._may_release = upkeep.release_pages(self._connection)
+        elif self._must_erase:
+            self._must_erase = not upkeep.erase(self._connection, wait=False)
+
+    def _commit_group(self) -> None:
+        """Commit the first job of the group together with those that gather while it runs."""
+        group = self._group
         try:
             with told():
                 self._execute("BEGIN IMMEDIATE")
-                for job in self._gathering(group):
+                self._run_in_savepoint(group[0])
+                for job in itertools.islice(self._waiting(), self._max_group - 1):
+                    group.append(job)
                     self._run_in_savepoint(job)
                 self._execute("COMMIT")
         except Exception as error:
@@ -121,27 +163,13 @@ class Writer:
             if isinstance(job.error, StorageFull):
                 self._commit_alone(job)
 
-    def _gathering(self, group: list[_Job]) -> Any:
-        """Yield the jobs of the group, which grows by those that wait."""
-        yield group[0]
-        while len(group) < self._max_group:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                return
-            if job is None:  # close() put it there, as the last
-                self._jobs.put(None)
-                return
-            group.append(job)
-            yield job
-
     def _run_in_savepoint(self, job: _Job) -> None:
         self._execute("SAVEPOINT one")
         try:
             with told():
                 job.run(self._connection)
         except Exception as error:  # the caller's: it is raised there
-            if not in_transaction(self._connection):
+            if not self._in_transaction():
                 raise
             job.error = error
             self._execute("ROLLBACK TO one")
@@ -149,15 +177,12 @@ class Writer:
 
     def _commit_alone(self, job: _Job) -> None:
         try:
-            self._commit_one(job)
-        except StorageFull:
-            # Moving the log into the database makes room in the log.
-            upkeep.truncate_log(self._connection, wait=False)
             try:
                 self._commit_one(job)
-            except Exception as error:  # the caller's: it is raised there
-                self._undo()
-                job.error = error
+            except StorageFull:
+                # Moving the log into the database makes room in the log.
+                upkeep.truncate_log(self._connection, wait=False)
+                self._commit_one(job)
         except Exception as error:  # the caller's: it is raised there
             job.error = error
         self._answer([job])
@@ -179,13 +204,18 @@ class Writer:
             if job not in erasing:
                 job.resolve()
         if erasing:
-            self._must_truncate = not upkeep.truncate_log(self._connection, wait=True)
+            self._must_erase = not upkeep.erase(self._connection, wait=True)
+            self._may_release = True
         for job in erasing:
             job.resolve()
 
     def _undo(self) -> None:
-        if in_transaction(self._connection):
+        if self._in_transaction():
             self._execute("ROLLBACK")
+
+    def _in_transaction(self) -> bool:
+        # SQLite ends a transaction by itself on some errors.
+        return upkeep.raw_of(self._connection).in_transaction
 
     def _execute(self, statement: str) -> None:
         self._connection.exec_driver_sql(statement)
