@@ -76,3 +76,7 @@ def release_pages(connection: Connection) -> bool:
 def raw_of(connection: Connection) -> sqlite3.Connection:
     """Return SQLite's own connection."""
     return cast(sqlite3.Connection, connection.connection.dbapi_connection)
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
