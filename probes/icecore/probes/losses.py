@@ -201,8 +201,9 @@ class SoftmaxAt:
         return self.p * (1.0 - self.p)
 
     def bend(self, steps: Array) -> Array:
-        weighted = self.p * steps
-        return weighted - self.p * weighted.sum(axis=1, keepdims=True)
+        weighted: Array = self.p * steps
+        bent: Array = weighted - self.p * weighted.sum(axis=1, keepdims=True)
+        return bent
 
     @property
     def dual_slope(self) -> Array:

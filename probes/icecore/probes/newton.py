@@ -1,4 +1,4 @@
-"""An exact solver: penalised losses of rotated features, by truncated Newton steps.
+"""An exact solver: penalised losses of rotated features, by Newton's method.
 
 It returns what it reached and a bound on what is left, and never merely stops. A
 separable loss is as many problems as it has columns, solved side by side; more columns
@@ -11,13 +11,10 @@ from typing import Final
 import numpy as np
 from icecore.probes.linear_probe import Array
 from icecore.probes.losses import Loss, LossAt
-from scipy.linalg import cho_factor, cho_solve
+from icecore.probes.steps import Steps
 
 MAX_STEPS: Final = 100
-"""Newton steps; fits take 3 to 15. One that needed more would tell by its gap."""
-
-MAX_INNER: Final = 400
-"""Conjugate-gradient iterations in one step."""
+"""Newton steps; fits take 3 to 25. One that needed more would tell by its gap."""
 
 MAX_TRIALS: Final = 60
 """Lengths tried along one step."""
@@ -33,14 +30,25 @@ class Solution:
 
     `coefficients` (r, m) and `bias` (m,) belong to rotated features. `objective` is
     C * loss + |w|² / 2; its distance to the optimum is at most `gap` times itself, up to
-    the rounding of float64.
+    the rounding of float64. `lower_bounds` are of each separate problem's optimum.
     """
 
     coefficients: Array
     bias: Array
+    C: float
     objective: float
     gap: float
+    lower_bounds: Array
     steps: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Point:
+    """A place on the way, with the scores Z theta and the loss there."""
+
+    theta: Array
+    scores: Array
+    at: LossAt
 
 
 class Problem:
@@ -48,163 +56,107 @@ class Problem:
 
     A bias that the loss penalises counts as one more weight in |w|².
 
-    Source: truncated Newton with a diagonal preconditioner, as in Lin, Weng and Keerthi,
-    "Trust region Newton method for logistic regression", 2008, and Hsia, Chiang and Lin,
-    "Preconditioned conjugate gradient methods in truncated Newton frameworks", 2018,
-    with a line search in place of the trust region; where a squared hinge is too
-    ill-conditioned for that, the exact step on its active rows of Chapelle, "Training a
-    support vector machine in the primal", 2007.
+    Source: truncated Newton as in Lin, Weng and Keerthi, "Trust region Newton method
+    for logistic regression", 2008, with a line search in place of the trust region.
     """
 
     def __init__(self, Z: Array, loss: Loss) -> None:
         self._Z = np.hstack([Z, np.ones((len(Z), 1))])
-        self._squares = np.square(self._Z)
         self._penalty = np.ones((self._Z.shape[1], 1))
         self._penalty[-1] = float(loss.is_bias_penalised)
         self._loss = loss
+        self._steps = Steps(self._Z, self._penalty, loss)
 
     def solve(self, C: float, *, tol: float, start: Solution | None = None) -> Solution:
         """Return the minimum for one C, to a relative gap of at most `tol`.
 
-        `start` is the solution for a C nearby. The gap stays above `tol` only where
-        float64 allows no further decrease, or after `MAX_STEPS`.
+        `start` is the solution for another C, best the next smaller one. The gap stays
+        above `tol` only where float64 allows no further decrease, or after `MAX_STEPS`.
         """
-        theta = np.zeros((self._Z.shape[1], self._loss.m))
-        if start is not None:
-            theta = np.vstack([start.coefficients, start.bias])
-        scores = self._Z @ theta
-        at = self._loss.at(scores)
+        point, lower = self._started(C, start)
         first, steps = None, 0
         while True:
-            gradient = C * (self._Z.T @ at.slope) + self._penalty * theta
-            gap = self._gap(C, theta, at, gradient)
+            gradient = C * (self._Z.T @ point.at.slope) + self._penalty * point.theta
+            objectives = self._objectives(C, point)
+            objective = float(objectives.sum())
+            lower = np.maximum(lower, self._lower_bounds(C, point, gradient, objective))
+            gap = max(1.0 - float(lower.sum()) / objective, 0.0) if objective > 0.0 else 0.0
             if gap <= tol or steps == MAX_STEPS:
                 break
-            norms = np.sqrt(self._sums(gradient**2))
+            norms = np.sqrt(self._steps.sums(gradient**2))
             first = np.maximum(norms, np.finfo(np.float64).tiny) if first is None else first
-            forcing = np.minimum(0.1, np.sqrt(norms / first))
-            step = self._newton_step(C, theta, at, gradient, forcing)
-            found = self._search(C, theta, scores, step, self._sums(gradient * step))
+            step = self._steps.step(
+                C,
+                point.at,
+                gradient,
+                forcing=np.minimum(0.1, np.sqrt(norms / first)),
+                is_open=objectives - lower > 0.5 * tol * objective / len(objectives),
+            )
+            found = self._searched(C, point, step, self._steps.sums(gradient * step))
             if found is None:
                 break
-            theta, scores, at = found
+            point = found
             steps += 1
+        theta = point.theta
         if not self._loss.is_separable:
             theta[-1] -= theta[-1].mean()  # softmax does not notice; scikit-learn's sum to zero too
-        return Solution(theta[:-1], theta[-1], self._objective(C, theta, at), gap, steps)
+        return Solution(theta[:-1], theta[-1], C, objective, gap, lower, steps)
 
-    def _objective(self, C: float, theta: Array, at: LossAt) -> float:
-        return float((C * at.values + self._half_norms(theta)).sum())
+    def _started(self, C: float, start: Solution | None) -> tuple[_Point, Array]:
+        """Return where to start, and what bounds the optimum from below already."""
+        m = self._loss.m
+        if start is None:
+            theta = np.zeros((self._Z.shape[1], m))
+            scores = np.zeros((len(self._Z), m))
+            return _Point(theta, scores, self._loss.at(scores)), np.zeros(1)
+        theta = np.vstack([start.coefficients, start.bias])
+        scores = self._Z @ theta
+        point = _Point(theta, scores, self._loss.at(scores))
+        # The optimum grows with C: what bounded it for a smaller one still does.
+        return point, start.lower_bounds if start.C <= C else np.zeros(1)
 
-    def _gap(self, C: float, theta: Array, at: LossAt, gradient: Array) -> float:
-        """Return a bound on (objective - optimum) / objective, from a dual point."""
-        objective = self._objective(C, theta, at)
+    def _objectives(self, C: float, point: _Point) -> Array:
+        objectives: Array = C * point.at.values + self._half_norms(point.theta)
+        return objectives
+
+    def _lower_bounds(self, C: float, point: _Point, gradient: Array, objective: float) -> Array:
+        """Return a bound of each problem's optimum, from a dual point."""
         if self._loss.is_bias_penalised:
-            dual = gradient - self._penalty * theta  # C Zᵀ slope, at hand
+            dual = gradient - self._penalty * point.theta  # C Zᵀ slope, at hand
         elif float(self._half_norms(gradient).sum()) > 0.1 * objective:
-            return 1.0  # far off: not worth the product
+            return np.zeros(1)  # far off: not worth the product
         else:
-            dual = C * (self._Z.T @ at.dual_slope)
-        lower = at.lower_bounds(C, self._half_norms(dual))
-        return max(1.0 - float(lower.sum()) / objective, 0.0) if objective > 0.0 else 0.0
+            dual = C * (self._Z.T @ point.at.dual_slope)
+        return point.at.lower_bounds(C, self._half_norms(dual))
 
-    def _search(
-        self, C: float, theta: Array, scores: Array, step: Array, slopes: Array
-    ) -> tuple[Array, Array, LossAt] | None:
+    def _searched(self, C: float, point: _Point, step: Array, slopes: Array) -> _Point | None:
         """Return where along the step the slope is nearly gone; None if it is not downhill.
 
-        Newton's method on the slope, kept inside a bracket by bisection.
+        Newton's method on the slope, kept inside a bracket by bisection. `slopes` are
+        those at the start; a problem whose step is zero stays where it is.
         """
         if not (slopes < 0.0).any():
             return None
         moved = self._Z @ step
-        linear = self._sums(self._penalty * theta * step)
-        square = self._sums(self._penalty * np.square(step))
+        linear = self._steps.sums(self._penalty * point.theta * step)
+        square = self._steps.sums(self._penalty * np.square(step))
         lengths = np.where(slopes < 0.0, 1.0, 0.0)
         low, high = np.zeros_like(lengths), np.full_like(lengths, np.inf)
         for _ in range(MAX_TRIALS):
-            at = self._loss.at(scores + lengths * moved)
-            left = C * self._sums(at.slope * moved) + linear + lengths * square
+            at = self._loss.at(point.scores + lengths * moved)
+            left = C * self._steps.sums(at.slope * moved) + linear + lengths * square
             is_flat = (np.abs(left) <= STEEPNESS * np.abs(slopes)) | (slopes >= 0.0)
             if is_flat.all():
-                return theta + lengths * step, scores + lengths * moved, at
+                return _Point(point.theta + lengths * step, point.scores + lengths * moved, at)
             low = np.where(left < 0.0, lengths, low)
             high = np.where(left > 0.0, lengths, high)
-            guess = lengths - left / (C * self._sums(at.bend(moved) * moved) + square)
+            bent = C * self._steps.sums(at.bend(moved) * moved) + square
+            guess = lengths - np.divide(left, bent, out=np.zeros_like(left), where=bent > 0.0)
             middle = np.where(np.isfinite(high), (low + high) / 2.0, 2.0 * lengths)
             is_inside = (guess > low) & (guess < high)
             lengths = np.where(is_flat, lengths, np.where(is_inside, guess, middle))
         return None
 
-    def _newton_step(
-        self, C: float, theta: Array, at: LossAt, gradient: Array, forcing: Array
-    ) -> Array:
-        """Return about -H⁻¹ gradient, by conjugate gradients if those do not take long."""
-        curvature = at.curvature
-        can_be_exact = self._loss.is_separable and self._loss.is_bias_penalised
-        budget = MAX_INNER
-        if can_be_exact:
-            n_active = np.count_nonzero(curvature, axis=0).astype(np.float64)
-            small, r = np.minimum(n_active, len(theta)), len(theta)
-            exact = (small * n_active * r + small**3 / 3.0).sum()
-            # Half, for products of matrices run faster than those with a few vectors.
-            budget = int(min(max(exact / (8.0 * curvature.size * r), 8), MAX_INNER))
-        step, is_done = self._conjugate_gradients(C, at, curvature, gradient, forcing, budget)
-        if can_be_exact and not is_done:
-            return np.column_stack(
-                [
-                    self._exact_step(C * curvature[:, column], gradient[:, column])
-                    for column in range(self._loss.m)
-                ]
-            )
-        return step
-
-    def _conjugate_gradients(
-        self, C: float, at: LossAt, curvature: Array, gradient: Array, forcing: Array, budget: int
-    ) -> tuple[Array, bool]:
-        diagonal = self._penalty + C * (self._squares.T @ curvature)
-        np.maximum(diagonal, 1e-12 * diagonal.max(), out=diagonal)
-        step = np.zeros_like(gradient)
-        residual = -gradient
-        direction = scaled = residual / diagonal
-        sizes = self._sums(residual * scaled)
-        enough = forcing**2 * sizes
-        for _ in range(budget):
-            bent = C * (self._Z.T @ at.bend(self._Z @ direction)) + self._penalty * direction
-            lengths = _ratio(sizes, self._sums(direction * bent))
-            step = step + lengths * direction
-            residual = residual - lengths * bent
-            scaled = residual / diagonal
-            sizes, previous = self._sums(residual * scaled), sizes
-            if (sizes <= enough).all():
-                return step, True
-            # A column that is done stands still.
-            direction = np.where(sizes > enough, scaled + _ratio(sizes, previous) * direction, 0.0)
-        return step, False
-
-    def _exact_step(self, weights: Array, gradient: Array) -> Array:
-        """Return -(I + BᵀB)⁻¹ gradient for B = sqrt(weights) Z, on its smaller side."""
-        active = np.flatnonzero(weights)
-        B = np.sqrt(weights[active])[:, None] * self._Z[active]
-        if len(active) >= len(gradient):
-            H = B.T @ B
-            H.flat[:: len(H) + 1] += 1.0
-            return -cho_solve(cho_factor(H, lower=True), gradient)
-        K = B @ B.T
-        K.flat[:: len(K) + 1] += 1.0
-        inner: Array = B.T @ cho_solve(cho_factor(K, lower=True), B @ gradient)
-        return inner - gradient
-
     def _half_norms(self, theta: Array) -> Array:
-        norms: Array = 0.5 * self._sums(self._penalty * np.square(theta))
+        norms: Array = 0.5 * self._steps.sums(self._penalty * np.square(theta))
         return norms
-
-    def _sums(self, values: Array) -> Array:
-        """Sum over each problem: columns (m,) of a separable loss, else everything (1,)."""
-        sums: Array = values.sum(axis=0 if self._loss.is_separable else None)
-        return np.atleast_1d(sums)
-
-
-def _ratio(a: Array, b: Array) -> Array:
-    ratio: Array = np.divide(a, b, out=np.zeros_like(a), where=b > 0.0)
-    return ratio
