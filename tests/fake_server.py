@@ -66,6 +66,8 @@ class FakeServer(grpc.GenericRpcHandler):
         self.answers = dict(answers)
         self.calls: list[tuple[str, dict[str, str]]] = []
         self.requests: list[Message] = []
+        self.n_finished = 0
+        """Streams of requests that came to their end."""
         self.left = threading.Event()
         """Set when a client has left the call that `Watch` holds open."""
         self._pool = ThreadPoolExecutor(8)
@@ -112,6 +114,7 @@ class FakeServer(grpc.GenericRpcHandler):
         def each(requests: Iterator[Message], context: grpc.ServicerContext) -> Iterator[Any]:
             for request in requests:
                 yield one(request, context)
+            self.n_finished += 1
 
         def many(request: Message, context: grpc.ServicerContext) -> Iterator[Any]:
             self.requests.append(request)

@@ -186,6 +186,7 @@ def test_streams_answer_in_order_and_whole(twin: Twin, tmp_path: Path) -> None:
         assert [len(batch) for batch in batches] == [7] * 7 + [1]
         assert Codes.concatenate(batches).values[:, 0].tolist() == list(range(50))
         assert list(client.embed_stream([])) == []
+        assert server.n_finished == 1, "the stream is let end, not cancelled"
 
 
 @both

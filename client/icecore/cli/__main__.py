@@ -1,5 +1,6 @@
 """The entry of the `icecore` command; says what to install where its packages are missing."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,6 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"icecore: the command line needs {error.name!r}: pip install 'icecore[cli]'\n"
         )
         return 2
+    # Errors are one line of ours; gRPC's log would stand beside it. To be set before its import.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from icecore.cli.door import run
 
     return run(sys.argv[1:] if arguments is None else arguments)

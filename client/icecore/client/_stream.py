@@ -1,5 +1,6 @@
 """A call with a stream each way; both clients use it, the async one from a thread."""
 
+import contextlib
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any
@@ -54,6 +55,13 @@ class Stream:
             for answer in self._call:
                 return answer
         raise ended_early(self._path, self._endpoint)
+
+    def finish(self) -> None:
+        """Let the call end by itself, all answers being there; how it ends changes nothing."""
+        self.end()
+        with contextlib.suppress(grpc.RpcError):
+            for _ in self._call:
+                pass
 
     def close(self) -> None:
         self._requests.put(_END)  # lets gRPC's thread go that waits for a request

@@ -122,6 +122,8 @@ class Transport:
                         if stream is not None:
                             stream.send(operation.request)
                 if not waiting:
+                    if stream is not None:
+                        await stream.finish()
                     return
                 try:
                     if stream is None:

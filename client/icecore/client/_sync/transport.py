@@ -121,6 +121,8 @@ class Transport:
                         if stream is not None:
                             stream.send(operation.request)
                 if not waiting:
+                    if stream is not None:
+                        stream.finish()
                     return
                 try:
                     if stream is None:
