@@ -117,13 +117,17 @@ def example(record: ExampleRecord) -> collection_pb2.Example:
     )
 
 
-def item(record: ExampleRecord) -> collection_pb2.ListExamplesResponse.Item:
-    return collection_pb2.ListExamplesResponse.Item(
-        example=example(record), image_sha256=record.image_sha256
-    )
+def items(records: Sequence[ExampleRecord]) -> list[collection_pb2.ListExamplesResponse.Item]:
+    """Return thousands of examples; takes a while, so call it in a thread."""
+    make = collection_pb2.ListExamplesResponse.Item
+    return [make(example=example(record), image_sha256=record.image_sha256) for record in records]
 
 
-def result(hits: Sequence[Hit]) -> collection_pb2.SearchResponse.Result:
-    return collection_pb2.SearchResponse.Result(
-        hits=[collection_pb2.Hit(example=example(hit.example), score=hit.score) for hit in hits]
-    )
+def results(found: Sequence[Sequence[Hit]]) -> list[collection_pb2.SearchResponse.Result]:
+    """Return the hits of each query; takes a while, so call it in a thread."""
+    return [
+        collection_pb2.SearchResponse.Result(
+            hits=[collection_pb2.Hit(example=example(hit.example), score=hit.score) for hit in hits]
+        )
+        for hits in found
+    ]

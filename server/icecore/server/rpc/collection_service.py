@@ -1,13 +1,16 @@
 """CollectionService: a tenant's examples over one backbone."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import TypeVar
 
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.ingest import Ingest
 from icecore.server.errors import IdDuplicate, InvalidArgument
 from icecore.server.rpc import answers, arguments, example_arguments
 from icecore.server.rpc.calls import current_call
+from icecore.server.rpc.finishing import finish
 from icecore.server.rpc.listing import Listing
 from icecore.server.rpc.searching import Searching
 from icecore.server.search.searcher import Searcher
@@ -16,6 +19,8 @@ from icecore.v1 import collection_pb2 as pb
 from icecore.v1 import collection_pb2_grpc
 
 MAX_DELETED = 10_000
+
+T = TypeVar("T")
 
 
 class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
@@ -82,10 +87,8 @@ class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
         collection_id = arguments.named("collection", request.collection_id)
         mutation = arguments.mutation(request.request_id, request)
         tenant = await self._tenant()
-        try:
-            await asyncio.to_thread(tenant.delete_collection, collection_id, mutation=mutation)
-        finally:  # also where the caller left while it was done
-            self._searcher.forget(tenant.tenant_id, collection_id)
+        delete = partial(tenant.delete_collection, collection_id, mutation=mutation)
+        await finish(self._change(tenant.tenant_id, collection_id, delete))
         return pb.DeleteCollectionResponse()
 
     async def AddExamples(
@@ -105,9 +108,9 @@ class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
             after=arguments.page_start(request.page_token),
         )
         page, last = await listing.read(await self._tenant())
+        items = await asyncio.to_thread(answers.items, page)
         return pb.ListExamplesResponse(
-            examples=[answers.item(record) for record in page],
-            next_page_token=arguments.page_token(last) if last else "",
+            examples=items, next_page_token=arguments.page_token(last) if last else ""
         )
 
     async def DeleteExamples(
@@ -126,11 +129,8 @@ class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
                 raise IdDuplicate(f"the id {example_id!r} comes twice")
             seen.add(example_id)
         tenant = await self._tenant()
-        n_deleted = await asyncio.to_thread(
-            tenant.delete_examples, collection_id, ids, mutation=mutation
-        )
-        # What is kept for searching is of an older sequence now, and holds what was deleted.
-        self._searcher.forget(tenant.tenant_id, collection_id)
+        delete = partial(tenant.delete_examples, collection_id, ids, mutation=mutation)
+        n_deleted = await finish(self._change(tenant.tenant_id, collection_id, delete))
         return pb.DeleteExamplesResponse(n_deleted=n_deleted)
 
     async def Search(self, request: pb.SearchRequest, context: object) -> pb.SearchResponse:
@@ -154,6 +154,13 @@ class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
             n_replaced=counts.n_replaced,
             n_unchanged=counts.n_unchanged,
         )
+
+    async def _change(self, tenant_id: str, collection_id: str, change: Callable[[], T]) -> T:
+        """Delete something; what is kept for searching holds it still."""
+        try:
+            return await asyncio.to_thread(change)
+        finally:
+            self._searcher.forget(tenant_id, collection_id)
 
     async def _tenant(self) -> TenantStore:
         return await asyncio.to_thread(self._store.tenant, current_call().tenant_id)

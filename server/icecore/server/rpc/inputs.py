@@ -88,9 +88,14 @@ def images(sent: Iterable[common_pb2.Image]) -> list[ImageInput]:
             `details["image"]` is its index.
     """
     found = [image(one, index) for index, one in enumerate(sent)]
-    if not found:
-        raise ImagesEmpty("there are no images; at least one is needed")
+    check_number(len(found))
     return found
+
+
+def check_number(n_images: int) -> None:
+    """Raises ImagesEmpty. That there are too many is for the embedder to say."""
+    if n_images == 0:
+        raise ImagesEmpty("there are no images; at least one is needed")
 
 
 def image(sent: common_pb2.Image, index: int) -> ImageInput:

@@ -1,12 +1,14 @@
 """ProbeService: linear classifiers over codes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 
 from icecore.server.errors import InvalidArgument, Unimplemented
 from icecore.server.rpc import arguments, inputs, probe_answers
 from icecore.server.rpc.calls import current_call
+from icecore.server.rpc.finishing import finish
 from icecore.server.rpc.streams import in_order
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.training.predictor import Predictor
@@ -115,10 +117,8 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
         version = arguments.version(request.version)
         mutation = arguments.mutation(request.request_id, request)
         tenant = await self._tenant()
-        try:
-            await asyncio.to_thread(tenant.delete_version, probe_id, version, mutation=mutation)
-        finally:
-            self._predictor.forget(tenant.tenant_id, probe_id)
+        delete = partial(tenant.delete_version, probe_id, version, mutation=mutation)
+        await finish(self._delete(tenant.tenant_id, probe_id, delete))
         return pb.DeleteVersionResponse()
 
     async def DeleteProbe(
@@ -127,11 +127,8 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
         probe_id = arguments.named("probe", request.probe_id)
         mutation = arguments.mutation(request.request_id, request)
         tenant = await self._tenant()
-        try:
-            await asyncio.to_thread(tenant.delete_probe, probe_id, mutation=mutation)
-        finally:
-            self._predictor.forget(tenant.tenant_id, probe_id)
-        await self._trainer.forget(tenant.tenant_id, probe_id)
+        delete = partial(tenant.delete_probe, probe_id, mutation=mutation)
+        await finish(self._delete(tenant.tenant_id, probe_id, delete))
         return pb.DeleteProbeResponse()
 
     async def Predict(self, request: pb.PredictRequest, context: object) -> pb.PredictResponse:
@@ -177,6 +174,14 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
             else inputs.images(request.images.images),
         )
         return probe_answers.predicted(found)
+
+    async def _delete(self, tenant_id: str, probe_id: str, delete: Callable[[], None]) -> None:
+        """Delete something, then what is kept of it and works on it."""
+        try:
+            await asyncio.to_thread(delete)
+        finally:
+            self._predictor.forget(tenant_id, probe_id)
+        await self._trainer.forget(tenant_id, probe_id)
 
     async def _tenant(self) -> TenantStore:
         return await asyncio.to_thread(self._store.tenant, current_call().tenant_id)

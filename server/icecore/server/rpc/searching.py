@@ -10,7 +10,7 @@ from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder, Timings
-from icecore.server.errors import CodesInvalid, InvalidArgument, TapMismatch
+from icecore.server.errors import CodesInvalid, InvalidArgument, KInvalid, TapMismatch
 from icecore.server.rpc import answers, arguments, inputs
 from icecore.server.search.filters import read_filter
 from icecore.server.search.metrics import Metric
@@ -23,6 +23,8 @@ from icecore.wire.codes import Codes
 from icecore.wire.taps import TapId
 
 MAX_QUERIES = 1024
+MAX_HITS = 100_000
+"""In one answer: about a second's work for one core to write."""
 
 _METRICS = {
     pb.METRIC_UNSPECIFIED: Metric.COSINE,
@@ -57,6 +59,7 @@ class Searching:
         check_k(request.k)
         read_filter(request.filter)  # what is wrong with it costs no forward pass
         sent = _sent(request)
+        _check_number(request, sent)
         collection = await asyncio.to_thread(tenant.collection, collection_id)
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
         tap = _tap(backbone, request, sent)
@@ -86,7 +89,7 @@ class Searching:
             (ended - began) * 1e3,
         )
         return pb.SearchResponse(
-            results=[answers.result(hits) for hits in found],
+            results=await asyncio.to_thread(answers.results, found),
             tap=messages.tap_to_message(tap),
             timings=answers.timings(timings),
         )
@@ -104,7 +107,6 @@ class Searching:
             return sent.values, nothing
         if request.WhichOneof("query") == "example_ids":
             ids = [arguments.example_id(text) for text in request.example_ids.example_ids]
-            _check_number(len(ids))
             return ids, nothing
         images = inputs.images(request.images.images)
         embedded = await self._embedder.embed(backbone, (tap,), images, tenant_id=tenant.tenant_id)
@@ -124,16 +126,26 @@ def _sent(request: pb.SearchRequest) -> Codes | None:
         case None:
             raise InvalidArgument("the search has no query: images, example_ids or codes")
         case "codes":
-            codes = inputs.codes(request.codes)
-            _check_number(len(codes))
-            return codes
+            return inputs.codes(request.codes)
         case _:
             return None
 
 
-def _check_number(n_queries: int) -> None:
+def _check_number(request: pb.SearchRequest, sent: Codes | None) -> None:
+    if sent is not None:
+        n_queries = len(sent)
+    elif request.WhichOneof("query") == "images":
+        n_queries = len(request.images.images)
+        inputs.check_number(n_queries)
+    else:
+        n_queries = len(request.example_ids.example_ids)
     if not 1 <= n_queries <= MAX_QUERIES:
         raise CodesInvalid(f"there are {n_queries:,} queries, but must be 1 to {MAX_QUERIES:,}")
+    if n_queries * request.k > MAX_HITS:
+        raise KInvalid(
+            f"{n_queries:,} queries with k {request.k:,} have {n_queries * request.k:,} hits, but "
+            f"{MAX_HITS:,} are the most: send fewer at once"
+        )
 
 
 def _tap(backbone: Backbone, request: pb.SearchRequest, sent: Codes | None) -> TapId:

@@ -2,13 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
+from typing import TypeVar
 
 from icecore.server.errors import Unimplemented
 from icecore.server.rpc import answers, arguments
+from icecore.server.rpc.finishing import finish
 from icecore.server.storage.promise import Store
 from icecore.server.tenants import new_secret
 from icecore.v1 import tenant_pb2 as pb
 from icecore.v1 import tenant_pb2_grpc
+
+T = TypeVar("T")
 
 
 class TenantService(tenant_pb2_grpc.TenantServiceServicer):
@@ -56,36 +61,32 @@ class TenantService(tenant_pb2_grpc.TenantServiceServicer):
         self, request: pb.DeleteTenantRequest, context: object
     ) -> pb.DeleteTenantResponse:
         tenant_id = arguments.named("tenant", request.tenant_id)
-        try:
-            await asyncio.to_thread(
-                self._store.delete_tenant,
-                tenant_id,
-                mutation=arguments.mutation(request.request_id, request),
+        mutation = arguments.mutation(request.request_id, request)
+
+        async def delete() -> None:
+            await self._change_keys(
+                partial(self._store.delete_tenant, tenant_id, mutation=mutation)
             )
-        finally:  # also where the caller left while it was done
-            self._keys_changed()
-        await self._forget(tenant_id)
+            await self._forget(tenant_id)
+
+        await finish(delete())
         return pb.DeleteTenantResponse()
 
     async def CreateKey(
         self, request: pb.CreateKeyRequest, context: object
     ) -> pb.CreateKeyResponse:
         secret = new_secret()
-        try:
-            record = await asyncio.to_thread(
-                self._store.create_key,
-                secret.key_id,
-                secret.hash,
-                tenant_id=arguments.named("tenant", request.tenant_id),
-                label=arguments.free_text(
-                    "key's label",
-                    request.label,
-                    max_length=arguments.MAX_KEY_LABEL_LENGTH,
-                    may_be_empty=True,
-                ),
-            )
-        finally:
-            self._keys_changed()
+        tenant_id = arguments.named("tenant", request.tenant_id)
+        label = arguments.free_text(
+            "key's label",
+            request.label,
+            max_length=arguments.MAX_KEY_LABEL_LENGTH,
+            may_be_empty=True,
+        )
+        create = partial(
+            self._store.create_key, secret.key_id, secret.hash, tenant_id=tenant_id, label=label
+        )
+        record = await finish(self._change_keys(create))
         return pb.CreateKeyResponse(key=answers.key(record), secret=secret.text)
 
     async def ListKeys(self, request: pb.ListKeysRequest, context: object) -> pb.ListKeysResponse:
@@ -96,15 +97,13 @@ class TenantService(tenant_pb2_grpc.TenantServiceServicer):
     async def RevokeKey(
         self, request: pb.RevokeKeyRequest, context: object
     ) -> pb.RevokeKeyResponse:
-        try:
-            await asyncio.to_thread(
-                self._store.revoke_key,
-                arguments.named("tenant", request.tenant_id),
-                arguments.named("key", request.key_id),
-                mutation=arguments.mutation(request.request_id, request),
-            )
-        finally:
-            self._keys_changed()
+        revoke = partial(
+            self._store.revoke_key,
+            arguments.named("tenant", request.tenant_id),
+            arguments.named("key", request.key_id),
+            mutation=arguments.mutation(request.request_id, request),
+        )
+        await finish(self._change_keys(revoke))
         return pb.RevokeKeyResponse()
 
     async def SetQuota(self, request: pb.SetQuotaRequest, context: object) -> pb.SetQuotaResponse:
@@ -118,6 +117,12 @@ class TenantService(tenant_pb2_grpc.TenantServiceServicer):
     ) -> AsyncIterator[pb.BackupResponse]:
         for chunk in _no_backup():
             yield chunk
+
+    async def _change_keys(self, change: Callable[[], T]) -> T:
+        try:
+            return await asyncio.to_thread(change)
+        finally:
+            self._keys_changed()
 
 
 def _no_backup() -> Iterator[pb.BackupResponse]:
