@@ -43,6 +43,9 @@ COMPLETE_VARIABLE: Final = "_ICECORE_COMPLETE"
 
 DEBUG_VARIABLE: Final = "ICECORE_DEBUG"
 
+HINTS: Final[dict[str, str]] = {Reason.KEY_REQUIRED: "--key or ICECORE_KEY"}
+"""How a word of the server's is said on the command line."""
+
 _SERVERS = (
     Cancelled,
     DeadlineExceeded,
@@ -102,7 +105,10 @@ def sentence_of(error: Exception) -> str:
     elif isinstance(error, OSError) and error.strerror:
         name = "" if error.filename is None else f"{os.fsdecode(error.filename)!r}: "
         text = name + error.strerror.lower()
-    elif isinstance(error, Mistake | IcecoreError | TapsDiffer | OSError):
+    elif isinstance(error, IcecoreError):
+        hint = HINTS.get(error.reason)
+        text = f"{error} ({hint})" if hint else str(error)
+    elif isinstance(error, Mistake | TapsDiffer | OSError):
         text = str(error)
     else:
         text = (

@@ -55,7 +55,7 @@ def train(client: Client, probe_id: str, collection_id: str, wanted: Wanted) -> 
                 raise
             raise Interrupted(
                 f"interrupted; version {started.version} goes on training, and "
-                f"'icecore probes show {probe_id}' tells how far"
+                f"'icecore probes show {probe_id}' tells when it is done"
             ) from None
 
 

@@ -33,23 +33,37 @@ class Work(Protocol):
     ) -> None: ...
 
 
-def working(title: str, total: float, *, unit: str = "", stream: IO[str] | None = None) -> Work:
-    """Return work of `total` steps, called `unit`; without a unit it is shown in percent."""
+def working(
+    title: str,
+    total: float,
+    *,
+    unit: str = "",
+    is_aside: bool = False,
+    stream: IO[str] | None = None,
+) -> Work:
+    """Return work of `total` steps, called `unit`; without a unit it is shown in percent.
+
+    Work that is only aside leaves no bar behind, and no line unless it takes long.
+    """
     sys.stdout.flush()  # in order, where both go to one place
     stream = sys.stderr if stream is None else stream
-    is_bar = stream.isatty()
-    return _BarWork(title, total, unit, stream) if is_bar else _LineWork(title, total, unit, stream)
+    kind = _BarWork if stream.isatty() else _LineWork
+    return kind(one_line(title), total, unit, is_aside, stream)
 
 
 class _BarWork:
-    def __init__(self, title: str, total: float, unit: str, stream: IO[str]) -> None:
-        self._title = one_line(title)
+    def __init__(
+        self, title: str, total: float, unit: str, is_aside: bool, stream: IO[str]
+    ) -> None:
+        self._title = title
         columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=32)]
         if unit:
             columns += [MofNCompleteColumn(), TextColumn(unit, markup=False)]
         else:
             columns += [TextColumn("{task.percentage:>3.0f} %")]
-        self._bar = Bar(*columns, TimeElapsedColumn(), console=console_of(stream))
+        self._bar = Bar(
+            *columns, TimeElapsedColumn(), console=console_of(stream), transient=is_aside
+        )
         self._task = self._bar.add_task(self._title, total=total)
 
     def advance(self, steps: float = 1.0) -> None:
@@ -77,8 +91,11 @@ class _BarWork:
 
 
 class _LineWork:
-    def __init__(self, title: str, total: float, unit: str, stream: IO[str]) -> None:
-        self._title, self._total, self._unit = one_line(title), total, unit
+    def __init__(
+        self, title: str, total: float, unit: str, is_aside: bool, stream: IO[str]
+    ) -> None:
+        self._title, self._total, self._unit = title, total, unit
+        self._is_silent = is_aside
         self._stream = stream
         self._done = 0.0
         self._stage = ""
@@ -90,7 +107,7 @@ class _LineWork:
     def reach(self, done: float, stage: str = "") -> None:
         self._done, self._stage = done, one_line(stage)
         if time.monotonic() - self._said >= LINE_EVERY_S:
-            self._said = time.monotonic()
+            self._said, self._is_silent = time.monotonic(), False
             self._say(f"{self._title}: {self._amount()}")
 
     def __enter__(self) -> Self:
@@ -103,9 +120,10 @@ class _LineWork:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None:
+        if error is None and not self._is_silent:
             seconds = time.monotonic() - self._start
-            what = f"{self._total:,.0f} {self._unit} " if self._unit else "done "
+            unit = self._unit.removesuffix("s") if self._total == 1 else self._unit
+            what = f"{self._total:,.0f} {unit} " if unit else "done "
             self._say(f"{self._title}: {what}in {seconds:.1f} s")
 
     def _amount(self) -> str:

@@ -44,7 +44,7 @@ def split_readable(
     bad: list[Unreadable] = []
     if not things:
         return good, bad
-    with working("reading files", len(things), unit="images") as work:
+    with working("reading files", len(things), unit="images", is_aside=True) as work:
         for thing, why in zip(things, _faults([path_of(one) for one in things]), strict=True):
             if why is None:
                 good.append(thing)
@@ -99,7 +99,8 @@ def fault(path: Path) -> str | None:
     except Image.DecompressionBombError:
         return "too many pixels"
     except OSError as error:
-        return (error.strerror or str(error)).lower()
+        why = (error.strerror or str(error)).lower()
+        return "truncated" if "truncated" in why else why
     except (SyntaxError, ValueError) as error:
         return f"broken: {error}"  # as Pillow calls a PNG whose chunks are out of order
     return None

@@ -58,7 +58,10 @@ def list_tenants(connection: Connection, as_json: bool) -> None:
 @click.argument("tenant")
 @connected
 def delete(connection: Connection, tenant: str) -> None:
-    """Delete a tenant with all its keys, collections and probes, really."""
+    """Delete a tenant with all it has, really.
+
+    That is its keys, collections and probes.
+    """
     with connection.administrator() as client:
         client.delete_tenant(tenant)
     print_line(f"tenant {tenant!r} is deleted")

@@ -1,0 +1,197 @@
+"""Every error is one line and a status; nothing else leaves the command line."""
+
+import subprocess
+import sys
+
+import click
+import icecore.client
+import pytest
+from cli_runs import Icecore
+from icecore.cli.app import COMMANDS, cli
+from icecore.cli.door import HINTS, sentence_of, status_of
+from icecore.cli.help import Group
+from icecore.cli.mistakes import Mistake
+from icecore.client import (
+    FailedPrecondition,
+    IcecoreError,
+    Reason,
+    ResourceExhausted,
+    TrainingFailed,
+    VersionState,
+)
+
+CALLERS = {
+    "InvalidArgument",
+    "NotFound",
+    "AlreadyExists",
+    "FailedPrecondition",
+    "Unauthenticated",
+    "PermissionDenied",
+}
+SERVERS = {
+    "Unavailable",
+    "DeadlineExceeded",
+    "Cancelled",
+    "Unimplemented",
+    "Internal",
+    "LocalServerError",
+    "ResourceExhausted",
+}
+
+
+@pytest.fixture
+def icecore_(capsys: pytest.CaptureFixture[str]) -> Icecore:
+    return Icecore(capsys)
+
+
+class _Version:
+    def __init__(self, state: VersionState, reason: str) -> None:
+        self.state, self.failure_reason = state, reason
+
+
+def _training_failed(state: VersionState, reason: Reason) -> TrainingFailed:
+    error = TrainingFailed("it ended", reason=reason)
+    error.version = _Version(state, reason)  # type: ignore[assignment]
+    return error
+
+
+def test_every_error_of_the_client_has_a_status() -> None:
+    found = {
+        name: value
+        for name in icecore.client.__all__
+        if isinstance(value := getattr(icecore.client, name), type)
+        and issubclass(value, IcecoreError)
+        and value not in (IcecoreError, TrainingFailed)
+    }
+    assert set(found) == CALLERS | SERVERS
+    for name, kind in found.items():
+        assert status_of(kind("x")) == (2 if name in CALLERS else 3), name
+
+
+def test_some_statuses_hang_on_more_than_the_class() -> None:
+    large = ResourceExhausted("x", reason=Reason.MESSAGE_TOO_LARGE)
+    assert status_of(large) == 2
+    assert status_of(_training_failed(VersionState.FAILED, Reason.TRAINING_FAILED)) == 3
+    assert status_of(_training_failed(VersionState.FAILED, Reason.CLASS_TOO_SMALL)) == 2
+    assert status_of(_training_failed(VersionState.CANCELLED, Reason.TRAINING_FAILED)) == 2
+    assert status_of(FileNotFoundError(2, "No such file", "x")) == 2
+    assert status_of(ZeroDivisionError("x")) == 3
+
+
+def test_sentences_are_one_line_without_a_stop() -> None:
+    assert sentence_of(Mistake("two\nlines.")) == "two lines"
+    assert sentence_of(click.UsageError("Missing argument 'NAME'.")) == "missing argument 'NAME'"
+    assert sentence_of(FileNotFoundError(2, "No such file", "a\nb")) == r"'a\nb': no such file"
+    assert sentence_of(ZeroDivisionError("x")).startswith(
+        "a mistake of icecore's own: ZeroDivisionError: x (ICECORE_DEBUG=1"
+    )
+    error = FailedPrecondition("a key is required", reason=Reason.KEY_REQUIRED)
+    assert sentence_of(error) == "a key is required (--key or ICECORE_KEY)"
+    assert set(HINTS) <= set(Reason)
+
+
+def test_wrong_words_are_the_callers_mistake(icecore_: Icecore) -> None:
+    assert icecore_.refused("layer") == (
+        "there is no command 'layer': did you mean 'layers'? (see 'icecore --help')"
+    )
+    assert icecore_.refused("xyzzy").startswith("there is no command 'xyzzy': it is one of demo, ")
+    assert icecore_.refused("layers", "--nope") == (
+        "no such option '--nope' (see 'icecore layers --help')"
+    )
+    assert "NAME" in icecore_.refused("train-probe")
+    assert "'--kind'" in icecore_.refused("train-probe", "x", ".", "--kind", "tree")
+    assert "--data" in icecore_.refused("backbones", "--server", "x:1", "--data", ".")
+    assert icecore_.refused("--server", "x:1", "serve").startswith("--server names a server")
+    assert "--collection" in icecore_.refused("train-probe", "x")
+    assert "--collection" in icecore_.refused("train-probe", "x", ".", "--collection", "c")
+    assert "--id" in icecore_.refused("search", "x")
+    assert ".npz or .parquet" in icecore_.refused("embed", ".", "--out", "x.csv")
+    assert "nowhere" in icecore_.refused("embed", ".", "--out", "nowhere/x.npz")
+
+
+def test_a_server_that_is_not_there_is_the_servers_side(icecore_: Icecore) -> None:
+    for place in (
+        ("--server", "127.0.0.1:1", "backbones"),
+        ("backbones", "--server", "127.0.0.1:1"),
+    ):
+        said = icecore_.refused(*place, "--timeout", "0.2", status=3)
+        assert "127.0.0.1:1" in said
+
+
+def _leaves(command: click.Command, name: str = "icecore") -> list[tuple[str, click.Command]]:
+    context = click.Context(command)
+    if not isinstance(command, Group):
+        return [(name, command)]
+    found: list[tuple[str, click.Command]] = [(name, command)]
+    for one in command.list_commands(context):
+        child = command.get_command(context, one)
+        assert child is not None
+        found += _leaves(child, f"{name} {one}")
+    return found
+
+
+def test_every_command_has_help_with_an_example(icecore_: Icecore) -> None:
+    commands = _leaves(cli)
+    assert len(commands) >= len(COMMANDS) + 14
+    for name, _ in commands:
+        said = icecore_.done(*name.split()[1:], "--help")
+        assert said.out.startswith("Usage: icecore")
+        _, _, examples = said.out.partition("Examples:")
+        assert name in examples, f"{name} --help shows no example"
+        # All commands but these two may name a server, also after their name.
+        assert ("Which server:" in said.out) == (name.split()[-1] not in ("serve", "completion"))
+
+
+def test_the_first_sentence_of_each_help_fits_the_list(icecore_: Icecore) -> None:
+    for name, command in _leaves(cli):
+        if isinstance(command, Group):
+            assert (
+                "..."
+                not in icecore_.done(*name.split()[1:], "--help")
+                .out.split("Examples")[0]
+                .split("Commands:")[1]
+            )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_a_script_that_names_the_command(icecore_: Icecore, shell: str) -> None:
+    said = icecore_.done("completion", shell)
+    assert "_ICECORE_COMPLETE" in said.out
+    assert "icecore" in said.out
+
+
+def test_words_are_completed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_ICECORE_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    monkeypatch.setenv("COMP_WORDS", "icecore pr")
+    said = Icecore(capsys).done()
+    assert said.lines == ["plain,predict", "plain,probes"]
+    monkeypatch.setenv("COMP_CWORD", "2")
+    monkeypatch.setenv("COMP_WORDS", "icecore probes pro")
+    assert Icecore(capsys).done().lines == ["plain,promote"]
+
+
+def test_version_is_the_distributions(icecore_: Icecore) -> None:
+    assert icecore_.done("--version").out.startswith("icecore 0.")
+
+
+def test_without_its_packages_the_command_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['click'] = None; "
+        "from icecore.cli.__main__ import main; sys.exit(main(['--help']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr == "icecore: the command line needs 'click': pip install 'icecore[cli]'\n"
+
+
+def test_a_command_imports_nothing_of_the_server() -> None:
+    code = (
+        "import sys; from icecore.cli.__main__ import main; main(['layers', '--help']); "
+        "print(sorted(m for m in sys.modules if m.split('.')[0] in "
+        "('onnxruntime', 'sklearn', 'faiss', 'torch', 'matplotlib') or 'icecore.server' in m))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,107 @@
+"""What is printed stays on its line, whatever names hold."""
+
+import io
+import json
+
+import pytest
+from icecore.cli.output import Column, one_line, print_json, print_table, printable
+from icecore.cli.progress import working
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_table_for_a_program_is_plain_and_never_broken(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    print_table(
+        [Column("name"), Column("n", is_number=True)],
+        [("[red]x[/red]", 1), ("long" * 100, 20_000)],
+        marked=0,
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["name", "n"],
+        ["[red]x[/red]", "1"],
+        ["long" * 100, "20000"],
+    ]
+    assert lines[1].endswith("    1"), "numbers stand to the right"
+
+
+def test_an_empty_table_has_its_titles(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([Column("name"), Column("layers")], [])
+    assert capsys.readouterr().out.split() == ["name", "layers"]
+
+
+@pytest.mark.parametrize(
+    "text", ["a\nb", "\x1b[31mred", "bell\a", "a\r\nb\tc", "\x9b31m", "\u202eabc"]
+)
+def test_no_name_moves_a_terminals_cursor(text: str) -> None:
+    for shown in (printable(text), one_line(text)):
+        assert shown.isprintable()
+
+
+@pytest.mark.parametrize("text", ["ant", "Ameise (rot) ß", "蚂蚁", "a  b"])
+def test_ordinary_names_are_left_alone(text: str) -> None:
+    assert printable(text) == text
+
+
+def test_json_is_one_line_of_ascii_and_comes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"path": "蚂蚁/\udcff\n.jpg", "score": 0.1, "label": None}
+    print_json(value)
+    out = capsys.readouterr().out
+    assert out.isascii()
+    assert out.count("\n") == 1
+    assert json.loads(out) == value
+
+
+def test_json_never_holds_what_json_has_not() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        print_json({"score": float("nan")})
+
+
+def test_elsewhere_progress_is_plain_lines() -> None:
+    stream = io.StringIO()
+    with working("adding", 3, unit="images", stream=stream) as work:
+        for _ in range(3):
+            work.advance()
+    assert stream.getvalue().startswith("adding: 3 images in ")
+    assert stream.getvalue().count("\n") == 1
+    assert stream.getvalue().isprintable() is False
+    assert "\x1b" not in stream.getvalue()
+
+
+def test_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("icecore.cli.progress.LINE_EVERY_S", 0.0)
+    stream = io.StringIO()
+    with working("training", 1.0, stream=stream) as work:
+        work.reach(0.25, "choosing\n")
+    assert stream.getvalue().splitlines()[0] == "training: 25% (choosing)"
+
+
+def test_work_that_is_aside_says_nothing_when_it_is_quick() -> None:
+    stream = io.StringIO()
+    with working("reading", 2, unit="images", is_aside=True, stream=stream) as work:
+        work.advance(2)
+    assert stream.getvalue() == ""
+
+
+def test_work_that_fails_does_not_say_that_it_is_done() -> None:
+    stream = io.StringIO()
+    with (
+        pytest.raises(KeyboardInterrupt),
+        working("adding", 3, unit="images", stream=stream),
+    ):
+        raise KeyboardInterrupt
+    assert stream.getvalue() == ""
+
+
+def test_on_a_terminal_progress_is_a_bar() -> None:
+    stream = Terminal()
+    with working("adding", 3, unit="images", stream=stream) as work:
+        work.advance(3)
+        work.reach(3, "almost")
+    assert "3/3" in stream.getvalue()
+    assert "images" in stream.getvalue()
