@@ -3,7 +3,8 @@
     COMMAND(behaviour) -> what `Trainer(command=...)` and `Workers(...)` start
 
 They speak the frames of `icecore.server.training`, so only the training itself is
-a stand-in. "wait" reports a stage and then waits for its server's end.
+a stand-in. "wait" reports a stage and then waits for its server's end; "compute" does not
+even look for that.
 """
 
 import os
@@ -31,6 +32,9 @@ def main() -> None:
     write_message(stdout, {"event": "progress", "stage": "choosing", "progress": 0.5})
     if behaviour == "wait":
         stdin.read()
+    elif behaviour == "compute":
+        while True:
+            signal.pause()
     elif behaviour == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     elif behaviour == "die-once":

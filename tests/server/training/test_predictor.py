@@ -232,6 +232,18 @@ async def test_tenants_probes_of_one_name_are_kept_apart(house: House) -> None:
             assert found.predictions.labels == (expected,)
 
 
+async def test_nothing_kept_is_shared_between_tenants(house: House) -> None:
+    """Else the time of an answer would tell that another has the very same file."""
+    house.store.create_tenant("other")
+    for tenant_id in (TENANT, "other"):
+        house.ready(np.ones((3, 6)), np.zeros(3), tenant_id=tenant_id)
+        store = house.store.tenant(tenant_id)
+        await house.predictor.predict(store, "ants-bees", 0, house.codes(1))
+    tenants, _, _, digests = zip(*house.predictor._probes, strict=True)
+    assert set(tenants) == {TENANT, "other"}
+    assert len(set(digests)) == 1, "the files were to be the same"
+
+
 async def test_a_probe_made_again_answers_with_its_own_weights(house: House) -> None:
     store = house.store.tenant(TENANT)
     for label in range(3):

@@ -113,7 +113,8 @@ async def test_a_probe_is_chosen_trained_and_predicts(house: House, kind: str) -
     assert record.seconds > 0
     assert facts.classes == ("ant", "bee")
     assert facts.n_images == 40, "the example without a label was trained on"
-    assert 0.9 <= facts.accuracy.low <= facts.accuracy.estimate <= facts.accuracy.high <= 1
+    assert facts.accuracy.estimate >= 0.9
+    assert 0.5 < facts.accuracy.low <= facts.accuracy.estimate <= facts.accuracy.high <= 1
     assert [trial.depth for trial in facts.trials] == [1, 2, 3]
     (chosen,) = [trial for trial in facts.trials if trial.is_chosen]
     assert (chosen.layer, chosen.depth) == (facts.tap.layer, facts.tap.depth)
@@ -201,7 +202,7 @@ from icecore.wire.taps import TapId
 
 async def main():
     random = np.random.default_rng(0)
-    n = 1500
+    n = 4000
     codes = {TapId("0" * 64, "three"): random.random((n, 1280), dtype=np.float32)}
     labels = [str(label) for label in random.integers(0, 20, n)]
     many = TrainingSet([str(i) for i in range(n)], labels, [str(i) for i in range(n)], codes)
@@ -215,12 +216,13 @@ asyncio.run(main())
 
 
 def test_a_computing_worker_ends_when_its_server_is_killed() -> None:
+    """At once: a fold of this set takes longer, and a broken pipe is met only after it."""
     with subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         watched = os.pidfd_open(int(server.stdout.readline()))
         server.send_signal(signal.SIGKILL)
     try:
-        ended, _, _ = select.select([watched], [], [], 10)
+        ended, _, _ = select.select([watched], [], [], 2)
     finally:
         os.close(watched)
     assert ended, "the worker outlives its server"
@@ -252,7 +254,7 @@ async def test_ants_and_bees_at_the_last_layer(shared: Path, tmp_path: Path) -> 
         _, facts = await house.trained(TrainRequest("ants-bees", "insects", layers=("-1",)))
         assert facts.tap.depth == 33
         assert facts.accuracy.estimate >= 0.95, facts.accuracy
-        assert facts.accuracy.low >= 0.9
+        assert facts.accuracy.low >= 0.85, facts.accuracy
         store = house.store.tenant(TENANT)
         found = await house.predictor.predict(
             store, "ants-bees", 0, [one.image for one in examples[::20]]

@@ -88,7 +88,7 @@ async def test_a_worker_that_dies_before_it_reads_is_noticed(started: list[Worke
 
 
 async def test_a_killed_worker_is_gone_within_a_second(started: list[Worker]) -> None:
-    started.append(worker := await Worker.start(stand_in("wait")))
+    started.append(worker := await Worker.start(stand_in("compute")))
     heard = asyncio.Event()
     training = asyncio.create_task(
         worker.train(SET, kind="svm", seed=0, on_progress=lambda *_: heard.set())
