@@ -45,8 +45,8 @@ class LinearProbe:
     opaque string, compared and never parsed. Arrays are kept as read-only views.
 
     Raises:
-        InputInvalid: fewer than two classes, one named twice, arrays of another shape,
-            dtype or with values that are not finite.
+        InputInvalid: fewer than two classes, one named twice, names that are no strings,
+            arrays of another shape or dtype, or with values that are not finite.
     """
 
     kind: ProbeKind
@@ -59,6 +59,8 @@ class LinearProbe:
         k = len(self.classes)
         if k < 2 or len(set(self.classes)) != k:
             raise InputInvalid(f"a probe needs two or more different classes, not {self.classes!r}")
+        if not all(isinstance(text, str) for text in (*self.classes, self.tap)):
+            raise InputInvalid(f"classes {self.classes!r} and tap {self.tap!r} must be strings")
         rows = 1 if k == 2 else k
         weights, bias = self.weights, self.bias
         if weights.ndim != 2 or weights.shape[0] != rows or not weights.shape[1]:

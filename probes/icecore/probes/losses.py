@@ -222,11 +222,12 @@ def _balanced(p: Array, wanted: Array) -> Array:
     negative from t = max(1 - N / S) on. At the optimum t is zero.
     """
     S, N = p.sum(axis=0), wanted.sum(axis=0)
-    t = float((1.0 - N / S).max())
+    t = float((1.0 - N / np.maximum(S, np.finfo(np.float64).tiny)).max())
     if t <= 0.0:
         return p
     q = np.maximum(N - (1.0 - t) * S, 0.0)
-    return (1.0 - t) * p + t * (q / q.sum())
+    mixed: Array = (1.0 - t) * p + t * (q / q.sum())
+    return mixed
 
 
 def _entropy(p: Array) -> float:

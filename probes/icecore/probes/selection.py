@@ -127,14 +127,14 @@ def train(
         C=fitted.C,
         classes=data.classes,
         fit=fitted,
-        accuracy=held_out_accuracy(choice.right, groups_held),
+        accuracy=held_out_accuracy(choice.right, groups_held, n_folds=OUTER_FOLDS),
         naive=float(
             judgements[choice.key].outer_right[choice.C_of[choice.key], folds.outer >= 0].mean()
         ),
         trials=tuple(
             Trial(
                 key,
-                held_out_accuracy(choice.right_of[key], groups_held),
+                held_out_accuracy(choice.right_of[key], groups_held, n_folds=OUTER_FOLDS),
                 Cs[choice.C_of[key]],
                 key == choice.key,
             )

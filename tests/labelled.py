@@ -1,0 +1,25 @@
+"""Synthetic labelled codes: classes that are Gaussian clouds behind a ReLU."""
+
+import numpy as np
+from icecore.probes.linear_probe import CodeArray
+
+
+def clouds(
+    n: int, d: int, k: int, *, seed: int = 0, separation: float = 1.0
+) -> tuple[CodeArray, np.ndarray]:
+    """Return codes (n, d) float32, never negative, and classes (n,) int, each present.
+
+    Features are correlated and of very different scale, as those of a network are.
+    """
+    random = np.random.default_rng(seed)
+    y = np.arange(n) % k
+    centres = random.normal(size=(k, d)) * separation
+    mixing = random.normal(size=(d, d)) / np.sqrt(d) + np.eye(d)
+    scales = 10.0 ** random.uniform(-2, 2, size=d)
+    x = (centres[y] + random.normal(size=(n, d))) @ mixing + 0.5
+    return (np.maximum(x, 0.0) * scales).astype(np.float32), y
+
+
+def names(y: np.ndarray) -> list[str]:
+    """Return class names whose order is that of the classes."""
+    return [f"class-{label:02d}" for label in y]
