@@ -71,10 +71,6 @@ def test_only_a_clip_at_zero_is_a_threshold() -> None:
         helper.make_node("Clip", ["a", "zero", "six"], ["at0"]),
         helper.make_node("Clip", ["at0", "one", "six"], ["at1"]),
         helper.make_node("Clip", ["at1", "", "six"], ["open"]),
-        helper.make_node(
-            "Constant", [], ["nought"], value=numpy_helper.from_array(np.float32([0]))
-        ),
-        helper.make_node("Squeeze", ["nought"], ["computed"]),
         helper.make_node("Relu", ["open"], ["relu"]),
     ]
     assert depths(read_layers(network(nodes, "relu"))) == {"at0": 1, "relu": 2}

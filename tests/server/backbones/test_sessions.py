@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 import pytest
+from icecore.server.backbones import cutting
 from icecore.server.backbones import sessions as module
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.sessions import Sessions
@@ -26,7 +27,7 @@ def images(backbone: Backbone, n: int, seed: int = 0) -> Array:
 def cuts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TapId, ...]]:
     """The taps of every session made, in the order made."""
     made: list[tuple[TapId, ...]] = []
-    real: Cut = module.cut
+    real: Cut = cutting.cut
 
     def counted(graph: bytes, taps: tuple[TapId, ...]) -> bytes:
         made.append(taps)
@@ -138,7 +139,7 @@ def test_a_session_that_could_not_be_made_is_tried_again(
 ) -> None:
     toy = toy_backbone()
     sessions = Sessions(max_bytes=1 << 20, threads=1)
-    real: Cut = module.cut
+    real: Cut = cutting.cut
 
     def fails(graph: bytes, taps: tuple[TapId, ...]) -> bytes:
         raise MemoryError("no room")

@@ -138,7 +138,7 @@ def _parse(data: bytes) -> onnx.ModelProto:
             "onnx.save_model with save_as_external_data=False writes it so"
         )
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(data)
     except onnx.checker.ValidationError as error:
         raise GraphInvalid(f"the onnx checker refuses the graph: {_one_line(error)}") from error
     versions = [o.version for o in model.opset_import if o.domain in ("", "ai.onnx")]

@@ -99,7 +99,7 @@ def _storage(pid: object, storages: dict[str, _Storage]) -> str:
             storage = _Storage(_STORAGES[kind], int(size))
             if storages.setdefault(key, storage) == storage:
                 return key
-    raise ArchiveInvalid(f"the archive refers to a storage by {pid!r:.120}")
+    raise OpcodeRefused(f"it refers to a storage by {pid!r:.120}")
 
 
 def _tensors(entries: object) -> dict[str, _Tensor]:

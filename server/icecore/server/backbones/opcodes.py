@@ -48,7 +48,8 @@ def read_object(
 
     Args:
         admitted: the globals that may be named.
-        persistent: gives the value of a persistent id; without it none may be there.
+        persistent: gives the value of a persistent id, or raises OpcodeRefused;
+            without it none may be there.
 
     Raises:
         OpcodeRefused: an opcode or global that is not admitted, or a file cut short.
@@ -57,9 +58,9 @@ def read_object(
     try:
         for opcode, argument, _ in pickletools.genops(file):
             machine.step(opcode.name, argument)
+    except OpcodeRefused:
+        raise
     except (ValueError, IndexError, KeyError, TypeError) as error:
-        if isinstance(error, OpcodeRefused) or type(error).__module__.startswith("icecore."):
-            raise
         raise OpcodeRefused(f"its opcodes are broken: {error}") from error
     return machine.result
 
