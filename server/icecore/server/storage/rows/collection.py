@@ -10,18 +10,40 @@ from icecore.server.storage.records import CollectionRecord
 from icecore.server.storage.rows import backbones, mutations, values
 from icecore.server.storage.schema import collections, counters, label_counts
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import bindparam as parameter
 
 _SEQUENCE = "sequence"
 _ID_CHUNK = 500
 
+# Statements that every addition makes are built once: building costs more than running them.
+_BY_ID = select(collections).where(
+    collections.c.tenant_pk == parameter("tenant"), collections.c.collection_id == parameter("id")
+)
+_COUNT = (
+    update(counters)
+    .where(counters.c.name == parameter("counter"))
+    .values(value=counters.c.value + 1)
+    .returning(counters.c.value)
+)
+_ADVANCE = (
+    update(collections)
+    .where(collections.c.pk == parameter("collection"))
+    .values(sequence=parameter("now"))
+)
+_COUNT_LABEL = (
+    update(label_counts)
+    .where(
+        label_counts.c.collection_pk == parameter("collection"),
+        label_counts.c.label == parameter("one"),
+    )
+    .values(n_examples=label_counts.c.n_examples + parameter("more"))
+    .returning(label_counts.c.n_examples)
+)
+
 
 def row_of(connection: Connection, tenant: int, collection_id: str) -> Any:
     """Raises CollectionNotFound."""
-    row = connection.execute(
-        select(collections).where(
-            collections.c.tenant_pk == tenant, collections.c.collection_id == collection_id
-        )
-    ).first()
+    row = connection.execute(_BY_ID, {"tenant": tenant, "id": collection_id}).first()
     if row is None:
         raise CollectionNotFound(f"collection {collection_id!r} does not exist")
     return row
@@ -91,16 +113,10 @@ def subject(collection_id: str) -> str:
 
 def next_sequence(change: Change) -> int:
     """Return a number that no change of any collection has had."""
-    connection = change.connection
-    value: int | None = connection.scalar(
-        update(counters)
-        .where(counters.c.name == _SEQUENCE)
-        .values(value=counters.c.value + 1)
-        .returning(counters.c.value)
-    )
+    value: int | None = change.connection.scalar(_COUNT, {"counter": _SEQUENCE})
     if value is None:
         value = 1
-        connection.execute(insert(counters).values(name=_SEQUENCE, value=value))
+        change.connection.execute(insert(counters).values(name=_SEQUENCE, value=value))
     return value
 
 
@@ -108,25 +124,22 @@ def advance(change: Change, collection: int, gone: Sequence[str], come: Sequence
     """Note that examples with these labels have gone and come; return the new sequence."""
     connection = change.connection
     sequence = next_sequence(change)
-    connection.execute(
-        update(collections).where(collections.c.pk == collection).values(sequence=sequence)
-    )
+    connection.execute(_ADVANCE, {"collection": collection, "now": sequence})
     changes = Counter(come)
     changes.subtract(gone)
     for label, n in sorted(changes.items()):
-        here = (label_counts.c.collection_pk == collection, label_counts.c.label == label)
-        n_examples = connection.scalar(
-            update(label_counts)
-            .where(*here)
-            .values(n_examples=label_counts.c.n_examples + n)
-            .returning(label_counts.c.n_examples)
-        )
+        here = {"collection": collection, "one": label, "more": n}
+        n_examples = connection.scalar(_COUNT_LABEL, here)
         if n_examples is None:
             connection.execute(
                 insert(label_counts).values(collection_pk=collection, label=label, n_examples=n)
             )
         elif n_examples == 0:
-            connection.execute(delete(label_counts).where(*here))
+            connection.execute(
+                delete(label_counts).where(
+                    label_counts.c.collection_pk == collection, label_counts.c.label == label
+                )
+            )
     return sequence
 
 

@@ -15,12 +15,18 @@ from icecore.server.storage.records import Mutation
 from icecore.server.storage.rows import values
 from icecore.server.storage.schema import mutations
 from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import bindparam as parameter
 
 ADMINISTRATORS = 0
 """The owner of requests that no tenant makes; tenants are numbered from 1."""
 
 _SWEEP_EVERY = 1000
 _KEPT_MICROSECONDS = timedelta(days=2) // timedelta(microseconds=1)
+
+_FIND = select(mutations.c.method, mutations.c.fingerprint, mutations.c.answer).where(
+    mutations.c.owner == parameter("owner"), mutations.c.request_id == parameter("request")
+)
+_KEEP = insert(mutations).returning(mutations.c.pk)
 
 
 def once(
@@ -53,17 +59,16 @@ def once(
         return json.loads(row.answer)
     answer = work()
     made = change.connection.execute(
-        insert(mutations)
-        .values(
-            owner=owner,
-            request_id=mutation.request_id,
-            method=mutation.method,
-            fingerprint=mutation.fingerprint,
-            answer=json.dumps(answer, sort_keys=True),
-            subject=subject,
-            create_time=values.now(),
-        )
-        .returning(mutations.c.pk)
+        _KEEP,
+        {
+            "owner": owner,
+            "request_id": mutation.request_id,
+            "method": mutation.method,
+            "fingerprint": mutation.fingerprint,
+            "answer": json.dumps(answer, sort_keys=True),
+            "subject": subject,
+            "create_time": values.now(),
+        },
     ).scalar_one()
     if made % _SWEEP_EVERY == 0:
         forget_old(change)
@@ -101,11 +106,7 @@ def forget_old(change: Change) -> None:
 
 
 def _find(connection: Connection, owner: int, mutation: Mutation) -> Any:
-    row = connection.execute(
-        select(mutations.c.method, mutations.c.fingerprint, mutations.c.answer).where(
-            mutations.c.owner == owner, mutations.c.request_id == mutation.request_id
-        )
-    ).first()
+    row = connection.execute(_FIND, {"owner": owner, "request": mutation.request_id}).first()
     if row is not None and (row.method, row.fingerprint) != (mutation.method, mutation.fingerprint):
         raise RequestIdReused(
             f"request id {mutation.request_id!r} was used for another call or other arguments: "

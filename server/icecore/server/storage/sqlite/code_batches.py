@@ -31,11 +31,43 @@ _GATHERED = 16
 _REPACKED_AT_ONCE = 16
 """Batches whose rows of one layer are in memory together when packed."""
 
+# Statements are built once: building them costs more than running them.
+_LAYERS = (
+    select(layers.c.name, layers.c.pk, layers.c.dims)
+    .where(layers.c.collection_pk == parameter("collection"))
+    .order_by(layers.c.pk)
+)
+_SMALL = (
+    select(batches.c.pk, batches.c.n_rows)
+    .where(batches.c.collection_pk == parameter("collection"), batches.c.n_rows < _TIERS[-1][-1])
+    .order_by(batches.c.n_rows)
+)
+_NEW_BATCH = insert(batches).returning(batches.c.pk)
+_KEPT = (
+    select(examples.c.pk, examples.c.batch_pk, examples.c.place)
+    .where(examples.c.batch_pk.in_(parameter("some", expanding=True)))
+    .order_by(examples.c.batch_pk, examples.c.place)
+)
 _PUT = (
     update(examples)
     .where(examples.c.pk == parameter("example"))
     .values(batch_pk=parameter("batch"), place=parameter("row"))
 )
+_BLOBS = (
+    select(
+        codes.c.batch_pk,
+        codes.c.dtype,
+        codes.c.crc32,
+        codes.c.blob,
+        batches.c.n_rows,
+        batches.c.sequence,
+    )
+    .join_from(codes, batches)
+    .where(codes.c.layer_pk == parameter("layer"))
+    .order_by(codes.c.batch_pk)
+)
+_SOME_BLOBS = _BLOBS.where(codes.c.batch_pk.in_(parameter("some", expanding=True)))
+_WRITE_BLOBS = insert(codes)
 
 Layers = Mapping[str, tuple[int, int]]
 """A layer's number and dims, by its name."""
@@ -44,11 +76,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 def layers_of(connection: Connection, collection: int) -> dict[str, tuple[int, int]]:
-    rows = connection.execute(
-        select(layers.c.name, layers.c.pk, layers.c.dims)
-        .where(layers.c.collection_pk == collection)
-        .order_by(layers.c.pk)
-    )
+    rows = connection.execute(_LAYERS, {"collection": collection})
     return {row.name: (row.pk, row.dims) for row in rows}
 
 
@@ -109,19 +137,11 @@ def repack(change: Change, collection: int, sequence: int, old: Sequence[int]) -
 
 def tidy(change: Change, collection: int, sequence: int) -> None:
     """Pack small batches together where many have gathered."""
+    small = change.connection.execute(_SMALL, {"collection": collection}).all()
     for at_least, below in _TIERS:
-        small = change.connection.scalars(
-            select(batches.c.pk)
-            .where(
-                batches.c.collection_pk == collection,
-                batches.c.n_rows >= at_least,
-                batches.c.n_rows < below,
-            )
-            .order_by(batches.c.n_rows)
-            .limit(_REPACKED_AT_ONCE)
-        ).all()
-        if len(small) >= _GATHERED:
-            repack(change, collection, sequence, sorted(small))
+        tier = [row.pk for row in small if at_least <= row.n_rows < below]
+        if len(tier) >= _GATHERED:
+            repack(change, collection, sequence, sorted(tier))
 
 
 def read(
@@ -154,11 +174,7 @@ def read(
 
 
 def _repack(connection: Connection, collection: int, sequence: int, old: Sequence[int]) -> None:
-    kept = connection.execute(
-        select(examples.c.pk, examples.c.batch_pk, examples.c.place)
-        .where(examples.c.batch_pk.in_(old))
-        .order_by(examples.c.batch_pk, examples.c.place)
-    ).all()
+    kept = connection.execute(_KEPT, {"some": old}).all()
     rows_of: dict[int, list[int]] = {}
     for row in kept:
         rows_of.setdefault(row.batch_pk, []).append(row.place)
@@ -191,9 +207,7 @@ def _repack(connection: Connection, collection: int, sequence: int, old: Sequenc
 
 def _new_batch(connection: Connection, collection: int, sequence: int, n_rows: int) -> int:
     made: int = connection.execute(
-        insert(batches)
-        .values(collection_pk=collection, n_rows=n_rows, sequence=sequence)
-        .returning(batches.c.pk)
+        _NEW_BATCH, {"collection_pk": collection, "n_rows": n_rows, "sequence": sequence}
     ).scalar_one()
     return made
 
@@ -201,7 +215,7 @@ def _new_batch(connection: Connection, collection: int, sequence: int, n_rows: i
 def _write_blobs(connection: Connection, blocks: Sequence[tuple[packing.Place, CodeArray]]) -> None:
     if blocks:
         connection.execute(
-            insert(codes),
+            _WRITE_BLOBS,
             [
                 {"layer_pk": place.layer, "batch_pk": place.batch, **packing.pack(block, place)}
                 for place, block in blocks
@@ -211,17 +225,10 @@ def _write_blobs(connection: Connection, blocks: Sequence[tuple[packing.Place, C
 
 def _blobs(connection: Connection, layer: int, dims: int, some: Sequence[int] | None) -> Any:
     """Yield (batch, its (n, d) array) of a layer, of all batches or of some."""
-    wanted = select(
-        codes.c.batch_pk,
-        codes.c.dtype,
-        codes.c.crc32,
-        codes.c.blob,
-        batches.c.n_rows,
-        batches.c.sequence,
-    ).join_from(codes, batches)
-    wanted = wanted.where(codes.c.layer_pk == layer)
-    if some is not None:
-        wanted = wanted.where(codes.c.batch_pk.in_(some))
-    for row in connection.execute(wanted.order_by(codes.c.batch_pk)):
+    if some is None:
+        rows = connection.execute(_BLOBS, {"layer": layer})
+    else:
+        rows = connection.execute(_SOME_BLOBS, {"layer": layer, "some": some})
+    for row in rows:
         place = packing.Place(layer, row.batch_pk, row.sequence, row.n_rows, dims)
         yield row.batch_pk, packing.unpack(row.dtype, row.crc32, row.blob, place)

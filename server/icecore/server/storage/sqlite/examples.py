@@ -28,9 +28,18 @@ from icecore.server.storage.rows import values
 from icecore.server.storage.schema import examples, images
 from icecore.server.storage.sqlite import code_batches
 from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import bindparam as parameter
 
 _ID_CHUNK = 500
 """How many ids one statement names: old SQLites allow 999 parameters."""
+
+# Statements that every addition makes are built once: building costs more than running them.
+_NAMED = select(examples).where(
+    examples.c.collection_pk == parameter("collection"),
+    examples.c.example_id.in_(parameter("some", expanding=True)),
+)
+_INSERT = insert(examples)
+_INSERT_IMAGES = insert(images)
 
 
 def check_batch(batch: NewBatch) -> None:
@@ -191,7 +200,7 @@ def _insert(
     layers = code_batches.ensure_layers(change, collection.pk, core)
     places = code_batches.write(change, collection.pk, sequence, layers, core, len(new))
     connection.execute(
-        insert(examples),
+        _INSERT,
         [
             {
                 "collection_pk": collection.pk,
@@ -211,7 +220,7 @@ def _insert(
             for row in _find(connection, collection.pk, [one.example_id for one in new])
         }
         connection.execute(
-            insert(images),
+            _INSERT_IMAGES,
             [
                 {
                     "example_pk": numbers[one.example_id],
@@ -235,11 +244,7 @@ def _delete(change: Change, collection: int, sequence: int, rows: Sequence[Any])
 
 def _find(connection: Connection, collection: int, names: Collection[str]) -> Iterator[Any]:
     for chunk in _chunks(list(names)):
-        yield from connection.execute(
-            select(examples).where(
-                examples.c.collection_pk == collection, examples.c.example_id.in_(chunk)
-            )
-        )
+        yield from connection.execute(_NAMED, {"collection": collection, "some": chunk})
 
 
 def _chunks(items: list[Any]) -> Iterator[list[Any]]:

@@ -31,8 +31,11 @@ from icecore.server.storage.sqlite import examples
 from icecore.server.storage.sqlite.connections import Readers
 from icecore.server.storage.sqlite.writer import Writer
 from sqlalchemy import Connection, select
+from sqlalchemy import bindparam as parameter
 
 _T = TypeVar("_T")
+
+_EXISTS = select(tenants.c.pk).where(tenants.c.pk == parameter("tenant"))
 
 
 class SqliteTenantStore:
@@ -314,6 +317,5 @@ class SqliteTenantStore:
         return answer
 
     def _check_tenant(self, connection: Connection) -> None:
-        found = connection.scalar(select(tenants.c.pk).where(tenants.c.pk == self._number))
-        if found is None:
+        if connection.scalar(_EXISTS, {"tenant": self._number}) is None:
             raise TenantNotFound(f"tenant {self._tenant_id!r} does not exist")

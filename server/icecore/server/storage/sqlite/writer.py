@@ -56,6 +56,7 @@ class Writer:
 
     def __init__(self, connection: Connection, *, max_group: int = MAX_GROUP) -> None:
         self._connection = connection
+        self._raw = upkeep.raw_of(connection)
         self._max_group = max_group
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._door = threading.Lock()
@@ -215,7 +216,7 @@ class Writer:
 
     def _in_transaction(self) -> bool:
         # SQLite ends a transaction by itself on some errors.
-        return upkeep.raw_of(self._connection).in_transaction
+        return self._raw.in_transaction
 
     def _execute(self, statement: str) -> None:
-        self._connection.exec_driver_sql(statement)
+        self._raw.execute(statement)
