@@ -33,7 +33,10 @@ clean:
 	$(PYTHON) -m venv .venv
 
 $(STAMPS)/%: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) install --quiet --editable ".[$(if $(filter demo,$*),cli$(comma)server,$*)]" --constraint constraints.txt
+	$(PIP) install --quiet --editable ".[$(EXTRAS_$*)]" --constraint constraints.txt
 	mkdir -p $(STAMPS) && touch $@
 
-comma := ,
+# What each environment installs; the comparison with torch needs pytest too.
+EXTRAS_demo := cli,server
+EXTRAS_dev := dev
+EXTRAS_export := dev,export
