@@ -4,6 +4,9 @@ The workers are stand-ins: what is tested here does not hang on a solver.
 """
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,12 +108,17 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    store = open_sqlite(tmp_path)
+    async for house in housed(tmp_path):
+        yield house
+
+
+async def housed(folder: Path) -> AsyncIterator[House]:
+    store = open_sqlite(folder)
     backbone = put_toy_backbone(store)
     catalog = Catalog(store, default=backbone.name)
     sessions = Sessions(max_bytes=1 << 24, threads=1)
     embedder = Embedder(sessions, threads=1)
-    house = House(tmp_path, store, backbone, catalog, CollectionCodes(catalog, embedder))
+    house = House(folder, store, backbone, catalog, CollectionCodes(catalog, embedder))
     yield house
     for trainer in house.trainers:
         await trainer.close()
@@ -274,6 +282,252 @@ async def test_a_job_goes_on_with_the_next_server(house: House) -> None:
     assert house.version().state is VersionState.TRAINING
     second = await house.trainer(stand_in("answer"))
     assert (await last(second)).version.state is VersionState.READY
+
+
+SERVER_THAT_IS_KILLED = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from stand_in_worker import stand_in
+from test_trainer import REQUEST, TENANT, housed, until
+
+async def main():
+    async with asynccontextmanager(housed)(Path(sys.argv[1])) as house:
+        house.collect()
+        trainer = await house.trainer(stand_in("wait"))
+        await trainer.train(TENANT, REQUEST)
+        await until(trainer, "choosing")
+        print("choosing", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def kill_a_server_in_training(folder: Path) -> None:
+    here = Path(__file__).parent
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER_THAT_IS_KILLED, str(folder)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])},
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"choosing\n"
+        server.kill()
+
+
+async def test_a_killed_servers_job_goes_on_with_the_next(tmp_path: Path) -> None:
+    await asyncio.to_thread(kill_a_server_in_training, tmp_path)
+    async for house in housed(tmp_path):
+        yield house
+
+
+async def housed(folder: Path) -> AsyncIterator[House]:
+    store = open_sqlite(folder)
+    backbone = put_toy_backbone(store)
+    catalog = Catalog(store, default=backbone.name)
+    sessions = Sessions(max_bytes=1 << 24, threads=1)
+    embedder = Embedder(sessions, threads=1)
+    house = House(folder, store, backbone, catalog, CollectionCodes(catalog, embedder))
+    yield house
+    for trainer in house.trainers:
+        await trainer.close()
+    embedder.close()
+    sessions.close()
+    store.close()
+
+
+async def last(trainer: Trainer, probe_id: str = "ants-bees", version: int = 0) -> Progress:
+    async with asyncio.timeout(30):
+        progress = [now async for now in trainer.watch(TENANT, probe_id, version)]
+    return progress[-1]
+
+
+async def until(trainer: Trainer, stage: str, probe_id: str = "ants-bees") -> None:
+    """Wait until a job is at a stage."""
+    async with asyncio.timeout(30):
+        async for now in trainer.watch(TENANT, probe_id):
+            if now.stage == stage:
+                return
+    raise AssertionError(f"{probe_id} ended without the stage {stage!r}")
+
+
+async def idle(trainer: Trainer) -> None:
+    """Wait until the last job has left; its end is told just before."""
+    if running := trainer._roster._running:
+        await asyncio.wait(running)
+    assert not trainer.busy
+
+
+def mutation(request_id: str, fingerprint: str = "0" * 64) -> Mutation:
+    return Mutation(request_id, "TrainProbe", fingerprint)
+
+
+async def test_a_training_ends_ready_and_promoted(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    record = await trainer.train(TENANT, REQUEST)
+    assert record.state is VersionState.TRAINING
+    assert (record.version, record.kind, record.collection_id) == (1, "svm", "insects")
+    end = await last(trainer)
+    assert (end.stage, end.progress) == ("done", 1.0)
+    assert end.version.state is VersionState.READY
+    assert end.version.is_promoted
+    facts = VersionFacts.of(house.version())
+    assert facts is not None
+    assert facts.tap.digest == house.backbone.digest
+    assert facts.n_images == 4
+    assert house.store.tenant(TENANT).probe_file("ants-bees", 1) == b"a probe file"
+    await idle(trainer)
+
+
+async def test_a_probe_may_be_left_unpromoted(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, TrainRequest("ants-bees", "insects", promote=False))
+    assert not (await last(trainer)).version.is_promoted
+    assert house.store.tenant(TENANT).probe("ants-bees").promoted_version == 0
+
+
+async def test_progress_only_grows(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, REQUEST)
+    seen = [now async for now in trainer.watch(TENANT, "ants-bees")]
+    shares = [now.progress for now in seen]
+    assert shares == sorted(shares), f"it went back: {shares}"
+    assert seen[-1].stage == "done"
+
+
+# The caller's mistakes.
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "words"),
+    [
+        ([], CollectionEmpty, "collection 'insects' is empty"),
+        (["ant", "ant"], ClassesTooFew, "one class only, 'ant'"),
+        (["", ""], ClassesTooFew, "2 images but no labels"),
+        (["ant", "ant", "bee"], ClassTooSmall, "one image only of class 'bee'"),
+        (["ant", "ant", "bee", ""], ClassTooSmall, "one image only of class 'bee'"),
+    ],
+)
+async def test_labels_that_teach_nothing_make_no_version(
+    house: House, labels: list[str], error: type[Exception], words: str
+) -> None:
+    house.collect(labels)
+    trainer = await house.trainer(stand_in("answer"))
+    with pytest.raises(error, match=words):
+        await trainer.train(TENANT, REQUEST)
+    with pytest.raises(ProbeNotFound):
+        house.store.tenant(TENANT).probe("ants-bees")
+
+
+@pytest.mark.parametrize(
+    ("request_", "error", "words"),
+    [
+        (TrainRequest("p", "nothing"), CollectionNotFound, "'nothing'"),
+        (TrainRequest("p", "insects", layers=("9",)), LayerNotFound, "9"),
+        (TrainRequest("p", "insects", layers=("1", "tow")), LayerNotFound, "'tow'.*two"),
+        (
+            TrainRequest("p", "insects", pooling=Pooling(PoolingKind.MAX)),
+            ImagesNotKept,
+            "keeps no images.*max",
+        ),
+    ],
+)
+async def test_what_cannot_be_done_makes_no_version(
+    house: House, request_: TrainRequest, error: type[Exception], words: str
+) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    with pytest.raises(error, match=words):
+        await trainer.train(TENANT, request_)
+    assert list(house.store.tenant(TENANT).probes()) == []
+    assert not trainer.busy
+
+
+async def test_a_refusal_of_the_solver_ends_failed_with_its_reason(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("refuse"))
+    await trainer.train(TENANT, REQUEST)
+    end = (await last(trainer)).version
+    assert end.state is VersionState.FAILED
+    assert (end.failure_reason, end.failure_message) == ("CLASS_TOO_SMALL", "too small")
+
+
+# Workers that die.
+
+
+async def test_a_worker_killed_once_is_tried_again(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("die-once", house.folder / "died"))
+    await trainer.train(TENANT, REQUEST)
+    assert (await last(trainer)).version.state is VersionState.READY
+
+
+async def test_a_worker_killed_twice_fails_the_version(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("die"))
+    await trainer.train(TENANT, REQUEST)
+    end = (await last(trainer)).version
+    assert end.state is VersionState.FAILED
+    assert end.failure_reason == "TRAINING_FAILED"
+    assert end.failure_message == "the training process was killed by signal 9, 2 times"
+
+
+# Restarts.
+
+
+async def test_a_job_goes_on_with_the_next_server(house: House) -> None:
+    house.collect()
+    first = await house.trainer(stand_in("wait"))
+    await first.train(TENANT, REQUEST)
+    watcher = asyncio.create_task(last(first))
+    await until(first, "choosing")
+    async with asyncio.timeout(1):
+        await first.close()
+    with pytest.raises(ShuttingDown, match="goes on when it is back"):
+        await watcher
+    assert house.version().state is VersionState.TRAINING
+    second = await house.trainer(stand_in("answer"))
+    assert (await last(second)).version.state is VersionState.READY
+
+
+SERVER_THAT_IS_KILLED = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from stand_in_worker import stand_in
+from test_trainer import REQUEST, TENANT, housed, until
+
+async def main():
+    async with asynccontextmanager(housed)(Path(sys.argv[1])) as house:
+        house.collect()
+        trainer = await house.trainer(stand_in("wait"))
+        await trainer.train(TENANT, REQUEST)
+        await until(trainer, "choosing")
+        print("choosing", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_servers_job_goes_on_with_the_next(tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER_THAT_IS_KILLED, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])},
+    ) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"choosing\n"
+        server.kill()
+    async for house in housed(tmp_path):
+        assert house.version().state is VersionState.TRAINING
+        trainer = await house.trainer(stand_in("answer"))
+        assert (await last(trainer)).version.state is VersionState.READY
 
 
 async def test_a_closed_trainer_takes_no_more(house: House) -> None:
