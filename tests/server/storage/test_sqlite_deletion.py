@@ -1,15 +1,29 @@
 """Deleted is gone from the files: every byte of database and log is looked through."""
 
+import hashlib
 import random
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.records import NewBatch, NewExample, OnDuplicate
+from icecore.server.storage.sqlite import upkeep
+from icecore.server.storage.sqlite.connections import Readers, open_writer
 from icecore.server.storage.sqlite.store import SqliteStore
-from storing import DIGEST, bytes_on_disk, codes_of, put_backbone, request
+from storing import (
+    DIGEST,
+    add,
+    batch_of,
+    bytes_on_disk,
+    codes_of,
+    make_collection,
+    put_backbone,
+    request,
+)
 
 SECRET = "zebra"
 """Begins every text of what is deleted; nothing else on the disk has it."""
@@ -80,3 +94,134 @@ def test_a_deleted_collection_leaves_nothing(store: SqliteStore, folder: Path) -
     store.tenant("default").delete_collection(f"{SECRET}s", mutation=request("delete"))
     assert_gone(folder, SECRET.encode(), SECRET_CODES)
     assert store.tenant("default").collection("horses").n_examples == 60
+
+
+def test_deleted_examples_leave_nothing_wherever_pages_were_split(
+    store: SqliteStore, folder: Path
+) -> None:
+    """Random ids and sizes make SQLite split pages, and splits leave copies."""
+    tenant = make_collection(store.tenant("default"))
+    chance = random.Random(2)
+    names = [hashlib.md5(f"2{i}".encode(), usedforsecurity=False).hexdigest() for i in range(600)]
+    live: list[str] = []
+    while names:
+        new = [names.pop() for _ in range(min(len(names), chance.choice([1, 1, 3, 20])))]
+        examples = [
+            NewExample(
+                name,
+                "l" + name,
+                {"k": "m" + name + "x" * chance.choice([0, 100, 2000])},
+                "s" + name,
+                name.encode() * chance.choice([1, 30, 300]),
+            )
+            for name in new
+        ]
+        tenant.add_examples(
+            "ants", NewBatch(examples, codes_of(new)), on_duplicate=OnDuplicate.REFUSE
+        )
+        live += new
+        if chance.random() < 0.2:
+            chance.shuffle(live)
+            gone = [live.pop() for _ in range(min(len(live), chance.choice([1, 2, 10])))]
+            tenant.delete_examples("ants", gone)
+            assert_gone(folder, *[name.encode() for name in gone])
+    assert tenant.collection("ants").n_examples == len(live)
+
+
+def test_replaced_examples_leave_nothing(store: SqliteStore, folder: Path) -> None:
+    tenant = make_collection(store.tenant("default"))
+    add(tenant, ["a", "b", "c"], label=f"{SECRET}-label", salt=SECRET)
+    old = codes_of(["b"], salt=SECRET)["two"].tobytes()
+    assert old in bytes_on_disk(folder)
+    add(tenant, ["a", "b", "c"], on_duplicate=OnDuplicate.REPLACE)
+    assert_gone(folder, SECRET.encode(), old)
+
+
+def test_deleted_probes_and_versions_leave_nothing(store: SqliteStore, folder: Path) -> None:
+    tenant = make_collection(store.tenant("default"))
+
+    def train(probe_id: str, word: str) -> None:
+        version = tenant.start_training(
+            probe_id,
+            kind="svm",
+            collection_id="ants",
+            request={"asked": word},
+            mutation=request(f"train {probe_id == 'p'} {len(word)}"),
+        )
+        tenant.finish_training(
+            probe_id,
+            version.version,
+            create_time=version.create_time,
+            result={"found": word},
+            file=word.encode() * 2000,
+            seconds=1.0,
+            promote=False,
+        )
+
+    train("p", "giraffe")
+    train("p", "horse")
+    train(f"{SECRET}-probe", SECRET)
+    tenant.promote_version(f"{SECRET}-probe", 1, mutation=request("promote"))
+    tenant.promote_version("p", 2, mutation=request("promote p"))
+    tenant.delete_version("p", 1)
+    assert_gone(folder, b"giraffe")
+    tenant.delete_probe(f"{SECRET}-probe")
+    assert_gone(folder, SECRET.encode())
+    assert tenant.probe_file("p", 2) == b"horse" * 2000
+
+
+def test_a_deleted_tenant_leaves_nothing(store: SqliteStore, folder: Path) -> None:
+    store.create_tenant(SECRET, mutation=request("make"))
+    store.create_key("id", SECRET.encode(), tenant_id=SECRET, label=SECRET)
+    tenant = store.tenant(SECRET)
+    tenant.create_collection(
+        SECRET, backbone="toy", digest=DIGEST, keep_images=True, mutation=request("make")
+    )
+    tenant.add_examples(SECRET, batch(["a"], is_secret=True), on_duplicate=OnDuplicate.REFUSE)
+    tenant.start_training(SECRET, kind=SECRET, collection_id=SECRET, request={SECRET: SECRET})
+    store.delete_tenant(SECRET)
+    assert_gone(folder, SECRET.encode(), SECRET_CODES)
+
+
+def test_a_reader_in_the_way_only_delays_it(store: SqliteStore, folder: Path) -> None:
+    """The log cannot be cut while somebody reads it: it is cut once they have read."""
+    fill(store, SECRET, is_secret=True, n=3)
+    readers = Readers(folder / "icecore.db")
+    with ThreadPoolExecutor() as threads:
+        with readers.moment() as moment:
+            moment.exec_driver_sql("SELECT count(*) FROM examples").all()
+            deleting = threads.submit(store.tenant("default").delete_collection, SECRET)
+            with pytest.raises(TimeoutError):
+                deleting.result(0.3)
+        deleting.result(20)
+    readers.close()
+    assert_gone(folder, SECRET.encode(), SECRET_CODES)
+
+
+def test_what_a_killed_server_deleted_is_gone_after_the_next_start(
+    store: SqliteStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, SECRET, is_secret=True, n=3)
+    monkeypatch.setattr(upkeep, "erase", lambda *_, **__: True)
+    store.tenant("default").delete_collection(SECRET)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    assert SECRET.encode() in bytes_on_disk(copy), "the log holds it no more: test what, then?"
+    monkeypatch.undo()
+    open_sqlite(copy).close()
+    assert_gone(copy, SECRET.encode(), SECRET_CODES)
+
+
+def test_space_is_given_back_to_the_disk(store: SqliteStore, folder: Path) -> None:
+    tenant = make_collection(store.tenant("default"))
+    names = [str(i) for i in range(100)]
+    large = {"l": np.zeros((100, 100_000), np.float16)}
+    batch = NewBatch(batch_of(names).examples, large)
+    tenant.add_examples("ants", batch, on_duplicate=OnDuplicate.REFUSE)
+    store.close()
+    connection = open_writer(folder / "icecore.db")
+    connection.exec_driver_sql("DELETE FROM collections")
+    while upkeep.release_pages(connection):
+        pass
+    connection.close()
+    assert (folder / "icecore.db").stat().st_size < 10_000_000, "20 MB were deleted"

@@ -87,7 +87,7 @@ mutations = _numbered(
     _column("method", Text),
     _column("fingerprint", Text),
     Column("answer", Text, nullable=True),  # null: what it told of has been deleted
-    _column("subject", Text),  # what `answer` tells of; "": nothing that can be deleted
+    _column("subject", Word),  # what `answer` tells of; "": nothing that can be deleted
     _column("create_time", Number),
     UniqueConstraint("owner", "request_id", name="mutations_by_request"),
     Index("mutations_by_subject", "owner", "subject"),

@@ -14,7 +14,7 @@ from icecore.server.storage.change import Change
 from icecore.server.storage.records import Mutation
 from icecore.server.storage.rows import values
 from icecore.server.storage.schema import mutations
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy import bindparam as parameter
 
 ADMINISTRATORS = 0
@@ -33,7 +33,7 @@ def once(
     change: Change,
     owner: int,
     mutation: Mutation | None,
-    subject: str,
+    subject: Callable[[Any], str],
     absent: type[NotFound],
     work: Callable[[], Any],
 ) -> Any:
@@ -41,7 +41,7 @@ def once(
 
     Args:
         owner: the number of the tenant, or ADMINISTRATORS.
-        subject: what the answer tells of, for `forget`; "" for nothing.
+        subject: what an answer tells of, for `forget`; "" for nothing.
         absent: raised where the answer was forgotten.
 
     Raises:
@@ -66,13 +66,18 @@ def once(
             "method": mutation.method,
             "fingerprint": mutation.fingerprint,
             "answer": json.dumps(answer, sort_keys=True),
-            "subject": subject,
+            "subject": subject(answer),
             "create_time": values.now(),
         },
     ).scalar_one()
     if made % _SWEEP_EVERY == 0:
         forget_old(change)
     return answer
+
+
+def nothing(_: Any) -> str:
+    """The subject of answers that tell of nothing that can be deleted."""
+    return ""
 
 
 def answered(connection: Connection, owner: int, mutation: Mutation) -> Any:
@@ -86,12 +91,26 @@ def answered(connection: Connection, owner: int, mutation: Mutation) -> Any:
 
 
 def forget(change: Change, owner: int, subject: str) -> None:
-    """Drop the answers that tell of something deleted."""
+    """Drop the answers that tell of something deleted, or of a part of it."""
+    # "0" follows "/": between the two lies all that begins with the subject and "/".
+    parts = mutations.c.subject.between(subject + "/", subject + "0")
     change.connection.execute(
         update(mutations)
-        .where(mutations.c.owner == owner, mutations.c.subject == subject)
+        .where(mutations.c.owner == owner, or_(mutations.c.subject == subject, parts))
         .values(answer=None, subject="")
     )
+
+
+def amend(change: Change, owner: int, subject: str, without: Callable[[Any], Any]) -> None:
+    """Change the answers that tell of something of which a part is deleted."""
+    told = (mutations.c.owner == owner, mutations.c.subject == subject)
+    rows = change.connection.execute(select(mutations.c.pk, mutations.c.answer).where(*told)).all()
+    for row in rows:
+        change.connection.execute(
+            update(mutations)
+            .where(mutations.c.pk == row.pk)
+            .values(answer=json.dumps(without(json.loads(row.answer)), sort_keys=True))
+        )
 
 
 def forget_owner(change: Change, owner: int) -> None:

@@ -99,8 +99,25 @@ def remove(change: Change, tenant: int, probe_id: str) -> None:
     change.connection.execute(delete(probes).where(probes.c.pk == row.pk))
 
 
+def remove_version(change: Change, tenant: int, probe_id: str, version: int) -> None:
+    """Raises ProbeNotFound, VersionNotFound, VersionInUse."""
+    versions.remove(change, row_of(change.connection, tenant, probe_id), version)
+
+    def without(answer: dict[str, Any]) -> dict[str, Any]:
+        left = [one for one in answer["versions"] if one["version"] != version]
+        return answer | {"versions": left}
+
+    change.erases = True
+    mutations.forget(change, tenant, version_subject(probe_id, version))
+    mutations.amend(change, tenant, subject(probe_id), without)
+
+
 def subject(probe_id: str) -> str:
     return f"probes/{probe_id}"
+
+
+def version_subject(probe_id: str, version: object) -> str:
+    return f"probes/{probe_id}/versions/{version}"
 
 
 def to_json(record: ProbeRecord) -> dict[str, Any]:

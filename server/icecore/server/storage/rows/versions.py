@@ -144,7 +144,6 @@ def remove(change: Change, probe: Any, version: int) -> None:
         raise VersionInUse(
             f"version {version} of probe {probe.probe_id!r} is in training: cancel it first"
         )
-    change.erases = True
     change.connection.execute(delete(versions).where(versions.c.pk == row.pk))
 
 

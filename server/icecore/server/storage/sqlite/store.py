@@ -53,7 +53,7 @@ class SqliteStore:
         def work(change: Change) -> int:
             return values.to_column(tenants.create(change, tenant_id).create_time)
 
-        time = self._once(mutation, tenants.subject(tenant_id), work)
+        time = self._once(mutation, lambda _: tenants.subject(tenant_id), work)
         return TenantRecord(tenant_id, values.to_time(time))
 
     def tenants(self, *, after: str = "", limit: int = 100) -> Sequence[TenantRecord]:
@@ -61,7 +61,7 @@ class SqliteStore:
             return tenants.page(connection, after, limit)
 
     def delete_tenant(self, tenant_id: str, *, mutation: Mutation | None = None) -> None:
-        self._once(mutation, "", lambda change: tenants.remove(change, tenant_id))
+        self._once(mutation, mutations.nothing, lambda change: tenants.remove(change, tenant_id))
 
     def create_key(
         self, key_id: str, key_hash: bytes, *, tenant_id: str | None, label: str
@@ -82,7 +82,11 @@ class SqliteStore:
     def revoke_key(
         self, tenant_id: str | None, key_id: str, *, mutation: Mutation | None = None
     ) -> None:
-        self._once(mutation, "", lambda change: tenants.revoke_key(change, tenant_id, key_id))
+        self._once(
+            mutation,
+            mutations.nothing,
+            lambda change: tenants.revoke_key(change, tenant_id, key_id),
+        )
 
     def any_tenant_key_was_made(self) -> bool:
         with self._readers.moment() as connection:
@@ -99,7 +103,12 @@ class SqliteStore:
         if self._to_unlock is not None:
             self._to_unlock.unlock()
 
-    def _once(self, mutation: Mutation | None, subject: str, work: Callable[[Change], Any]) -> Any:
+    def _once(
+        self,
+        mutation: Mutation | None,
+        subject: Callable[[Any], str],
+        work: Callable[[Change], Any],
+    ) -> Any:
         def whole(change: Change) -> Any:
             return mutations.once(
                 change,

@@ -73,7 +73,9 @@ class SqliteTenantStore:
             )
             return collections.to_json(made)
 
-        subject = collections.subject(collection_id)
+        def subject(_: Json) -> str:
+            return collections.subject(collection_id)
+
         answer = self._once(mutation, subject, CollectionNotFound, work)
         return collections.from_json(answer)
 
@@ -87,7 +89,7 @@ class SqliteTenantStore:
         def work(change: Change) -> None:
             collections.remove(change, self._number, collection_id)
 
-        self._once(mutation, "", CollectionNotFound, work)
+        self._once(mutation, mutations.nothing, CollectionNotFound, work)
 
     def add_examples(
         self,
@@ -104,7 +106,7 @@ class SqliteTenantStore:
             counts = examples.add(change, row, batch, on_duplicate)
             return [counts.n_added, counts.n_replaced, counts.n_unchanged]
 
-        return AddedCounts(*self._once(mutation, "", CollectionNotFound, work))
+        return AddedCounts(*self._once(mutation, mutations.nothing, CollectionNotFound, work))
 
     def added_before(self, mutation: Mutation) -> AddedCounts | None:
         answer = self._read(lambda db: mutations.answered(db, self._number, mutation))
@@ -131,7 +133,7 @@ class SqliteTenantStore:
             row = collections.row_of(change.connection, self._number, collection_id)
             return examples.remove(change, row, example_ids)
 
-        return int(self._once(mutation, "", CollectionNotFound, work))
+        return int(self._once(mutation, mutations.nothing, CollectionNotFound, work))
 
     def image(self, collection_id: str, example_id: str) -> bytes:
         return self._of(collection_id, lambda db, row: examples.image(db, row, example_id))
@@ -154,7 +156,10 @@ class SqliteTenantStore:
             versions.start(change, probe, version, kind, collection_id, request)
             return versions.to_json(self._version(change.connection, probe_id, version))
 
-        answer = self._once(mutation, probes.subject(probe_id), ProbeNotFound, work)
+        def subject(answer: Json) -> str:
+            return probes.version_subject(probe_id, answer["version"])
+
+        answer = self._once(mutation, subject, ProbeNotFound, work)
         return versions.from_json(answer)
 
     def training_begun_before(self, mutation: Mutation) -> VersionRecord | None:
@@ -222,7 +227,10 @@ class SqliteTenantStore:
                 versions.end(change, row, VersionState.CANCELLED)
             return versions.to_json(self._version(change.connection, probe_id, version))
 
-        answer = self._once(mutation, probes.subject(probe_id), ProbeNotFound, work)
+        def subject(_: Json) -> str:
+            return probes.version_subject(probe_id, version)
+
+        answer = self._once(mutation, subject, ProbeNotFound, work)
         return versions.from_json(answer)
 
     def probe(self, probe_id: str) -> ProbeRecord:
@@ -253,23 +261,25 @@ class SqliteTenantStore:
             record = probes.promote(change, self._number, probe_id, version, expected_version)
             return probes.to_json(record)
 
-        answer = self._once(mutation, probes.subject(probe_id), ProbeNotFound, work)
+        def subject(_: Json) -> str:
+            return probes.subject(probe_id)
+
+        answer = self._once(mutation, subject, ProbeNotFound, work)
         return probes.from_json(answer)
 
     def delete_version(
         self, probe_id: str, version: int, *, mutation: Mutation | None = None
     ) -> None:
         def work(change: Change) -> None:
-            probe = probes.row_of(change.connection, self._number, probe_id)
-            versions.remove(change, probe, version)
+            probes.remove_version(change, self._number, probe_id, version)
 
-        self._once(mutation, "", ProbeNotFound, work)
+        self._once(mutation, mutations.nothing, ProbeNotFound, work)
 
     def delete_probe(self, probe_id: str, *, mutation: Mutation | None = None) -> None:
         def work(change: Change) -> None:
             probes.remove(change, self._number, probe_id)
 
-        self._once(mutation, "", ProbeNotFound, work)
+        self._once(mutation, mutations.nothing, ProbeNotFound, work)
 
     def _version(self, connection: Connection, probe_id: str, version: int) -> VersionRecord:
         probe = probes.row_of(connection, self._number, probe_id)
@@ -297,7 +307,7 @@ class SqliteTenantStore:
     def _once(
         self,
         mutation: Mutation | None,
-        subject: str,
+        subject: Callable[[Any], str],
         absent: type[NotFound],
         work: Callable[[Change], Any],
     ) -> Any:

@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("method", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("answer", sa.Text(), nullable=True),
-        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("subject", WORD, nullable=False),
         sa.Column("create_time", NUMBER, nullable=False),
         sa.PrimaryKeyConstraint("pk"),
         sa.UniqueConstraint("owner", "request_id", name="mutations_by_request"),
