@@ -84,7 +84,7 @@ def train_at_depths(client: Client, name: str, out: Path) -> ProbeVersion:
     plot_depths(
         version.trials,
         out / PLOT,
-        title=f"Depth {version.tap.depth} of {depths} suits these images best",
+        title=f"Chosen for these images: depth {version.tap.depth} of {depths}",
         subtitle=f"a linear probe over the codes of {version.tap.backbone}; "
         f"{version.n_images:,} images of {len(version.classes):,} classes, cross-validated",
         chance=max(labels.values()) / sum(labels.values()),
