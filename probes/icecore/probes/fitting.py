@@ -1,6 +1,7 @@
 """Codes and labels in, weights on raw codes out: the fit of one probe for one C."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +12,12 @@ from icecore.probes.rotation import Rotation
 from icecore.probes.standardising import Standardisation
 from threadpoolctl import threadpool_limits
 
-TOLERANCE = 1e-8
-"""Relative gap of a fit that is kept. Weights are stored as float32, which costs about
-1e-13 of the objective: it is flat at its minimum."""
+TOLERANCE: Final = 1e-11
+"""Relative gap of a fit that is kept; storing its weights as float32 costs less."""
+
+WEIGHTS_TOLERANCE: Final = 1e-5
+"""Their distance from the best ones, in lengths. The objective is flat at its minimum: to a
+gap of 1e-8 alone, scores differed from scikit-learn's converged ones by 0.1 %."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +53,9 @@ def fit(codes: CodeArray, y: np.ndarray, k: int, *, kind: ProbeKind, C: float) -
     with threadpool_limits(1, user_api="blas"):
         rows = np.arange(len(y))
         rotation = Rotation.of(codes, rows, rows[:0])
-        solution = Problem(rotation.train, loss_of(kind, y, k)).solve(C, tol=TOLERANCE)
+        solution = Problem(rotation.train, loss_of(kind, y, k)).solve(
+            C, tol=TOLERANCE, weights_tol=WEIGHTS_TOLERANCE
+        )
         weights, bias = rotation.standardisation.fold(
             rotation.weights(solution.coefficients), solution.bias
         )

@@ -23,6 +23,9 @@ STEEPNESS: Final = 0.1
 """Share of the slope along a step that may be left at its end. Slopes tell a minimum to
 the last digit, where differences of the objective drown in rounding."""
 
+STUCK: Final = 1e-10
+"""A relative gap below this that no longer shrinks is rounding."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
@@ -67,21 +70,32 @@ class Problem:
         self._loss = loss
         self._steps = Steps(self._Z, self._penalty, loss)
 
-    def solve(self, C: float, *, tol: float, start: Solution | None = None) -> Solution:
-        """Return the minimum for one C, to a relative gap of at most `tol`.
+    def solve(
+        self, C: float, *, tol: float, weights_tol: float, start: Solution | None = None
+    ) -> Solution:
+        """Return the minimum for one C.
 
-        `start` is the solution for another C, best the next smaller one. The gap stays
-        above `tol` only where float64 allows no further decrease, or after `MAX_STEPS`.
+        To a relative gap of at most `tol`, and so that weights are at most `weights_tol`
+        times their length from the best ones: half the square of that distance is at most
+        the absolute gap, since the penalty is strongly convex. The second matters for a small C,
+        where nearly all of the objective is loss that no weights can avoid.
+
+        `start` is the solution for another C, best the next smaller one. Both may be
+        missed only where float64 allows no further decrease, or after `MAX_STEPS`.
         """
         point, lower = self._started(C, start)
-        first, steps = None, 0
+        first, steps, gap = None, 0, np.inf
         while True:
             gradient = C * (self._Z.T @ point.at.slope) + self._penalty * point.theta
             objectives = self._objectives(C, point)
             objective = float(objectives.sum())
             lower = np.maximum(lower, self._lower_bounds(C, point, gradient, objective))
-            gap = max(1.0 - float(lower.sum()) / objective, 0.0) if objective > 0.0 else 0.0
-            if gap <= tol or steps == MAX_STEPS:
+            left, previous = objective - float(lower.sum()), gap
+            gap = max(left, 0.0) / objective if objective > 0.0 else 0.0
+            half_norm = float(self._half_norms(point.theta).sum())
+            enough = min(tol * objective, weights_tol**2 * half_norm)
+            is_stuck = gap < STUCK and gap >= previous
+            if left <= enough or is_stuck or steps == MAX_STEPS:
                 break
             norms = np.sqrt(self._steps.sums(gradient**2))
             first = np.maximum(norms, np.finfo(np.float64).tiny) if first is None else first
@@ -90,7 +104,7 @@ class Problem:
                 point.at,
                 gradient,
                 forcing=np.minimum(0.1, np.sqrt(norms / first)),
-                is_open=objectives - lower > 0.5 * tol * objective / len(objectives),
+                is_open=objectives - lower > 0.5 * enough / len(objectives),
             )
             found = self._searched(C, point, step, self._steps.sums(gradient * step))
             if found is None:

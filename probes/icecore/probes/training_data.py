@@ -44,8 +44,8 @@ class TrainingData:
             raise LabelsInvalid(f"there are {len(groups)} groups for {n} labels")
         classes, y = np.unique(np.asarray(labels, dtype=object), return_inverse=True)
         if len(classes) < 2:
-            named = f"one class only, {classes[0]!r}" if n else "no images"
-            raise ClassesTooFew(f"there is {named}: a probe needs two classes or more")
+            named = f"is one class only, {classes[0]!r}" if n else "are no images"
+            raise ClassesTooFew(f"there {named}: a probe needs two classes or more")
         members = np.arange(n)
         if groups is not None:
             members = np.unique(np.asarray(groups, dtype=object), return_inverse=True)[1]
