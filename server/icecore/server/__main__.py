@@ -5,6 +5,7 @@ one line on standard error.
 """
 
 import asyncio
+import errno
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from icecore.server.settings import HelpWanted, Settings, SettingsInvalid, read_
 
 # What gRPC would say of a port in use we say ourselves, in one line. To be set before its import.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+_MACHINES_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except IcecoreError as error:
         return _fail(3, error.message)
     except OSError as error:
-        return _fail(2, f"cannot serve {str(settings.data)!r}: {error}")
+        status = 3 if error.errno in _MACHINES_FAULT else 2
+        return _fail(status, f"cannot serve {str(settings.data)!r}: {error}")
     except Exception as error:  # the last door: nothing above it would report the fault
         telemetry.log_fault("fault", error)
         return _fail(3, f"{type(error).__name__}: {error}")
