@@ -18,7 +18,7 @@ def three_ants() -> LinearProbe:
     return LinearProbe(
         kind=ProbeKind.SVM,
         classes=("ant", "bee", "Hügelameise"),
-        weights=(np.arange(12, dtype=np.float32).reshape(3, 4) - 5) / 4,
+        weights=((np.arange(12).reshape(3, 4) - 5) / 4).astype(np.float32),
         bias=np.array([0.1, -2.5, 1e-300]),
         tap='{"layer":"blocks.5.expand"}',
     )

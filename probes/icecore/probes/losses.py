@@ -223,9 +223,9 @@ def _balanced(p: Array, wanted: Array) -> Array:
     """
     S, N = p.sum(axis=0), wanted.sum(axis=0)
     t = float((1.0 - N / np.maximum(S, np.finfo(np.float64).tiny)).max())
-    if t <= 0.0:
-        return p
     q = np.maximum(N - (1.0 - t) * S, 0.0)
+    if t <= 0.0 or not q.any():
+        return p  # balanced, or off by rounding alone
     mixed: Array = (1.0 - t) * p + t * (q / q.sum())
     return mixed
 

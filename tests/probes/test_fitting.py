@@ -1,0 +1,217 @@
+"""The solver against scikit-learn run to convergence, and against its own promise."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from icecore.probes import standardising
+from icecore.probes.fitting import TOLERANCE, fit
+from icecore.probes.linear_probe import Array, LinearProbe, ProbeKind
+from icecore.probes.losses import loss_of
+from icecore.probes.newton import Problem
+from icecore.probes.rotation import Rotation
+from labelled import clouds, names
+from scipy.special import logsumexp
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+SHAPES = [(60, 8, 2), (60, 8, 3), (90, 30, 5), (24, 70, 2), (40, 90, 4)]
+"""More images than features, and fewer: the two sides of the rotation."""
+
+
+def standardised(codes: np.ndarray) -> Array:
+    X: Array = StandardScaler().fit_transform(codes.astype(np.float64))
+    return X
+
+
+def converged(kind: ProbeKind, C: float) -> Any:
+    """scikit-learn's estimator of the same objective, run far past its defaults."""
+    if kind is ProbeKind.SVM:
+        return LinearSVC(C=C, dual=False, tol=1e-10, max_iter=100_000)
+    return LogisticRegression(C=C, solver="newton-cg", tol=1e-10, max_iter=100_000)
+
+
+def objective(kind: ProbeKind, X: Array, y: np.ndarray, W: Array, b: Array, C: float) -> float:
+    """The objective as scikit-learn's user guide writes it, by itself in numpy."""
+    scores = X @ W.T + b
+    k = int(y.max()) + 1
+    if kind is ProbeKind.SVM:
+        targets = np.where(y[:, None] == ([1] if k == 2 else np.arange(k)), 1.0, -1.0)
+        missing = np.maximum(0.0, 1.0 - targets * scores)
+        return float(0.5 * ((W**2).sum() + (b**2).sum()) + C * (missing**2).sum())
+    if k == 2:
+        scores = np.hstack([np.zeros_like(scores), scores])
+    losses = logsumexp(scores, axis=1) - scores[np.arange(len(y)), y]
+    return float(0.5 * (W**2).sum() + C * losses.sum())
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize(("n", "d", "k"), SHAPES)
+@pytest.mark.parametrize("C", [1e-4, 1e-2, 1.0])
+def test_a_fit_scores_as_scikit_learn_does_at_convergence(
+    kind: ProbeKind, n: int, d: int, k: int, C: float
+) -> None:
+    codes, y = clouds(n, d, k, separation=0.3)
+    X = standardised(codes)
+    model = converged(kind, C).fit(X, y)
+    found = fit(codes, y, k, kind=kind, C=C)
+    probe = LinearProbe(kind, tuple(sorted(set(names(y)))), found.weights, found.bias, "tap")
+    theirs = model.decision_function(X)
+    ours = probe.scores(codes, tap="tap")
+    if k == 2:
+        ours = ours[:, 1] * (1.0 if kind is ProbeKind.SVM else 2.0)
+    else:
+        # The logits of a softmax are free by a constant a row.
+        centre = kind is ProbeKind.SOFTMAX
+        ours = ours - centre * ours.mean(axis=1, keepdims=True)
+        theirs = theirs - centre * theirs.mean(axis=1, keepdims=True)
+    # A gap of 1e-11 of the objective allows weights to differ by about its root.
+    np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
+    theirs_reached = objective(kind, X, y, model.coef_, model.intercept_, C)
+    assert found.gap <= TOLERANCE
+    assert found.objective <= theirs_reached * (1.0 + 1e-10), "ours is not worse"
+    assert found.objective * (1.0 - found.gap) <= theirs_reached * (1.0 + 1e-12), "the bound holds"
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("k", [2, 4])
+def test_the_objective_told_is_that_of_the_weights(kind: ProbeKind, k: int) -> None:
+    """Of the weights as stored, unfolded again; float32 costs about 1e-13 of it."""
+    codes, y = clouds(50, 12, k)
+    found = fit(codes, y, k, kind=kind, C=0.1)
+    W = found.weights * found.standardisation.scale
+    b = found.bias + found.weights.astype(np.float64) @ found.standardisation.mean
+    reached = objective(kind, standardised(codes), y, W, b, 0.1)
+    np.testing.assert_allclose(reached, found.objective, rtol=1e-11)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("k", [2, 6])
+@pytest.mark.parametrize("tol", [0.5, 1e-1, 1e-2, 1e-3, 1e-6])
+def test_the_gap_is_never_less_than_the_distance_to_the_optimum(
+    kind: ProbeKind, k: int, tol: float
+) -> None:
+    codes, y = clouds(80, 40, k, separation=0.2)
+    rows = np.arange(80)
+    problem = Problem(Rotation.of(codes, rows, rows[:0]).train, loss_of(kind, y, k))
+    for C in (1e-3, 1e-1, 10.0):
+        best = problem.solve(C, tol=1e-12, weights_tol=np.inf).objective
+        found = problem.solve(C, tol=tol, weights_tol=np.inf)
+        distance = (found.objective - best) / found.objective
+        assert -1e-12 <= distance <= found.gap + 1e-12
+        assert found.gap <= tol
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+def test_where_a_fit_starts_does_not_matter(kind: ProbeKind) -> None:
+    """Warm-started up a path, down a path and from zero: the same optimum."""
+    codes, y = clouds(70, 30, 3)
+    rows = np.arange(70)
+    problem = Problem(Rotation.of(codes, rows, rows[:0]).train, loss_of(kind, y, 3))
+    Cs = [10.0**power for power in range(-5, 4)]
+    cold = [problem.solve(C, tol=1e-10, weights_tol=np.inf).objective for C in Cs]
+    start, up = None, []
+    for C in Cs:
+        start = problem.solve(C, tol=1e-10, weights_tol=np.inf, start=start)
+        up.append(start.objective)
+        assert start.gap <= 1e-10
+    down = []
+    for C in reversed(Cs):
+        start = problem.solve(C, tol=1e-10, weights_tol=np.inf, start=start)
+        down.append(start.objective)
+        assert start.gap <= 1e-10
+    np.testing.assert_allclose(up, cold, rtol=1e-9)
+    np.testing.assert_allclose(down[::-1], cold, rtol=1e-9)
+
+
+def test_a_larger_c_fits_closer_by_larger_weights() -> None:
+    codes, y = clouds(70, 30, 3, separation=0.2)
+    found = [fit(codes, y, 3, kind=ProbeKind.SOFTMAX, C=C) for C in (1e-3, 1e-1, 10.0)]
+    objectives = [each.objective for each in found]
+    assert objectives == sorted(objectives)
+    sizes = [float(np.square(each.weights * each.standardisation.scale).sum()) for each in found]
+    assert sizes == sorted(sizes)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("d", [6, 60])
+def test_units_of_features_do_not_matter(kind: ProbeKind, d: int) -> None:
+    """Standardisation is folded in: powers of two change codes but no score."""
+    codes, y = clouds(40, d, 3)
+    factors = 2.0 ** np.random.default_rng(0).integers(-8, 9, size=d)
+    one = fit(codes, y, 3, kind=kind, C=0.1)
+    two = fit((codes * factors).astype(np.float32), y, 3, kind=kind, C=0.1)
+    # Summing in another order moves the end of the search within the gap.
+    np.testing.assert_allclose(two.weights * factors, one.weights, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("d", [6, 60])
+def test_constant_features_have_no_say(kind: ProbeKind, d: int) -> None:
+    codes, y = clouds(40, d, 3)
+    constant = np.tile(np.array([0.0, 0.1, 3e4, 1e-42], np.float32), (40, 1))
+    with_constants = np.hstack([codes, constant]).astype(np.float32)
+    found = fit(with_constants, y, 3, kind=kind, C=0.1)
+    plain = fit(codes, y, 3, kind=kind, C=0.1)
+    np.testing.assert_allclose(found.weights[:, d:], 0.0, atol=1e-9)
+    np.testing.assert_allclose(found.objective, plain.objective, rtol=2 * TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+def test_codes_that_say_nothing_can_be_fitted(kind: ProbeKind) -> None:
+    """A dead layer: all codes zero. The bias alone is left."""
+    y = np.array([0, 0, 0, 1, 1, 2])
+    for shape in ((6, 3), (6, 20)):
+        found = fit(np.zeros(shape, np.float32), y, 3, kind=kind, C=1.0)
+        assert not found.weights.any()
+        assert found.gap <= TOLERANCE
+        assert found.bias.argmax() == 0, "the class with the most images"
+
+
+def test_a_mean_far_from_zero_costs_no_accuracy() -> None:
+    """Weights are float32, but their rounding acts on deviations from the mean only."""
+    codes, y = clouds(60, 8, 2, separation=0.3)
+    deviations = StandardScaler().fit_transform(codes)
+    far = (np.round(deviations * 256) / 256 + 4096).astype(np.float32)
+    found = fit(far, y, 2, kind=ProbeKind.SVM, C=1.0)
+    probe = LinearProbe(ProbeKind.SVM, ("a", "b"), found.weights, found.bias, "tap")
+    model = converged(ProbeKind.SVM, 1.0).fit(standardised(far), y)
+    theirs = model.decision_function(standardised(far))
+    np.testing.assert_allclose(probe.scores(far, tap="tap")[:, 1], theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_codes_of_any_float_are_fitted_in_float64(dtype: str) -> None:
+    codes, y = clouds(40, 10, 3)
+    exact = codes.astype(np.float16)
+    found = fit(exact.astype(dtype), y, 3, kind=ProbeKind.SOFTMAX, C=0.1)
+    wanted = fit(exact.astype(np.float64), y, 3, kind=ProbeKind.SOFTMAX, C=0.1)
+    np.testing.assert_array_equal(found.weights, wanted.weights)
+
+
+def test_wide_codes_give_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes, y = clouds(30, 101, 3)
+    whole = fit(codes, y, 3, kind=ProbeKind.SVM, C=0.01)
+    monkeypatch.setattr(standardising, "BLOCK_VALUES", 30 * 7)
+    blocked = fit(codes, y, 3, kind=ProbeKind.SVM, C=0.01)
+    np.testing.assert_allclose(blocked.weights, whole.weights, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(blocked.objective, whole.objective, rtol=2 * TOLERANCE)
+
+
+def test_a_rotation_keeps_inner_products_and_takes_held_out_rows_along() -> None:
+    for n, d in ((40, 12), (15, 60)):
+        codes, _ = clouds(50, d, 2)
+        rows, held = np.arange(n), np.arange(n, 50)
+        rotation = Rotation.of(codes, rows, held)
+        scaler = StandardScaler().fit(codes[:n].astype(np.float64))
+        X = scaler.transform(codes.astype(np.float64))
+        np.testing.assert_allclose(
+            rotation.train @ rotation.train.T, X[:n] @ X[:n].T, atol=1e-9 * d * n
+        )
+        W = np.random.default_rng(0).normal(size=(rotation.train.shape[1], 2))
+        np.testing.assert_allclose(
+            np.vstack([rotation.train, rotation.held]) @ W,
+            X @ rotation.weights(W).T,
+            atol=1e-6,
+        )

@@ -1,0 +1,226 @@
+"""Training as a whole: choices, and the estimate from folds that chose nothing."""
+
+import time
+
+import numpy as np
+import pytest
+from icecore.probes.cross_validation import OUTER_FOLDS, Folds, judge
+from icecore.probes.errors import (
+    ClassesTooFew,
+    ClassTooSmall,
+    CodesInvalid,
+    InputInvalid,
+    LabelsInvalid,
+    ProbesError,
+)
+from icecore.probes.files import to_bytes
+from icecore.probes.linear_probe import ProbeKind
+from icecore.probes.selection import DEFAULT_CS, Training, train
+from labelled import clouds, names
+from sklearn.datasets import load_digits
+
+
+def noise(n: int, d: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("k", [2, 4])
+def test_the_layer_that_tells_classes_apart_is_chosen(kind: ProbeKind, k: int) -> None:
+    codes, y = clouds(80, 20, k, separation=3.0)
+    found = train(
+        {"first": noise(80, 10, 0), "good": codes, "last": noise(80, 30, 1)}, names(y), kind=kind
+    )
+    assert found.key == "good"
+    assert found.accuracy.estimate > 0.9
+    assert [trial.key for trial in found.trials] == ["first", "good", "last"]
+    assert [trial.is_chosen for trial in found.trials] == [False, True, False]
+    assert found.trials[1].C == found.C == found.fit.C
+    assert found.C in DEFAULT_CS[kind]
+    assert found.fit.gap < 1e-9
+    assert (found.n_images, found.n_groups, found.seed) == (80, 80, 0)
+    assert found.class_sizes == (80 // k,) * k
+
+
+def test_the_chosen_layer_has_the_best_trial() -> None:
+    layers = {str(d): clouds(60, d, 3, seed=d, separation=0.3)[0] for d in (4, 9, 30)}
+    found = train(layers, names(np.arange(60) % 3), kind="softmax")
+    best = max(trial.accuracy.estimate for trial in found.trials)
+    assert [t.accuracy.estimate for t in found.trials if t.is_chosen] == [best]
+
+
+def test_handwritten_digits_are_read() -> None:
+    """scikit-learn's LogisticRegressionCV says .945 to .96 on such subsets."""
+    X, y = load_digits(return_X_y=True)
+    found = train({"pixels": X[:500].astype(np.float32)}, names(y[:500]), kind="softmax")
+    assert 0.93 <= found.accuracy.estimate <= 0.98
+    probe = found.probe("tap")
+    labels = probe.predict(X[500:].astype(np.float32), tap="tap").labels
+    truth = np.mean(np.array(labels) == np.array(names(y[500:])))
+    assert found.accuracy.low - 0.05 <= truth <= found.accuracy.high
+
+
+def test_the_estimate_is_not_flattered_by_the_choice() -> None:
+    """Labels that no layer knows anything of, seeds 0..7, six layers and seven C each.
+
+    The best of so many in its own folds is above chance (naive); folds that chose nothing are
+    not: 480 images at .5 have a standard error of .023.
+    """
+    estimates, naive = [], []
+    for seed in range(8):
+        layers = {str(i): noise(60, 8, 100 * seed + i) for i in range(6)}
+        labels = names(np.random.default_rng(seed).permutation(np.arange(60) % 2))
+        found = train(layers, labels, kind="softmax", seed=seed)
+        estimates.append(found.accuracy.estimate)
+        naive.append(found.naive)
+    assert np.mean(estimates) < 0.5 + 3 * 0.023
+    assert np.mean(naive) > 0.55
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("d", [6, 50])
+def test_held_out_rows_have_no_part_in_the_choice(kind: ProbeKind, d: int) -> None:
+    """What an outer fold chooses by stays the same to the bit when its held-out rows change."""
+    codes, y = clouds(45, d, 3, separation=0.3)
+    folds = Folds.of(y, np.arange(45), 0)
+
+    def choosing(changed: np.ndarray) -> list[tuple[bytes, bytes]]:
+        seen = judge(changed, y, 3, folds, kind=kind, Cs=(1e-3, 1e-1), on_fold=lambda: None)
+        return [
+            (seen.inner_right[fold].tobytes(), seen.inner_loss[fold].tobytes())
+            for fold in range(OUTER_FOLDS)
+        ]
+
+    before = choosing(codes)
+    for fold in range(OUTER_FOLDS):
+        changed = codes.copy()
+        changed[folds.outer == fold] = 1e3
+        after = choosing(changed)
+        same = [one == two for one, two in zip(before, after, strict=True)]
+        assert same[fold]
+        assert not all(same), "the other folds train on these rows"
+
+
+def test_the_same_arguments_give_the_same_bytes() -> None:
+    codes, y = clouds(50, 12, 3, separation=0.3)
+
+    def bytes_of(seed: int) -> tuple[bytes, Training]:
+        found = train({"a": codes, "b": noise(50, 5, 0)}, names(y), kind="svm", seed=seed)
+        return to_bytes(found.probe("tap")), found
+
+    one, two = bytes_of(3), bytes_of(3)
+    assert one[0] == two[0]
+    assert one[1].accuracy == two[1].accuracy
+    assert one[1].trials == two[1].trials
+
+
+def test_copies_of_an_image_do_not_help_it() -> None:
+    """Each noise image four times: without groups its copies give it away."""
+    codes = np.repeat(noise(30, 40, 0), 4, axis=0)
+    labels = [name for name in names(np.arange(30) % 2) for _ in range(4)]
+    groups = [str(i // 4) for i in range(120)]
+    grouped = train({"a": codes}, labels, kind="softmax", groups=groups)
+    torn = train({"a": codes}, labels, kind="softmax")
+    assert torn.accuracy.estimate > 0.95
+    assert grouped.accuracy.low <= 0.5
+    assert grouped.n_groups == 30
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("sizes", [(2, 2), (2, 30), (2, 2, 2), (3, 2, 40)])
+def test_a_class_of_two_images_is_enough(kind: ProbeKind, sizes: tuple[int, ...]) -> None:
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    codes = (noise(len(y), 6, 0) + 10 * np.eye(6)[y]).astype(np.float32)
+    found = train({"a": codes, "b": codes + 1}, names(y), kind=kind)
+    assert found.probe("tap").predict(codes + (found.key == "b"), tap="tap").labels == tuple(
+        names(y)
+    )
+    assert found.class_sizes == sizes
+
+
+def test_a_single_layer_and_a_single_c_leave_nothing_to_choose() -> None:
+    codes, y = clouds(40, 5, 2)
+    found = train({"only": codes}, names(y), kind="svm", Cs=[0.01])
+    assert (found.key, found.C) == ("only", 0.01)
+    assert found.accuracy == found.trials[0].accuracy
+    assert found.naive == found.accuracy.estimate
+
+
+def test_progress_grows_to_one() -> None:
+    codes, y = clouds(40, 5, 2)
+    told: list[tuple[str, float]] = []
+    train(
+        {"a": codes, "b": codes},
+        names(y),
+        kind="svm",
+        on_progress=lambda stage, share: told.append((stage, share)),
+    )
+    shares = [share for _, share in told]
+    assert shares == sorted(shares)
+    assert (told[0], told[-1]) == (("choosing", 0.0), ("fitting", 1.0))
+    assert len(told) >= 2 * OUTER_FOLDS
+
+
+def test_a_small_training_takes_seconds() -> None:
+    """200 images at five layers: 2 s alone on one core; ten times that is a mistake."""
+    layers = {str(d): clouds(200, d, 10, seed=d)[0] for d in (32, 96, 240, 480, 1280)}
+    began = time.process_time()
+    train(layers, names(np.arange(200) % 10), kind="softmax")
+    assert time.process_time() - began < 20.0
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "sentence"),
+    [
+        ([], ClassesTooFew, "there are no images: a probe needs two classes or more"),
+        (
+            ["ant"] * 4,
+            ClassesTooFew,
+            "there is one class only, 'ant': a probe needs two classes or more",
+        ),
+        (
+            ["ant", "ant", "ant", "bee"],
+            ClassTooSmall,
+            "there is one image only of class 'bee': each class needs two or more, one to learn "
+            "from and one held out",
+        ),
+    ],
+)
+def test_what_cannot_be_learnt_is_refused(
+    labels: list[str], error: type[ProbesError], sentence: str
+) -> None:
+    with pytest.raises(error) as refused:
+        train({"a": noise(len(labels), 3, 0)}, labels, kind="svm")
+    assert str(refused.value) == sentence
+
+
+def test_copies_of_one_image_are_one_image() -> None:
+    with pytest.raises(ClassTooSmall, match=r"only of class 'bee' \(2 copies of it\)"):
+        train(
+            {"a": noise(4, 3, 0)},
+            ["ant", "ant", "bee", "bee"],
+            kind="svm",
+            groups=["1", "2", "3", "3"],
+        )
+
+
+def test_wrong_arguments_are_refused() -> None:
+    labels = ["ant", "ant", "bee", "bee"]
+    good = noise(4, 3, 0)
+    with pytest.raises(CodesInvalid, match="there are no codes"):
+        train({}, labels, kind="svm")
+    with pytest.raises(CodesInvalid, match="codes at 'a' are of 3 images, but there are 4 labels"):
+        train({"a": good[:3]}, labels, kind="svm")
+    with pytest.raises(CodesInvalid, match="must be a float array of shape"):
+        train({"a": good[0]}, labels, kind="svm")
+    bad = good.copy()
+    bad[2, 1] = np.inf
+    with pytest.raises(CodesInvalid, match="codes at 'a' of image 2 hold a value that is not fin"):
+        train({"a": bad}, labels, kind="svm")
+    with pytest.raises(LabelsInvalid, match="there are 2 groups for 4 labels"):
+        train({"a": good}, labels, kind="svm", groups=["1", "2"])
+    with pytest.raises(InputInvalid, match="probe kind 'forest' is not one of 'svm', 'softmax'"):
+        train({"a": good}, labels, kind="forest")
+    for Cs in ([], [0.0], [np.nan], [-1.0, 1.0], [np.inf]):
+        with pytest.raises(InputInvalid, match="must be one or more positive numbers"):
+            train({"a": good}, labels, kind="svm", Cs=Cs)
