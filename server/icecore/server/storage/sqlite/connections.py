@@ -18,9 +18,19 @@ from icecore.server.storage.sqlite.upkeep import WAIT_MS
 from sqlalchemy import Connection, NullPool, QueuePool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-_PAGE_BYTES = 4096
-_CHECKPOINT_PAGES = 4000
-_KEPT_LOG_BYTES = 64 * 1024 * 1024
+_WRITER_SETTINGS = (
+    "page_size = 4096",
+    "auto_vacuum = INCREMENTAL",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "secure_delete = ON",
+    "temp_store = MEMORY",  # no copies of rows in temporary files
+    f"busy_timeout = {WAIT_MS}",
+    "wal_autocheckpoint = 4000",  # pages: 16 MB
+    f"journal_size_limit = {64 * 1024 * 1024}",
+)
+"""The first two have to come before the rest makes the file."""
 
 _READERS = 8
 
@@ -41,16 +51,12 @@ def open_writer(path: Path) -> Connection:
 
     def connect() -> sqlite3.Connection:
         raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        raw.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        raw.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        raw.execute("PRAGMA journal_mode = WAL")
-        raw.execute("PRAGMA synchronous = FULL")
-        raw.execute("PRAGMA foreign_keys = ON")
-        raw.execute("PRAGMA secure_delete = ON")
-        raw.execute("PRAGMA temp_store = MEMORY")  # no copies of rows in temporary files
-        raw.execute(f"PRAGMA busy_timeout = {WAIT_MS}")
-        raw.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-        raw.execute(f"PRAGMA journal_size_limit = {_KEPT_LOG_BYTES}")
+        try:
+            for setting in _WRITER_SETTINGS:
+                raw.execute(f"PRAGMA {setting}")
+        except BaseException:
+            raw.close()
+            raise
         return raw
 
     engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)

@@ -83,6 +83,11 @@ class Writer:
             self._jobs.put(job)
         return job.future.result()
 
+    @property
+    def n_waiting(self) -> int:
+        """How many changes wait for a commit, about."""
+        return self._jobs.qsize()
+
     def close(self) -> None:
         """Finish what was accepted, checkpoint and close. Idempotent."""
         with self._door:
