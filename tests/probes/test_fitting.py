@@ -173,7 +173,7 @@ def test_a_mean_far_from_zero_costs_no_accuracy() -> None:
     """Weights are float32, but their rounding acts on deviations from the mean only."""
     codes, y = clouds(60, 8, 2, separation=0.3)
     deviations = StandardScaler().fit_transform(codes)
-    far = (np.round(deviations * 256) / 256 + 4096).astype(np.float32)
+    far = (np.round(deviations * 16) / 16 + 2**18).astype(np.float32)
     found = fit(far, y, 2, kind=ProbeKind.SVM, C=1.0)
     probe = LinearProbe(ProbeKind.SVM, ("a", "b"), found.weights, found.bias, "tap")
     model = converged(ProbeKind.SVM, 1.0).fit(standardised(far), y)

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Final
 
 import numpy as np
-from icecore.probes.cross_validation import OUTER_FOLDS, Folds, Judgement, judge
+from icecore.probes.choosing import choose
+from icecore.probes.cross_validation import OUTER_FOLDS, Folds, judge
 from icecore.probes.errors import InputInvalid
 from icecore.probes.fitting import Fit, fit
 from icecore.probes.intervals import Accuracy, held_out_accuracy
@@ -116,7 +117,7 @@ def train(
             key: judge(array, y, k, folds, kind=kind, Cs=Cs, on_fold=partial(report.fold_done, key))
             for key, array in data.codes.items()
         }
-    choice = _choose(judgements, folds)
+    choice = choose(judgements, folds)
     groups_held = data.groups[folds.outer >= 0]
     report.fitting()
     fitted = fit(data.codes[choice.key], y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
@@ -145,51 +146,6 @@ def train(
         n_groups=len(np.unique(data.groups)),
         class_sizes=tuple(int(size) for size in np.bincount(y)),
     )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Choice:
-    """`right` and `right_of` are of the rows held out; `C_of` holds indices of Cs."""
-
-    key: str
-    C_of: dict[str, int]
-    right: np.ndarray
-    right_of: dict[str, np.ndarray]
-
-
-def _choose(judgements: Mapping[str, Judgement], folds: Folds) -> _Choice:
-    """Choose by right predictions; of equals by the smaller loss, smaller C, later layer."""
-    n = len(folds.outer)
-    right = np.zeros(n, np.bool_)
-    right_of = {key: np.zeros(n, np.bool_) for key in judgements}
-    loss_of = dict.fromkeys(judgements, 0.0)
-    for fold in range(OUTER_FOLDS):
-        held = folds.outer == fold
-        ranks = []
-        for place, (key, seen) in enumerate(judgements.items()):
-            i = _best(seen.inner_right[fold], seen.inner_loss[fold])
-            right_of[key][held] = seen.outer_right[i, held]
-            loss_of[key] += seen.outer_loss[fold, i]
-            ranks.append((-seen.inner_right[fold, i], seen.inner_loss[fold, i], -place, key))
-        right[held] = right_of[min(ranks)[-1]][held]
-    counted = folds.outer >= 0
-    _, _, _, chosen = min(
-        (-int(right_of[key].sum()), loss_of[key], -place, key)
-        for place, key in enumerate(judgements)
-    )
-    return _Choice(
-        chosen,
-        {
-            key: _best(seen.outer_right[:, counted].sum(axis=1), seen.outer_loss.sum(axis=0))
-            for key, seen in judgements.items()
-        },
-        right[counted],
-        {key: values[counted] for key, values in right_of.items()},
-    )
-
-
-def _best(right: np.ndarray, loss: np.ndarray) -> int:
-    return min(range(len(right)), key=lambda i: (-right[i], loss[i], i))
 
 
 def _checked_kind(kind: ProbeKind | str) -> ProbeKind:
