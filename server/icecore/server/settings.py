@@ -46,6 +46,7 @@ class Settings:
     threads: int = 0
     training_workers: int = 1
     max_message_mb: int = DEFAULT_MESSAGE_MB
+    default_graph: Path | None = None
     grace_s: float = 20.0
 
     def __post_init__(self) -> None:
@@ -163,6 +164,7 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag("--tls-key", Path, "FILE", "private key, PEM")
     flag("--threads", int, "N", "for decoding and the network; 0: one a core", 0)
     flag("--training-workers", int, "N", "training jobs at once", 1)
+    flag("--default-graph", Path, "FILE", "the default backbone's graph, built beforehand")
     flag("--max-message-mb", int, "MB", "largest message taken", DEFAULT_MESSAGE_MB)
     seconds = parser.add_argument(
         "--until-idle", type=float, metavar="SECONDS", help="end this long after the last call"

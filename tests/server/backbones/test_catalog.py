@@ -56,6 +56,25 @@ def test_the_default_is_built_once_and_found_again(
     assert again.card == efficientnet_lite0.CARD
 
 
+def test_a_graph_built_beforehand_is_the_same_backbone(
+    store: Store, lite0: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So an image that carries the graph needs no weights, and its codes stay the same codes."""
+    path = tmp_path / "lite0.onnx"
+    path.write_bytes(lite0.graph)
+
+    def never() -> None:
+        raise AssertionError("the weights were read")
+
+    monkeypatch.setattr(efficientnet_lite0, "read_weights", never)
+    assert Catalog(store, default_graph=path).ensure_default().digest == lite0.digest
+
+
+def test_a_graph_that_is_missing_is_said(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(Internal, match="cannot be built"):
+        Catalog(store, default_graph=tmp_path / "absent.onnx").ensure_default()
+
+
 def test_no_name_is_the_default(store: Store) -> None:
     for seed, name in enumerate(("first", "second")):
         put(store, toy_backbone(seed, name=name))

@@ -5,6 +5,7 @@ Blocking where it has to read or build; what was read is answered from memory.
 
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from pathlib import Path
 from threading import RLock
 
 from icecore.server.backbones import efficientnet_lite0
@@ -21,11 +22,19 @@ class Catalog:
 
     Names are read from the store when first asked for, when one is not known,
     and on `refresh`; so a name that another process moves is seen after that.
-    A digest always means the same backbone.
+    A digest always means the same backbone. `default_graph` is where the default's
+    graph was built beforehand; without it the published weights must be installed.
     """
 
-    def __init__(self, store: Store, *, default: str = efficientnet_lite0.NAME) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        default: str = efficientnet_lite0.NAME,
+        default_graph: Path | None = None,
+    ) -> None:
         self._store = store
+        self._default_graph = default_graph
         self._default = default
         self._lock = RLock()
         self._by_digest: dict[str, Backbone] = {}
@@ -41,7 +50,7 @@ class Catalog:
         with self._lock:
             self.refresh()
             if self._default == efficientnet_lite0.NAME and self._default not in self._names:
-                built = _built()
+                built = _built(self._default_graph)
                 self._store.put_backbone(_record(built), built.graph)
                 self.refresh()
             return self.get()
@@ -113,11 +122,14 @@ class Catalog:
         return BackboneNotFound(f"backbone {shown!r} is not on this server: {hint}")
 
 
-def _built() -> Backbone:
-    """EfficientNet-Lite0 from its published weights."""
+def _built(path: Path | None) -> Backbone:
+    """EfficientNet-Lite0: as it was built into a file, or from its published weights."""
     try:
-        graph = efficientnet_lite0.build(efficientnet_lite0.read_weights())
-    except ArchiveInvalid as error:
+        if path is not None:
+            graph = path.read_bytes()
+        else:
+            graph = efficientnet_lite0.build(efficientnet_lite0.read_weights())
+    except (ArchiveInvalid, OSError) as error:
         raise Internal(
             f"the default backbone {efficientnet_lite0.NAME!r} cannot be built: {error}"
         ) from error

@@ -34,7 +34,7 @@ def main() -> int:
         arrays = [_array(read_frame(stdin), entry) for entry in cast(Any, request["codes"])]
     except EOFError:
         return 0  # a spare that was not needed
-    threading.Thread(target=_end_with_the_server, args=(stdin,), daemon=True).start()
+    threading.Thread(target=_end_with_the_server, daemon=True).start()
     try:
         _answer(stdout, request, arrays)
     except Exception:  # the door of this process
@@ -84,8 +84,8 @@ def _array(data: bytes, entry: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(data, np.dtype(entry["dtype"])).reshape(entry["shape"])
 
 
-def _end_with_the_server(stdin: BinaryIO) -> None:
-    stdin.read(1)
+def _end_with_the_server() -> None:
+    os.read(0, 1)  # unbuffered: a thread that waits inside a buffer aborts Python's own end
     os._exit(0)
 
 
