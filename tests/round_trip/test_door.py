@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -116,9 +117,17 @@ async def house(tmp_path: Path, log: io.StringIO) -> AsyncIterator[tuple[House, 
     address = f"unix:{tmp_path / 's'}"
     server.add_insecure_port(address)
     await server.start()
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with stopped(server), grpc.aio.insecure_channel(address) as channel:
         yield House(service, activity, log), channel
-    await server.stop(0)
+
+
+@asynccontextmanager
+async def stopped(server: grpc.aio.Server) -> AsyncIterator[None]:
+    """Stop the server at the end, also of a test that fails."""
+    try:
+        yield
+    finally:
+        await server.stop(0)
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str:
@@ -287,6 +296,16 @@ async def test_a_stream_that_the_caller_leaves_is_closed(house: tuple[House, Any
     assert (await rooms.last_call(1))["status"] == "CANCELLED"
 
 
+async def test_who_is_being_told_one_state_when_the_server_stops_is_told_that_too() -> None:
+    health = Health([])
+    await health.set_serving()
+    watch = health.Watch(health_pb2.HealthCheckRequest(), cast(Any, None))
+    states = health_pb2.HealthCheckResponse
+    assert (await anext(watch)).status == states.SERVING
+    await health.stop()  # while it hangs in its first answer
+    assert [answer.status async for answer in watch] == [states.NOT_SERVING]
+
+
 async def test_two_watch_the_health_and_see_it_end(tmp_path: Path) -> None:
     health = Health(["icecore.v1.ProbeService"])
     server = grpc.aio.server()
@@ -294,7 +313,7 @@ async def test_two_watch_the_health_and_see_it_end(tmp_path: Path) -> None:
     address = f"unix:{tmp_path / 's'}"
     server.add_insecure_port(address)
     await server.start()
-    async with grpc.aio.insecure_channel(address) as channel:
+    async with stopped(server), grpc.aio.insecure_channel(address) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         watches = [
             stub.Watch(health_pb2.HealthCheckRequest(service=name))
@@ -315,4 +334,3 @@ async def test_two_watch_the_health_and_see_it_end(tmp_path: Path) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Check(health_pb2.HealthCheckRequest(service="unknown"))
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    await server.stop(0)

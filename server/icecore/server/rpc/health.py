@@ -36,15 +36,18 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # generated 
         """Yield the status now and at each change; the stream ends when the server stops."""
         last = None
         while True:
+            # Read before the status: one who is writing when the server stops is told too.
+            is_last = self._is_stopping
             status = self._status(request.service)
             if status != last:
                 yield Status(status=status)
                 last = status
-            if self._is_stopping:
+            if is_last:
                 return
             async with self._changed:
-                if self._status(request.service) == last and not self._is_stopping:
-                    await self._changed.wait()
+                await self._changed.wait_for(
+                    lambda: self._is_stopping or self._status(request.service) != last  # noqa: B023
+                )
 
     async def set_serving(self) -> None:
         self._is_serving = True
