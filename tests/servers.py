@@ -55,6 +55,7 @@ class Server:
     address: str
     listen: str | None
     app: App | None = None
+    loop: asyncio.AbstractEventLoop | None = None
     child: "subprocess.Popen[str] | None" = None
 
     @property
@@ -88,7 +89,7 @@ def serving(data: Path, *, catalog: Any = ToyCatalog, **settings: Any) -> Iterat
     try:
         app, loop = started.result(START_S)
         try:
-            yield Server(data, app.address, app.listen, app=app)
+            yield Server(data, app.address, app.listen, app=app, loop=loop)
         finally:
             if not ended.done():
                 loop.call_soon_threadsafe(app.stop)

@@ -34,7 +34,8 @@ def caller(server: Server) -> Iterator[Caller]:
         train = ppb.TrainProbeRequest(probe_id="p", collection_id="c", layers=["-1"])
         caller.probes.TrainProbe(train)
         states = list(caller.probes.WatchProbe(ppb.WatchProbeRequest(probe_id="p")))
-        assert states[-1].version.state == ppb.VERSION_STATE_READY
+        last = states[-1].version
+        assert last.state == ppb.VERSION_STATE_READY, last.failure_message
         yield caller
 
 

@@ -19,7 +19,7 @@ from callers import calling, refusal
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from icecore.server.__main__ import main
 from icecore.server.errors import FolderInUse
-from icecore.v1 import backbone_pb2, collection_pb2
+from icecore.v1 import backbone_pb2, collection_pb2, collection_pb2_grpc
 from servers import START_S, serving, start, wait_until_serving
 
 LISTING = collection_pb2.ListCollectionsRequest()
@@ -202,26 +202,27 @@ def test_the_default_backbone_is_there_from_the_first_use(
     assert [layer.depth for layer in answer.layers if layer.thresholded] == list(range(1, 34))
 
 
-def test_calls_in_flight_are_ended_when_their_time_is_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("grace_s", [0.2, 1e6], ids=["in time", "at a second signal"])
+def test_calls_in_flight_are_ended_when_their_time_is_over(tmp_path: Path, grace_s: float) -> None:
     """A stream that never ends does not keep the server."""
-    began = threading.Event()
+    began, forever = threading.Event(), threading.Event()
 
     def requests() -> Iterator[collection_pb2.AddExamplesRequest]:
         began.set()
         forever.wait()
         yield collection_pb2.AddExamplesRequest()
 
-    forever = threading.Event()
-    with serving(tmp_path / "data", grace_s=0.2) as server:
+    with serving(tmp_path / "data", grace_s=grace_s) as server:
+        assert server.app is not None
+        assert server.loop is not None
         channel = grpc.insecure_channel(server.address)
-        from icecore.v1 import collection_pb2_grpc
-
         stub: Any = collection_pb2_grpc.CollectionServiceStub(channel)
         answers = stub.AddExamples(requests())
         began.wait(START_S)
-        assert server.app is not None
         while server.app.activity.n_in_flight == 0:
             time.sleep(0.001)
+        if grace_s > 1:
+            server.loop.call_soon_threadsafe(server.app.stop)  # the end of this block is another
     with pytest.raises(grpc.RpcError):
         next(answers)
     forever.set()
