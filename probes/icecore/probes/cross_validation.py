@@ -18,7 +18,9 @@ INNER_FOLDS: Final = 3
 
 CHOOSING_TOLERANCE: Final = 1e-3
 """Certified relative gap of the fits that choose. At scikit-learn's default they end up to
-110 % above the optimum, and another C wins."""
+110 % above the optimum, and another C wins. Against 1e-9 (and 1e-4 below), on codes of three
+sets of photos at five layers by both losses, the same C won in all 30 cases, while 0.03 to
+0.5 % of held-out predictions differed."""
 
 CHOOSING_WEIGHTS_TOLERANCE: Final = 0.1
 """Certified distance from the best weights, in lengths; the true one is far smaller."""
