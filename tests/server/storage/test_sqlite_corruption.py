@@ -52,7 +52,7 @@ def damage(folder: Path, *statements: str) -> None:
         # Whole blobs that are valid by themselves, of another batch or layer.
         ["UPDATE codes SET layer_pk = 5 - layer_pk + 1000 WHERE layer_pk IN (2, 3)",
          "UPDATE codes SET layer_pk = layer_pk - 1000 WHERE layer_pk > 1000"],
-        ["UPDATE batches SET n_rows = n_rows + 1"],
+        ["UPDATE batches SET n_live = n_live + 1"], ["UPDATE batches SET n_rows = n_rows + 1"],
         ["UPDATE batches SET sequence = sequence - 1"],
         ["UPDATE examples SET place = 1 - place WHERE batch_pk = 1 AND example_id = 'a'"],
         ["DELETE FROM examples WHERE example_id = 'a'"],

@@ -247,7 +247,7 @@ def test_small_batches_never_gather(store: SqliteStore, tmp_path: Path, sizes: l
         add(tenant, left[:size])
         left = left[size:]
     connection = open_writer(tmp_path / "icecore.db")
-    found = [row[0] for row in connection.exec_driver_sql("SELECT n_rows FROM batches")]
+    found = [row[0] for row in connection.exec_driver_sql("SELECT n_live FROM batches")]
     connection.close()
     assert sum(found) == len(names)
     assert max(found) <= 256

@@ -144,8 +144,9 @@ batches = _numbered(
     "batches",
     _points("collection_pk", "collections"),
     _column("n_rows", Number),
-    _column("sequence", Number),  # of the change that wrote it
-    Index("batches_by_collection", "collection_pk", "n_rows"),
+    _column("n_live", Number),  # rows that an example has; the others are zeros
+    _column("sequence", Number),  # of the change that made it
+    Index("batches_by_collection", "collection_pk", "n_live"),
 )
 
 examples = _numbered(
@@ -182,7 +183,8 @@ codes = _numbered(
     _points("layer_pk", "layers"),
     _points("batch_pk", "batches"),
     _column("dtype", Text),
-    _column("crc32", Number),
+    # Bytes, since numbers vary in size, and only a row of the same size is changed in place.
+    _column("checksum", LargeBinary),
     _column("blob", LargeBinary),
     UniqueConstraint("layer_pk", "batch_pk", name="codes_by_layer"),
     Index("codes_by_batch", "batch_pk"),

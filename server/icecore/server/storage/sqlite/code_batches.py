@@ -1,26 +1,25 @@
 """How codes lie in SQLite: batches of rows, one blob a batch and layer.
 
-Reading one layer touches no other. Batches that deletions and single additions
-leave small are packed together when enough of them have gathered: each row is
-then written at most three times, and a collection never has more than about
-thirty small batches.
+Reading one layer touches no other. The rows of deleted examples become zeros:
+SQLite then writes only the pages that changed, while leaving them out would
+write the whole batch at all layers, 10 MB. Batches that are half empty, and
+small ones where many have gathered, are packed anew: each row is written about
+three times at most, and a collection has about thirty small batches at most.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from icecore.server.errors import StorageCorrupt
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import CodeArray
-from icecore.server.storage.schema import batches, codes, examples, layers
+from icecore.server.storage.sqlite import code_statements as statements
 from icecore.server.storage.sqlite import packing
-from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy import bindparam as parameter
+from sqlalchemy import Connection
 
 MAX_ROWS = 256
-"""Rows of a batch: 10,000 examples are 40 blobs a layer, and a deletion rewrites 10 MB at most."""
+"""Rows of a batch: 10,000 examples are 40 blobs a layer."""
 
 _TIERS = ((1, 16), (16, 128))
 """Sizes of small batches, from and below; each tier is packed by itself."""
@@ -28,46 +27,8 @@ _TIERS = ((1, 16), (16, 128))
 _GATHERED = 16
 """So many batches in one tier are packed together."""
 
-_REPACKED_AT_ONCE = 16
-"""Batches whose rows of one layer are in memory together when packed."""
-
-# Statements are built once: building them costs more than running them.
-_LAYERS = (
-    select(layers.c.name, layers.c.pk, layers.c.dims)
-    .where(layers.c.collection_pk == parameter("collection"))
-    .order_by(layers.c.pk)
-)
-_SMALL = (
-    select(batches.c.pk, batches.c.n_rows)
-    .where(batches.c.collection_pk == parameter("collection"), batches.c.n_rows < _TIERS[-1][-1])
-    .order_by(batches.c.n_rows)
-)
-_NEW_BATCH = insert(batches).returning(batches.c.pk)
-_KEPT = (
-    select(examples.c.pk, examples.c.batch_pk, examples.c.place)
-    .where(examples.c.batch_pk.in_(parameter("some", expanding=True)))
-    .order_by(examples.c.batch_pk, examples.c.place)
-)
-_PUT = (
-    update(examples)
-    .where(examples.c.pk == parameter("example"))
-    .values(batch_pk=parameter("batch"), place=parameter("row"))
-)
-_BLOBS = (
-    select(
-        codes.c.batch_pk,
-        codes.c.dtype,
-        codes.c.crc32,
-        codes.c.blob,
-        batches.c.n_rows,
-        batches.c.sequence,
-    )
-    .join_from(codes, batches)
-    .where(codes.c.layer_pk == parameter("layer"))
-    .order_by(codes.c.batch_pk)
-)
-_SOME_BLOBS = _BLOBS.where(codes.c.batch_pk.in_(parameter("some", expanding=True)))
-_WRITE_BLOBS = insert(codes)
+_AT_ONCE = 16
+"""Batches whose rows of one layer are in memory together."""
 
 Layers = Mapping[str, tuple[int, int]]
 """A layer's number and dims, by its name."""
@@ -76,7 +37,7 @@ Numbers = npt.NDArray[np.int64]
 
 
 def layers_of(connection: Connection, collection: int) -> dict[str, tuple[int, int]]:
-    rows = connection.execute(_LAYERS, {"collection": collection})
+    rows = connection.execute(statements.LAYERS, {"collection": collection})
     return {row.name: (row.pk, row.dims) for row in rows}
 
 
@@ -90,17 +51,17 @@ def ensure_layers(change: Change, collection: int, core: Mapping[str, CodeArray]
     found = layers_of(change.connection, collection)
     if not found and wanted:
         change.connection.execute(
-            insert(layers),
+            statements.NEW_LAYERS,
             [
                 {"collection_pk": collection, "name": name, "dims": dims}
                 for name, dims in wanted.items()
             ],
         )
         found = layers_of(change.connection, collection)
-    if wanted != {name: dims for name, (_, dims) in found.items()}:
+    there = {name: dims for name, (_, dims) in found.items()}
+    if wanted != there:
         raise ValueError(
-            f"the core has layers {wanted!r}, but the collection's examples have "
-            f"{ {name: dims for name, (_, dims) in found.items()}!r}"
+            f"the core has layers {wanted!r}, but the collection's examples have {there!r}"
         )
     return found
 
@@ -129,19 +90,49 @@ def write(
     return places
 
 
-def repack(change: Change, collection: int, sequence: int, old: Sequence[int]) -> None:
-    """Write the rows of these batches that examples still point at anew; delete the batches."""
-    for start in range(0, len(old), _REPACKED_AT_ONCE):
-        _repack(change.connection, collection, sequence, old[start : start + _REPACKED_AT_ONCE])
+def erase(
+    change: Change, collection: int, sequence: int, gone: Mapping[int, Sequence[int]]
+) -> None:
+    """Overwrite the rows, by batch, of examples that are deleted already."""
+    connection = change.connection
+    rows = connection.execute(statements.SIZES, {"some": list(gone)}).all()
+    left = {row.pk: row.n_live - len(gone[row.pk]) for row in rows}
+    to_pack = [row.pk for row in rows if 2 * left[row.pk] < row.n_rows]
+    to_change = sorted(left.keys() - set(to_pack))
+    for start in range(0, len(to_change), _AT_ONCE):
+        some = to_change[start : start + _AT_ONCE]
+        for number, dims in layers_of(connection, collection).values():
+            changed = []
+            for place, _, block in list(_blobs(connection, number, dims, some)):
+                zeroed = block.copy()
+                zeroed[gone[place.batch]] = 0
+                packed = packing.pack(zeroed, place)
+                changed.append(
+                    {
+                        "layer": number,
+                        "batch": place.batch,
+                        "new_checksum": packed["checksum"],
+                        "new_blob": packed["blob"],
+                    }
+                )
+            connection.execute(statements.CHANGE_BLOB, changed)
+    if to_change:
+        connection.execute(
+            statements.SET_LIVE, [{"batch": batch, "live": left[batch]} for batch in to_change]
+        )
+    _repack(connection, collection, sequence, to_pack)
 
 
 def tidy(change: Change, collection: int, sequence: int) -> None:
     """Pack small batches together where many have gathered."""
-    small = change.connection.execute(_SMALL, {"collection": collection}).all()
+    below_all = _TIERS[-1][-1]
+    small = change.connection.execute(
+        statements.SMALL, {"collection": collection, "below": below_all}
+    ).all()
     for at_least, below in _TIERS:
-        tier = [row.pk for row in small if at_least <= row.n_rows < below]
+        tier = sorted(row.pk for row in small if at_least <= row.n_live < below)
         if len(tier) >= _GATHERED:
-            repack(change, collection, sequence, sorted(tier))
+            _repack(change.connection, collection, sequence, tier)
 
 
 def read(
@@ -153,61 +144,65 @@ def read(
         StorageCorrupt: a checksum is wrong, or a blob or row is missing.
     """
     number, dims = layer
-    n = len(batch_of)
     order = np.lexsort((row_of, batch_of))
-    held, starts, counts = np.unique(batch_of[order], return_index=True, return_counts=True)
-    where = {
-        int(batch): order[start : start + count]
-        for batch, start, count in zip(held, starts, counts, strict=True)
-    }
-    out: CodeArray = np.empty((n, dims), np.float16)
-    for batch, block in _blobs(connection, number, dims, None):
-        to = where.pop(batch, None)
-        if to is None or not np.array_equal(row_of[to], np.arange(len(block))):
-            raise StorageCorrupt(f"batch {batch} of codes does not fit the examples in it")
+    held, starts = np.unique(batch_of[order], return_index=True)
+    parts = np.split(order, starts[1:]) if len(held) else []
+    where = dict(zip(held.tolist(), parts, strict=True))
+    out: CodeArray = np.empty((len(batch_of), dims), np.float16)
+    for place, n_live, block in _blobs(connection, number, dims, None):
+        to = where.pop(place.batch, order[:0])
+        rows = row_of[to]
+        if not (0 < len(rows) == n_live and rows[-1] < place.n_rows and (np.diff(rows) > 0).all()):
+            raise StorageCorrupt(f"batch {place.batch} of codes does not fit the examples in it")
         if block.dtype != out.dtype and out.dtype == np.float16:
             out = out.astype(np.float32)
-        out[to] = block
+        out[to] = block[rows]
     if where:
         raise StorageCorrupt(f"codes are missing: layer {number}, batch {min(where)}")
     return out
 
 
 def _repack(connection: Connection, collection: int, sequence: int, old: Sequence[int]) -> None:
-    kept = connection.execute(_KEPT, {"some": old}).all()
-    rows_of: dict[int, list[int]] = {}
-    for row in kept:
-        rows_of.setdefault(row.batch_pk, []).append(row.place)
+    """Write the rows of these batches that examples have anew; delete the batches."""
+    for start in range(0, len(old), _AT_ONCE):
+        _repack_some(connection, collection, sequence, old[start : start + _AT_ONCE])
+
+
+def _repack_some(
+    connection: Connection, collection: int, sequence: int, old: Sequence[int]
+) -> None:
+    kept = connection.execute(statements.EXAMPLES, {"some": old}).all()
     if kept:
-        found = layers_of(connection, collection)
         sizes = [min(MAX_ROWS, len(kept) - at) for at in range(0, len(kept), MAX_ROWS)]
         new = [_new_batch(connection, collection, sequence, size) for size in sizes]
-        for number, dims in found.values():
-            blocks = dict(_blobs(connection, number, dims, old))
+        rows_of: dict[int, list[int]] = {}
+        for row in kept:
+            rows_of.setdefault(row.batch_pk, []).append(row.place)
+        for number, dims in layers_of(connection, collection).values():
+            blocks = {
+                place.batch: block for place, _, block in _blobs(connection, number, dims, old)
+            }
             together = np.concatenate([blocks[batch][rows] for batch, rows in rows_of.items()])
-            _write_blobs(
-                connection,
-                [
-                    (
-                        packing.Place(number, batch, sequence, size, dims),
-                        together[at * MAX_ROWS : at * MAX_ROWS + size],
-                    )
-                    for at, (batch, size) in enumerate(zip(new, sizes, strict=True))
-                ],
-            )
+            parts = np.split(together, range(MAX_ROWS, len(kept), MAX_ROWS))
+            places = [
+                packing.Place(number, batch, sequence, size, dims)
+                for batch, size in zip(new, sizes, strict=True)
+            ]
+            _write_blobs(connection, list(zip(places, parts, strict=True)))
         connection.execute(
-            _PUT,
+            statements.MOVE_EXAMPLE,
             [
                 {"example": row.pk, "batch": new[at // MAX_ROWS], "row": at % MAX_ROWS}
                 for at, row in enumerate(kept)
             ],
         )
-    connection.execute(delete(batches).where(batches.c.pk.in_(old)))
+    connection.execute(statements.DELETE_BATCHES, {"some": old})
 
 
 def _new_batch(connection: Connection, collection: int, sequence: int, n_rows: int) -> int:
     made: int = connection.execute(
-        _NEW_BATCH, {"collection_pk": collection, "n_rows": n_rows, "sequence": sequence}
+        statements.NEW_BATCH,
+        {"collection_pk": collection, "n_rows": n_rows, "n_live": n_rows, "sequence": sequence},
     ).scalar_one()
     return made
 
@@ -215,7 +210,7 @@ def _new_batch(connection: Connection, collection: int, sequence: int, n_rows: i
 def _write_blobs(connection: Connection, blocks: Sequence[tuple[packing.Place, CodeArray]]) -> None:
     if blocks:
         connection.execute(
-            _WRITE_BLOBS,
+            statements.NEW_BLOBS,
             [
                 {"layer_pk": place.layer, "batch_pk": place.batch, **packing.pack(block, place)}
                 for place, block in blocks
@@ -223,12 +218,18 @@ def _write_blobs(connection: Connection, blocks: Sequence[tuple[packing.Place, C
         )
 
 
-def _blobs(connection: Connection, layer: int, dims: int, some: Sequence[int] | None) -> Any:
-    """Yield (batch, its (n, d) array) of a layer, of all batches or of some."""
+def _blobs(
+    connection: Connection, layer: int, dims: int, some: Sequence[int] | None
+) -> Iterator[tuple[packing.Place, int, CodeArray]]:
+    """Yield (place, live rows, (n, d) array) of a layer's batches, all or some.
+
+    Raises:
+        StorageCorrupt: a checksum is wrong.
+    """
     if some is None:
-        rows = connection.execute(_BLOBS, {"layer": layer})
+        rows = connection.execute(statements.BLOBS, {"layer": layer})
     else:
-        rows = connection.execute(_SOME_BLOBS, {"layer": layer, "some": some})
+        rows = connection.execute(statements.SOME_BLOBS, {"layer": layer, "some": some})
     for row in rows:
         place = packing.Place(layer, row.batch_pk, row.sequence, row.n_rows, dims)
-        yield row.batch_pk, packing.unpack(row.dtype, row.crc32, row.blob, place)
+        yield place, row.n_live, packing.unpack(row.dtype, row.checksum, row.blob, place)

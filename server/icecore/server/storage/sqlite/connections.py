@@ -26,6 +26,7 @@ _WRITER_SETTINGS = (
     "foreign_keys = ON",
     "secure_delete = ON",
     "temp_store = MEMORY",  # no copies of rows in temporary files
+    "cache_size = -32768",  # KB; changes of more are written to the log twice
     f"busy_timeout = {WAIT_MS}",
     "wal_autocheckpoint = 4000",  # pages: 16 MB
     f"journal_size_limit = {64 * 1024 * 1024}",

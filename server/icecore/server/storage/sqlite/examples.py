@@ -238,8 +238,10 @@ def _delete(change: Change, collection: int, sequence: int, rows: Sequence[Any])
     change.erases = True
     for chunk in _chunks([row.pk for row in rows]):
         change.connection.execute(delete(examples).where(examples.c.pk.in_(chunk)))
-    old = sorted({row.batch_pk for row in rows})
-    code_batches.repack(change, collection, sequence, old)
+    gone: dict[int, list[int]] = {}
+    for row in rows:
+        gone.setdefault(row.batch_pk, []).append(row.place)
+    code_batches.erase(change, collection, sequence, gone)
 
 
 def _find(connection: Connection, collection: int, names: Collection[str]) -> Iterator[Any]:

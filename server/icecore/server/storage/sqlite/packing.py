@@ -23,26 +23,28 @@ class Place:
     n_rows: int
     dims: int
 
-    def crc32(self, dtype: str, blob: bytes) -> int:
+    def checksum(self, dtype: str, blob: bytes) -> bytes:
+        """Return the CRC-32 as 4 bytes."""
         numbers = struct.pack("<5q", self.layer, self.batch, self.sequence, self.n_rows, self.dims)
-        return zlib.crc32(blob, zlib.crc32(numbers + dtype.encode("ascii")))
+        crc32 = zlib.crc32(blob, zlib.crc32(numbers + dtype.encode("ascii")))
+        return crc32.to_bytes(4, "little")
 
 
 def pack(array: CodeArray, place: Place) -> dict[str, object]:
-    """Return the columns dtype, crc32 and blob of a (n, d) array."""
+    """Return the columns dtype, checksum and blob of a (n, d) array."""
     dtype = array.dtype.name
     blob = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
-    return {"dtype": dtype, "crc32": place.crc32(dtype, blob), "blob": blob}
+    return {"dtype": dtype, "checksum": place.checksum(dtype, blob), "blob": blob}
 
 
-def unpack(dtype: str, crc32: int, blob: bytes, place: Place) -> CodeArray:
+def unpack(dtype: str, checksum: bytes, blob: bytes, place: Place) -> CodeArray:
     """Return the (n, d) array, read-only, over the bytes themselves.
 
     Raises:
         StorageCorrupt: the bytes, or where they are, are not what was stored.
     """
     kind = _DTYPES.get(dtype)
-    if kind is None or place.crc32(dtype, blob) != crc32:
+    if kind is None or place.checksum(dtype, blob) != checksum:
         raise StorageCorrupt(
             f"codes are not what was stored: layer {place.layer}, batch {place.batch}, "
             f"sequence {place.sequence}"

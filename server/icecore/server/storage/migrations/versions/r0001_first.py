@@ -120,12 +120,13 @@ def upgrade() -> None:
         sa.Column("pk", NUMBER, autoincrement=True, nullable=False),
         sa.Column("collection_pk", NUMBER, nullable=False),
         sa.Column("n_rows", NUMBER, nullable=False),
+        sa.Column("n_live", NUMBER, nullable=False),
         sa.Column("sequence", NUMBER, nullable=False),
         sa.ForeignKeyConstraint(["collection_pk"], ["collections.pk"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("pk"),
         sqlite_autoincrement=True,
     )
-    op.create_index("batches_by_collection", "batches", ["collection_pk", "n_rows"])
+    op.create_index("batches_by_collection", "batches", ["collection_pk", "n_live"])
     op.create_table(
         "label_counts",
         sa.Column("collection_pk", NUMBER, autoincrement=False, nullable=False),
@@ -172,7 +173,7 @@ def upgrade() -> None:
         sa.Column("layer_pk", NUMBER, nullable=False),
         sa.Column("batch_pk", NUMBER, nullable=False),
         sa.Column("dtype", sa.Text(), nullable=False),
-        sa.Column("crc32", NUMBER, nullable=False),
+        sa.Column("checksum", sa.LargeBinary(), nullable=False),
         sa.Column("blob", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["batch_pk"], ["batches.pk"], ondelete="CASCADE"),
         sa.ForeignKeyConstraint(["layer_pk"], ["layers.pk"], ondelete="CASCADE"),
