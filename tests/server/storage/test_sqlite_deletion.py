@@ -228,3 +228,20 @@ def test_space_is_given_back_to_the_disk(store: SqliteStore, folder: Path) -> No
         pass
     connection.close()
     assert (folder / "icecore.db").stat().st_size < 10_000_000, "20 MB were deleted"
+
+
+def test_deleting_one_of_many_writes_little(
+    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = make_collection(store.tenant("default"))
+    names = [f"{i:03}" for i in range(200)]
+    wide = {"wide": np.ones((200, 10_000), np.float16)}
+    batch = NewBatch(batch_of(names).examples, wide)
+    tenant.add_examples("ants", batch, on_duplicate=OnDuplicate.REFUSE)
+    store.close()
+    again = open_sqlite(folder)
+    monkeypatch.setattr(upkeep, "erase", lambda *_, **__: True)
+    again.tenant("default").delete_examples("ants", ["050"])
+    written = (folder / "icecore.db-wal").stat().st_size
+    again.close()
+    assert written < 400_000, "its 20 KB of codes are in a blob of 4 MB"

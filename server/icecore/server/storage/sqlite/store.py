@@ -16,8 +16,13 @@ from icecore.server.storage.records import (
 )
 from icecore.server.storage.rows import backbones, mutations, tenants, values, versions
 from icecore.server.storage.sqlite.connections import Readers
-from icecore.server.storage.sqlite.tenant_store import SqliteTenantStore
+from icecore.server.storage.sqlite.tenant_collections import TenantCollections
+from icecore.server.storage.sqlite.tenant_probes import TenantProbes
 from icecore.server.storage.sqlite.writer import Writer
+
+
+class SqliteTenantStore(TenantCollections, TenantProbes):
+    """A TenantStore; every method is one moment, or one change."""
 
 
 class SqliteStore:
