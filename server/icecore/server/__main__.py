@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(2, str(error))
     except IcecoreError as error:
         return _fail(3, error.message)
+    except ModuleNotFoundError as error:
+        return _fail(2, f"the server needs {error.name!r}: pip install 'icecore[server]'")
     except OSError as error:
         status = 3 if error.errno in _MACHINES_FAULT else 2
         return _fail(status, f"cannot serve {str(settings.data)!r}: {error}")
