@@ -134,8 +134,8 @@ def told() -> Iterator[None]:
         code = getattr(raw, "sqlite_errorcode", None)
         if code in _FULL:
             raise StorageFull(
-                "there is no room on the server's disk: nothing was changed; make room on that disk "
-                "and call again"
+                "there is no room on the server's disk: nothing was changed; make room on that "
+                "disk and call again"
             ) from error
         if code is not None and code & 0xFF in _CORRUPT:
             raise StorageCorrupt("the database file is damaged") from error
