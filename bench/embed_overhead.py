@@ -69,6 +69,7 @@ def tree_cpu_seconds(pid: int) -> float:
 
 def bare(graph_file: str, requests: int, concurrency: int) -> None:
     """Child process: run the cut graph alone; print a Run as JSON."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

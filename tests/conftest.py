@@ -1,8 +1,11 @@
 """What every test may use."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import it before ours
 
 SHARED = Path(__file__).parents[2] / "shared"
 

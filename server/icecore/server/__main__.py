@@ -48,12 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    from icecore.server.app import serving
-
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)  # while the parts are being built
+        loop.add_signal_handler(number, asked.set)  # while the parts are imported and built
+    from icecore.server.app import serving
+
     async with serving(settings) as app:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, app.stop)

@@ -110,10 +110,10 @@ def host_and_port(address: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise SettingsInvalid(f"--listen is {address!r}: write an IPv6 address as '[::1]:8750'")
+        raise SettingsInvalid(f"--listen is {address!r}: write an IPv6 address as '[::1]:8471'")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise SettingsInvalid(
-            f"--listen is {address!r}, but must be HOST:PORT such as '127.0.0.1:8750'"
+            f"--listen is {address!r}, but must be HOST:PORT such as '127.0.0.1:8471'"
         )
     return host, int(port)
 
