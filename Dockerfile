@@ -14,11 +14,9 @@ FROM debian:12-slim
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates python3 && rm -rf /var/lib/apt/lists/*
 RUN useradd --no-log-init --uid 10001 --user-group --no-create-home --home-dir /var/lib/icecore --shell /usr/sbin/nologin icecore && install --directory --owner icecore --group icecore --mode 700 /var/lib/icecore
 COPY --from=build /opt/icecore /opt/icecore
-# onnxruntime (from 1.29) reports its use to its makers unless told not to.
 ENV PATH=/opt/icecore/bin:$PATH \
     ICECORE_DATA=/var/lib/icecore \
-    ICECORE_DEFAULT_GRAPH=/opt/icecore/share/icecore/efficientnet-lite0.onnx \
-    ORT_DISABLE_TELEMETRY=1
+    ICECORE_DEFAULT_GRAPH=/opt/icecore/share/icecore/efficientnet-lite0.onnx
 # By number: who runs containers can see that it is not root.
 USER 10001:10001
 VOLUME /var/lib/icecore

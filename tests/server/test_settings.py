@@ -16,7 +16,7 @@ from icecore.server.settings import (
 @pytest.mark.parametrize(
     ("address", "parts"),
     [
-        ("127.0.0.1:8750", ("127.0.0.1", 8750)),
+        ("127.0.0.1:8471", ("127.0.0.1", 8471)),
         ("localhost:0", ("localhost", 0)),
         ("[::1]:9", ("::1", 9)),
         ("0.0.0.0:65535", ("0.0.0.0", 65535)),
@@ -27,10 +27,10 @@ def test_an_address_is_host_and_port(address: str, parts: tuple[str, int]) -> No
 
 
 @pytest.mark.parametrize(
-    "address", ["", "8750", ":8750", "localhost", "localhost:", "a:b", "a:65536", "::1:8750", "a:²"]
+    "address", ["", "8471", ":8471", "localhost", "localhost:", "a:b", "a:65536", "::1:8471", "a:²"]
 )
 def test_anything_else_is_refused_with_an_example(address: str) -> None:
-    with pytest.raises(SettingsInvalid, match=r"127\.0\.0\.1:8750|\[::1\]:8750"):
+    with pytest.raises(SettingsInvalid, match=r"127\.0\.0\.1:8471|\[::1\]:8471"):
         host_and_port(address)
 
 
