@@ -31,11 +31,14 @@ LIMIT = 1 << 20
 class NoKeys:
     """The part of a store that the gate asks: nobody has a key."""
 
+    def __init__(self) -> None:
+        self.was_made = False
+
     def find_key(self, key_hash: bytes) -> None:
         return None
 
     def any_tenant_key_was_made(self) -> bool:
-        return False
+        return self.was_made
 
 
 class Service(probe_pb2_grpc.ProbeServiceServicer):
@@ -44,6 +47,7 @@ class Service(probe_pb2_grpc.ProbeServiceServicer):
     def __init__(self) -> None:
         self.cancelled = asyncio.Event()
         self.started = asyncio.Event()
+        self.go_on = asyncio.Event()
 
     async def GetProbe(self, request: pb.GetProbeRequest, context: object) -> pb.GetProbeResponse:
         if request.probe_id == "fail":
@@ -60,6 +64,9 @@ class Service(probe_pb2_grpc.ProbeServiceServicer):
         yield pb.WatchProbeResponse(stage="waiting")
         if request.probe_id == "absent":
             raise errors.ProbeNotFound("probe 'absent' is not there")
+        if request.probe_id == "two":
+            await self.go_on.wait()
+            yield pb.WatchProbeResponse(stage="storing")
         await self._wait()
 
     async def PredictStream(
@@ -80,6 +87,8 @@ class House:
     def __init__(self, service: Service, activity: Activity, log: io.StringIO) -> None:
         self.service = service
         self.activity = activity
+        self.keys = NoKeys()
+        self.gate = Gate(cast(Store, self.keys), require_keys=False, listens_to_others=False)
         self._log = log
 
     def log(self) -> list[dict[str, Any]]:
@@ -108,9 +117,9 @@ def log() -> Iterator[io.StringIO]:
 async def house(tmp_path: Path, log: io.StringIO) -> AsyncIterator[tuple[House, Any]]:
     """A served door and a channel to it."""
     service, activity = Service(), Activity()  # type: ignore[abstract] # only what is called
-    gate = Gate(cast(Store, NoKeys()), require_keys=False, listens_to_others=False)
+    rooms = House(service, activity, log)
     server = grpc.aio.server(
-        interceptors=[Door(gate, activity, max_message_bytes=LIMIT)],
+        interceptors=[Door(rooms.gate, activity, max_message_bytes=LIMIT)],
         options=[("grpc.max_receive_message_length", core_limit(LIMIT))],
     )
     probe_pb2_grpc.add_ProbeServiceServicer_to_server(service, server)
@@ -118,7 +127,7 @@ async def house(tmp_path: Path, log: io.StringIO) -> AsyncIterator[tuple[House, 
     server.add_insecure_port(address)
     await server.start()
     async with stopped(server), grpc.aio.insecure_channel(address) as channel:
-        yield House(service, activity, log), channel
+        yield rooms, channel
 
 
 @asynccontextmanager
@@ -260,6 +269,58 @@ async def test_a_wrong_key_is_nobody(house: tuple[House, Any]) -> None:
     line = await rooms.last_call(1)
     assert (line["tenant"], line["status"]) == ("", "UNAUTHENTICATED")
     assert "icecore_wrong" not in json.dumps(rooms.log())
+
+
+async def test_the_message_of_one_who_may_not_call_is_not_even_read(
+    house: tuple[House, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else anybody could make the server hold as many large messages as they open calls."""
+    _, channel = house
+    read: list[int] = []
+
+    def counted(deserialize: Any, max_bytes: int) -> Any:
+        def count(data: bytes) -> Any:
+            read.append(len(data))
+            return deserialize(data)
+
+        return count
+
+    monkeypatch.setattr("icecore.server.rpc.reading.limited", counted)
+    stub = probe_pb2_grpc.ProbeServiceStub(channel)
+    request = pb.GetProbeRequest(probe_id="x" * 1000)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await stub.GetProbe(request, metadata=(("authorization", "Bearer icecore_wrong"),))
+    assert _reason(caught.value) == "KEY_UNKNOWN"
+    assert read == []
+    await stub.GetProbe(request)
+    assert read == [request.ByteSize()]
+
+
+async def test_a_call_without_its_message_is_the_callers_mistake(
+    house: tuple[House, Any],
+) -> None:
+    """One whose client sends half of it and goes away, or a client of another make."""
+    _, channel = house
+    call = channel.stream_unary("/icecore.v1.ProbeService/GetProbe")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(iter([]))
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert _reason(caught.value) == "ARGUMENT_INVALID"
+
+
+async def test_who_may_not_call_any_more_is_told_nothing_more(house: tuple[House, Any]) -> None:
+    """A watch under a key that is revoked ends at its next answer."""
+    rooms, channel = house
+    watch = probe_pb2_grpc.ProbeServiceStub(channel).WatchProbe(
+        pb.WatchProbeRequest(probe_id="two")
+    )
+    assert (await watch.read()).stage == "waiting"
+    rooms.keys.was_made = True
+    rooms.gate.forget()
+    rooms.service.go_on.set()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await watch.read()
+    assert _reason(caught.value) == "KEY_REQUIRED"
 
 
 async def test_work_for_a_caller_who_left_is_cancelled(house: tuple[House, Any]) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeAlias, cast
 
 import grpc
 from icecore.server import telemetry
+from icecore.server.errors import InvalidArgument
 from icecore.server.rpc import calls, reading
 from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.activity import Activity
@@ -28,7 +29,12 @@ Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[Handler 
 
 
 class Door(grpc.aio.ServerInterceptor):
-    """Wraps each method once and keeps what it made."""
+    """Wraps each method once and keeps what it made.
+
+    Every method is served as one that takes a stream, which is the same on the wire:
+    of a unary call gRPC reads the message before any code of ours runs, and somebody
+    without a key could make the server hold as many large ones as they open calls.
+    """
 
     def __init__(self, gate: Gate, activity: Activity, *, max_message_bytes: int) -> None:
         self._gate = gate
@@ -49,29 +55,34 @@ class Door(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
         act: Any
-        if handler.request_streaming and handler.response_streaming:
-            make, act = grpc.stream_stream_rpc_method_handler, handler.stream_stream
-        elif handler.request_streaming:
-            make, act = grpc.stream_unary_rpc_method_handler, handler.stream_unary
-        elif handler.response_streaming:
-            make, act = grpc.unary_stream_rpc_method_handler, handler.unary_stream
+        if handler.request_streaming:
+            act = handler.stream_stream or handler.stream_unary
         else:
-            make, act = grpc.unary_unary_rpc_method_handler, handler.unary_unary
+            act = handler.unary_stream or handler.unary_unary
 
-        async def answer_one(request: Any, context: Context) -> Any:
+        async def given(visit: _Visit, requests: AsyncIterator[Any]) -> Any:
+            return visit.each(requests) if handler.request_streaming else await visit.one(requests)
+
+        async def answer_one(requests: AsyncIterator[Any], context: Context) -> Any:
             async with _Visit(self._gate, self._activity, method, context) as visit:
-                return await act(visit.opened(request), context)
+                return await act(await given(visit, requests), context)
 
-        async def answer_many(request: Any, context: Context) -> None:
+        async def answer_many(requests: AsyncIterator[Any], context: Context) -> None:
             async with (
                 _Visit(self._gate, self._activity, method, context) as visit,
-                aclosing(act(visit.opened(request), context)) as answers,
+                aclosing(act(await given(visit, requests), context)) as answers,
             ):
                 async for answer in answers:
+                    await visit.check()
                     await context.write(answer)
 
+        make, answer = (
+            (grpc.stream_stream_rpc_method_handler, answer_many)
+            if handler.response_streaming
+            else (grpc.stream_unary_rpc_method_handler, answer_one)
+        )
         return make(
-            answer_many if handler.response_streaming else answer_one,
+            answer,
             request_deserializer=reading.limited(
                 handler.request_deserializer or bytes, self._max_message_bytes
             ),
@@ -112,18 +123,22 @@ class _Visit:
     ) -> None:
         await self._leave(error)
 
-    def opened(self, request: Any) -> Any:
-        """Return the message, or the stream of messages."""
-        if hasattr(request, "__aiter__"):
-            return self._each(request)
-        return reading.opened(request)
+    async def one(self, requests: AsyncIterator[Any]) -> Any:
+        """Return the one message of a call that takes one."""
+        async for request in requests:
+            return reading.opened(request)
+        raise InvalidArgument("the call ended before its message came")
 
-    async def _each(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async def each(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Yield the messages; a key revoked meanwhile ends a stream at its next one."""
         async for request in requests:
-            if self._access is not Access.ANYONE:
-                await self._admit()
+            await self.check()
             yield reading.opened(request)
+
+    async def check(self) -> None:
+        """Raise if the caller, let in before, would not be now."""
+        if self._access is not Access.ANYONE:
+            await self._admit()
 
     async def _admit(self) -> Principal | None:
         return await self._gate.admit(self._access, self._metadata, peer=self._context.peer())
