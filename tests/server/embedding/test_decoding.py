@@ -3,6 +3,8 @@
 import io
 import random
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -305,6 +307,49 @@ def test_damaged_bytes_never_raise_anything_but_our_errors() -> None:
     assert len(messages) > 500, f"seed {seed}"
     assert all(message.startswith("the image ") for message in messages)
     assert not any("0x" in message for message in messages), "an address tells the caller nothing"
+
+
+def test_a_palette_png_without_its_palette_is_damaged() -> None:
+    data = png_by_hand(np.zeros((2, 2), np.uint8), bits=8, colour_type=3)
+    with pytest.raises(ImageInvalid, match="is a damaged PNG: it has no palette"):
+        decode(data)
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_a_text_or_profile_that_unpacks_to_very_much_is_refused(kind: bytes) -> None:
+    head = b"k\0\1\0\0\0" if kind == b"iTXt" else b"k\0\0"
+    bomb = chunk(kind, head + zlib.compress(bytes(64 << 20), 9))
+    with pytest.raises(ImageInvalid, match="decompressed data too large"):
+        decode(png_by_hand(np.zeros((2, 2), np.uint8), bits=8, colour_type=0, extra=bomb))
+
+
+WARNED_OF = """
+import io, struct, sys, zlib
+from icecore.server.embedding.decoding import decode
+from PIL import Image
+
+def saved(format_, **options):
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, format_, **options)
+    return file.getvalue()
+
+entry = b"\\x12\\1\\3\\0\\xff\\xff\\xff\\x7f\\xff\\xff\\xff\\x7f"
+decode(saved("JPEG", exif=b"Exif\\0\\0II*\\0\\x08\\0\\0\\0\\5\\0" + 5 * entry))
+decode(saved("WEBP", exif=b"Exif\\0\\0MM\\0*\\0\\0\\0\\x08\\xff\\xff"))
+png, kind = saved("PNG"), b"acTL" + bytes(8)
+animated = struct.pack(">I", 8) + kind + struct.pack(">I", zlib.crc32(kind))
+decode(png[:33] + animated + png[33:])
+print("decoded")
+"""
+
+
+def test_what_pillow_would_warn_of_is_decoded_without_a_word() -> None:
+    """In a process of its own: here warnings are errors, in a server they would be lines
+    among those of its log."""
+    ran = subprocess.run(
+        [sys.executable, "-c", WARNED_OF], capture_output=True, text=True, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("decoded\n", "")
 
 
 def test_real_files_of_all_sets_decode(shared: Path) -> None:

@@ -14,6 +14,7 @@ file says it:
 
 import io
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from typing import Final
@@ -48,9 +49,13 @@ class Limits:
 
 LIMITS: Final = Limits()
 
+# About a caller's EXIF or APNG chunks, which are then left out: no line for the server's log.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
 # What Pillow's three decoders raise on damaged bytes; the fuzz test finds no others.
-# Warnings are among them where the process turns those into errors.
+# Warnings are among them where the process turns those into errors, as our tests do.
 _DAMAGED = (
+    AssertionError,
     OSError,
     SyntaxError,
     ValueError,
@@ -161,6 +166,8 @@ def _orientation(image: Image.Image) -> int:
 def _to_rgb(image: Image.Image, *, is_16_bit: bool) -> Image.Image:
     if image.mode.startswith("I"):
         return _from_16_bit(image)
+    if image.mode == "P" and image.palette is None:
+        raise ValueError("it has no palette")
     key = image.info.get("transparency")
     if is_16_bit and isinstance(key, tuple):  # Pillow halves the pixels, but not the key
         image.info["transparency"] = tuple(value >> 8 for value in key)
