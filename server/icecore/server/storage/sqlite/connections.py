@@ -60,7 +60,7 @@ def open_writer(path: Path) -> Connection:
             raise
         return raw
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
     with told():
         return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
@@ -83,6 +83,7 @@ class Readers:
             pool_size=_READERS,
             max_overflow=-1,
             isolation_level="AUTOCOMMIT",
+            hide_parameters=True,  # a fault's traceback is logged; labels and metadata never are
         )
         self._changed = threading.Condition()
         self._n_reading = 0
