@@ -17,10 +17,12 @@ from icecore.client import (
     NewExample,
     NotFound,
     PermissionDenied,
+    ResourceExhausted,
     Unauthenticated,
     read_admin_key,
 )
 from PIL import Image
+from servers import serving
 
 Twin = type[Client | AsyncClient]
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.__name__)
@@ -152,3 +154,16 @@ def test_tenants_and_keys_from_the_first_to_the_last(data: Path) -> None:
                 tenant.collections()
         admin.delete_tenant("t")
         assert "t" not in [tenant.tenant_id for tenant in admin.tenants()]
+
+
+@both
+def test_a_message_far_over_the_limit_has_its_reason_too(twin: Twin, tmp_path: Path) -> None:
+    """Beyond twice the limit it is gRPC that refuses, without a reason of ours."""
+    with (
+        serving(tmp_path / "data", max_message_mb=1) as server,
+        opened(twin, server.address) as client,
+    ):
+        for size in (3 << 19, 3 << 20):
+            with pytest.raises(ResourceExhausted, match="send fewer or smaller images") as caught:
+                client.embed([bytes(size)])
+            assert caught.value.reason == "MESSAGE_TOO_LARGE"

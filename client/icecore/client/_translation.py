@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 from icecore.client import errors
 from icecore.client._address import Endpoint
-from icecore.wire.reasons import DOMAIN
+from icecore.wire.reasons import DOMAIN, Reason
 
 CLASSES: dict[grpc.StatusCode, type[errors.IcecoreError]] = {
     # A success that comes as an error is a broken server's.
@@ -33,6 +33,9 @@ CLASSES: dict[grpc.StatusCode, type[errors.IcecoreError]] = {
 }
 
 _DETAILS_KEY = "grpc-status-details-bin"
+
+_TOO_LARGE = "message larger than max"
+"""In gRPC's own words for a message far over the limit, which no server of ours gets to see."""
 
 
 @contextmanager
@@ -64,6 +67,12 @@ def translate(error: Any, path: str, target: str) -> errors.IcecoreError:
         sentence = f"no server answers at {target!r} ({sentence})"
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
         sentence = f"{method} at {target!r} got no answer in time; timeout_s gives it more"
+    elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in sentence:
+        sentence = (
+            f"the message is too large for {target!r}: send fewer or smaller images in each "
+            f"({sentence})"
+        )
+        return cls(sentence, reason=Reason.MESSAGE_TOO_LARGE.value)
     else:
         sentence = f"{method} at {target!r} failed with {code.name} ({sentence})"
     return cls(sentence, reason=code.name)
