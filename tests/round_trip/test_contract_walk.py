@@ -73,7 +73,7 @@ def _call(caller: Caller, path: str) -> Any:
 def test_exactly_those_that_wait_for_later_are_unimplemented_with_a_sentence(
     path: str, anybody: Caller, keys: dict[str, str | None]
 ) -> None:
-    who = "tenant" if access_to(path) is Access.TENANT else "administrator"
+    who = "administrator" if access_to(path) is Access.ADMINISTRATOR else "tenant"
     caller = anybody.with_key(keys[who])
     if METHODS[path].name in UNIMPLEMENTED:
         said = refusal(lambda: _call(caller, path))
@@ -98,6 +98,9 @@ def test_nobody_calls_without_the_right_key(
     if access_to(path) is Access.TENANT:
         said = refusal(lambda: _call(anybody.with_key(keys["administrator"]), path))
         assert (said.code, said.reason) == ("PERMISSION_DENIED", "TENANT_KEY_REQUIRED")
+    elif access_to(path) is Access.KNOWN:
+        for who in ("tenant", "administrator"):
+            _call(anybody.with_key(keys[who]), path)
     else:
         said = refusal(lambda: _call(anybody.with_key(keys["tenant"]), path))
         assert (said.code, said.reason) == ("PERMISSION_DENIED", "ADMIN_REQUIRED")

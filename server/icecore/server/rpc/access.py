@@ -8,6 +8,8 @@ class Access(Enum):
     """Who may make a call."""
 
     ANYONE = "anyone"
+    KNOWN = "known"
+    """A tenant or the administrator: what is shared by all."""
     TENANT = "tenant"
     ADMINISTRATOR = "administrator"
 
@@ -18,6 +20,10 @@ _ADMINISTRATOR: Final = (
     "/icecore.v1.BackboneService/AddBackbone",
     "/icecore.v1.BackboneService/RemoveBackbone",
 )
+_KNOWN: Final = (
+    "/icecore.v1.BackboneService/ListBackbones",
+    "/icecore.v1.BackboneService/GetBackbone",
+)
 
 
 def access_to(method: str) -> Access:
@@ -26,4 +32,4 @@ def access_to(method: str) -> Access:
         return Access.ANYONE
     if method.startswith(_ADMINISTRATOR):
         return Access.ADMINISTRATOR
-    return Access.TENANT
+    return Access.KNOWN if method in _KNOWN else Access.TENANT
