@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ from icecore.server.errors import (
     VersionNotReady,
 )
 from icecore.server.storage.opening import open_sqlite
-from icecore.server.storage.promise import Store
+from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.storage.records import VersionRecord
 from icecore.server.training.facts import Accuracy, VersionFacts
 from icecore.server.training.predictor import Predictor
@@ -265,6 +265,30 @@ async def test_only_the_probes_used_last_are_kept(house: House) -> None:
     house.predictor.forget(TENANT, "another")
     assert house.predictor._probes
     house.predictor.forget(TENANT)
+    assert not house.predictor._probes
+
+
+async def test_weights_read_while_their_probe_is_deleted_are_not_kept(house: House) -> None:
+    house.ready(np.ones((3, 6)), np.zeros(3))
+    store = house.store.tenant(TENANT)
+
+    class Overtaken:
+        """A tenant's store whose probe is deleted just after its file was read."""
+
+        tenant_id = TENANT
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def probe_file(self, probe_id: str, version: int) -> bytes:
+            file = store.probe_file(probe_id, version)
+            store.delete_probe(probe_id)
+            house.predictor.forget(TENANT, probe_id)
+            return file
+
+    overtaken = cast(TenantStore, Overtaken())
+    found = await house.predictor.predict(overtaken, "ants-bees", 0, house.codes(1))
+    assert found.version == 1, "who asked before it was deleted is answered"
     assert not house.predictor._probes
 
 

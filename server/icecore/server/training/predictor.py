@@ -56,6 +56,7 @@ class Predictor:
         self._probes: OrderedDict[tuple[str, str, int, str], tuple[LinearProbe, TapId]] = (
             OrderedDict()
         )
+        self._n_forgotten = 0
 
     async def predict(
         self,
@@ -105,6 +106,7 @@ class Predictor:
 
     def forget(self, tenant_id: str, probe_id: str | None = None) -> None:
         """Drop what is kept of a tenant, or of one of its probes, after it was deleted."""
+        self._n_forgotten += 1
         for key in list(self._probes):
             if key[0] == tenant_id and probe_id in (None, key[1]):
                 del self._probes[key]
@@ -112,12 +114,15 @@ class Predictor:
     async def _opened(self, store: TenantStore, record: VersionRecord) -> tuple[LinearProbe, TapId]:
         key = (store.tenant_id, record.probe_id, record.version, record.file_digest)
         known = self._probes.get(key)
-        if known is None:
-            known = await asyncio.to_thread(_read, store, record)
+        if known is not None:
+            self._probes.move_to_end(key)
+            return known
+        n_forgotten = self._n_forgotten
+        known = await asyncio.to_thread(_read, store, record)
+        if n_forgotten == self._n_forgotten:  # nothing was deleted meanwhile
             self._probes[key] = known
-        self._probes.move_to_end(key)
-        while len(self._probes) > self._max_probes:
-            self._probes.popitem(last=False)
+            while len(self._probes) > self._max_probes:
+                self._probes.popitem(last=False)
         return known
 
 
