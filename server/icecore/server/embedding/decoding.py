@@ -38,7 +38,7 @@ class Limits:
     """What one image may cost.
 
     Pillow keeps 4 bytes a pixel, so 50 million (a 50-megapixel camera) are
-    200 MB while it is decoded. A progressive JPEG pays for its whole area in
+    200 MB, and twice that while transparency or rotation is undone. A progressive JPEG pays for its whole area in
     every scan; encoders make about ten.
     """
 
@@ -172,16 +172,17 @@ def _to_rgb(image: Image.Image, *, is_16_bit: bool) -> Image.Image:
     if is_16_bit and isinstance(key, tuple):  # Pillow halves the pixels, but not the key
         image.info["transparency"] = tuple(value >> 8 for value in key)
     if image.has_transparency_data:
-        layered = image.convert("RGBA")
-        white = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layered).convert("RGB")
+        layered = image if image.mode == "RGBA" else image.convert("RGBA")
+        flat = Image.new("RGB", layered.size, "white")
+        flat.paste(layered, mask=layered)
+        return flat
     return image.convert("RGB")
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
     """Return 16-bit greyscale as RGB by its upper bytes; Pillow itself would clip at 255."""
-    values = np.asarray(image).astype(np.int64)
-    grey = np.clip(values >> 8, 0, 255).astype(np.uint8)
+    values = np.asarray(image)
+    grey = (values >> 8).clip(0, 255).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         grey = np.where(values == transparent, np.uint8(255), grey)
