@@ -2,10 +2,10 @@
 
 import hashlib
 import io
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.embedding.ingest import ExampleInput, Ingest, compact
 from icecore.server.errors import (
+    CollectionNotFound,
     ExampleExists,
     IcecoreError,
     IdDuplicate,
@@ -38,15 +39,20 @@ from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.storage.records import (
     AddedCounts,
-    BackboneRecord,
     Mutation,
+    NewBatch,
+    NewExample,
     OnDuplicate,
+    Snapshot,
 )
 from icecore.wire.taps import Activation, Pooling, PoolingKind
 from PIL import Image
+from toy_store import put_toy_backbone
 from toys import toy_backbone
 
 BACKBONE = toy_backbone(is_default=True)
+ANOTHER = 1
+"""The seed of a backbone with the same layers and other weights."""
 
 
 def noise(seed: int) -> npt.NDArray[np.uint8]:
@@ -72,9 +78,14 @@ class CountingSessions(Sessions):
     """Counts the images that went through the network."""
 
     n_images = 0
+    meanwhile: Callable[[], None] | None = None
+    """Called once, while images are in the network."""
 
     def run(self, backbone: Backbone, *rest: Any) -> list[npt.NDArray[np.float32]]:
         self.n_images += len(rest[1])
+        if self.meanwhile is not None:
+            self.meanwhile()
+            self.meanwhile = None
         return super().run(backbone, *rest)
 
 
@@ -102,14 +113,8 @@ class House:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     store = open_sqlite(tmp_path / "data")
-    record = BackboneRecord(
-        BACKBONE.name,
-        BACKBONE.digest,
-        BACKBONE.recipe.to_json(),
-        BACKBONE.card.to_json(),
-        BACKBONE.create_time,
-    )
-    store.put_backbone(record, BACKBONE.graph)
+    put_toy_backbone(store, seed=ANOTHER)
+    put_toy_backbone(store)
     yield store
     store.close()
 
@@ -331,6 +336,55 @@ async def test_codes_are_of_one_moment_also_while_examples_go(house: House) -> N
     assert [one.example_id for one in read.examples] == ["e0", "e2", "e4"]
     direct = await house.embedder.embed(BACKBONE, [tap], [png(0), png(2), png(4)])
     assert np.allclose(read.codes[tap], direct.codes[0], rtol=1e-6, atol=1e-7)
+
+
+def make_again(tenant: TenantStore, *, seed: int = 0) -> None:
+    """Another collection `c`, of nothing yet, perhaps over another backbone."""
+    tenant.delete_collection("c")
+    tenant.create_collection(
+        "c", backbone="toy", digest=toy_backbone(seed).digest, keep_images=True
+    )
+
+
+@pytest.mark.parametrize("seed", [0, ANOTHER])
+async def test_codes_never_reach_a_collection_made_anew_while_they_were_computed(
+    house: House, seed: int
+) -> None:
+    await house.add(example("a", png(0)))
+    house.sessions.meanwhile = lambda: make_again(house.tenant, seed=seed)
+    with pytest.raises(CollectionNotFound, match="'c'"):
+        await house.add(
+            example("a", png(0)), example("b", png(1)), on_duplicate=OnDuplicate.REPLACE
+        )
+    assert house.tenant.collection("c").n_examples == 0
+
+
+async def test_codes_of_a_collection_made_anew_are_never_taken_for_the_old_ones(
+    house: House,
+) -> None:
+    """The same layer names, but another backbone: between the look at the collection and the
+    reading of its codes."""
+    await house.add(example("a", png(0)))
+
+    class Remade:
+        tenant_id = house.tenant.tenant_id
+        collection = house.tenant.collection
+
+        def snapshot(self, collection_id: str, layers: Sequence[str] = ()) -> Snapshot:
+            if house.tenant.collection("c").digest == BACKBONE.digest:
+                make_again(house.tenant, seed=ANOTHER)
+                batch = NewBatch(
+                    [NewExample("a", "ant", {}, "sha", b"image")],
+                    {
+                        tap.layer: np.ones((1, n), np.float16)
+                        for tap, n in zip(BACKBONE.core, (4, 6, 6), strict=True)
+                    },
+                )
+                house.tenant.add_examples("c", batch, on_duplicate=OnDuplicate.REFUSE)
+            return house.tenant.snapshot(collection_id, layers)
+
+    with pytest.raises(CollectionNotFound, match="made anew"):
+        await house.codes.read(cast(TenantStore, Remade()), "c", BACKBONE.core[:1])
 
 
 async def test_an_image_that_is_not_the_one_stored_is_corruption(house: House) -> None:

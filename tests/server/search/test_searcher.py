@@ -39,13 +39,14 @@ class Shelf:
         self.may_load = asyncio.Event()
         self.may_load.set()
 
-    def record(self, sequence: int | None = None, made: datetime = MADE) -> CollectionRecord:
+    def record(self, sequence: int | None = None, number: int = 1) -> CollectionRecord:
         return CollectionRecord(
+            number=number,
             collection_id="c",
             backbone="toy",
             digest=TAP.digest,
             keep_images=True,
-            create_time=made,
+            create_time=MADE,
             sequence=self.sequence if sequence is None else sequence,
             n_examples=len(self.examples),
             labels={},
@@ -157,7 +158,7 @@ async def test_an_index_is_loaded_once_and_again_when_the_collection_changed(
 
 
 async def test_tenants_never_share_an_index(searcher: Searcher) -> None:
-    """The same ids, times and sequence: still another tenant's collection."""
+    """The same ids, times, sequence and even numbers: still another tenant's collection."""
     ours, theirs = Shelf([[1, 0]], prefix="ours"), Shelf([[1, 0]], prefix="theirs")
     await searcher.search("us", ours.record(), TAP, ours.load, QUERY)
     [hits] = await searcher.search("them", theirs.record(), TAP, theirs.load, QUERY)
@@ -166,11 +167,11 @@ async def test_tenants_never_share_an_index(searcher: Searcher) -> None:
 
 
 async def test_a_collection_made_again_under_its_name_is_another(searcher: Searcher) -> None:
+    """Also where the clock was put back and both were made at the same time."""
     old = Shelf([[1, 0]], sequence=9)
     await searcher.search("t", old.record(), TAP, old.load, QUERY)
     again = Shelf([[0, 1]], prefix="new")
-    made = datetime(2025, 1, 2, tzinfo=UTC)
-    [hits] = await searcher.search("t", again.record(made=made), TAP, again.load, QUERY)
+    [hits] = await searcher.search("t", again.record(number=2), TAP, again.load, QUERY)
     assert [hit.example.example_id for hit in hits] == ["new0"]
 
 
@@ -198,6 +199,22 @@ async def test_what_was_deleted_while_it_loaded_is_not_kept(searcher: Searcher) 
     await search
     await searcher.search("t", shelf.record(), TAP, shelf.load, QUERY)
     assert shelf.n_loads == 2
+
+
+@pytest.mark.parametrize(("tenant_id", "collection_id"), [("t", "another"), ("someone", None)])
+async def test_what_others_delete_while_it_loads_is_no_reason_to_load_again(
+    searcher: Searcher, tenant_id: str, collection_id: str | None
+) -> None:
+    """Else one tenant's deletions would make all others' searches slow."""
+    shelf = Shelf([[1, 0]])
+    shelf.may_load.clear()
+    search = asyncio.create_task(searcher.search("t", shelf.record(), TAP, shelf.load, QUERY))
+    await asyncio.sleep(0)
+    searcher.forget(tenant_id, collection_id)
+    shelf.may_load.set()
+    await search
+    await searcher.search("t", shelf.record(), TAP, shelf.load, QUERY)
+    assert shelf.n_loads == 1
 
 
 async def test_the_least_recently_used_index_goes_first() -> None:

@@ -14,7 +14,12 @@ from icecore.server.embedding.recomputing import (
     Recomputing,
     n_dims,
 )
-from icecore.server.errors import ImagesNotKept, PoolingInvalid, StorageCorrupt
+from icecore.server.errors import (
+    CollectionNotFound,
+    ImagesNotKept,
+    PoolingInvalid,
+    StorageCorrupt,
+)
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord, Snapshot
 from icecore.wire.taps import TapId
@@ -54,7 +59,8 @@ class CollectionCodes:
         `on_progress` hears shares from 0 to 1, also when nothing is computed.
 
         Raises:
-            CollectionNotFound, StorageCorrupt: as the store.
+            CollectionNotFound, StorageCorrupt: as the store; the first also where
+                the collection was deleted, and made anew, since it was looked at.
             TapMismatch: a tap is of another backbone than the collection.
             ImagesNotKept: a tap is not stored and there are no images to compute it from.
             PoolingInvalid: the computed codes would pass `max_bytes`.
@@ -67,6 +73,10 @@ class CollectionCodes:
         missing = _missing(backbone, taps)
         recomputing = Recomputing(store, collection_id, self._embedder, backbone, missing)
         snapshot = await self._snapshot(store, collection_id, stored, recomputing, on_progress)
+        if snapshot.number != collection.number:  # perhaps over another backbone
+            raise CollectionNotFound(
+                f"collection {collection_id!r} was deleted, and made anew, since this call began"
+            )
         codes = {tap: _stored(snapshot, tap, backbone) for tap in stored}
         for tap in missing:
             codes[tap] = await asyncio.to_thread(recomputing.codes, tap, snapshot.examples)

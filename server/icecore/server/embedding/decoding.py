@@ -38,8 +38,8 @@ class Limits:
     """What one image may cost.
 
     Pillow keeps 4 bytes a pixel, so 50 million (a 50-megapixel camera) are
-    200 MB, and twice that while transparency or rotation is undone. A progressive JPEG pays for its whole area in
-    every scan; encoders make about ten.
+    200 MB, and twice that while transparency or rotation is undone. A
+    progressive JPEG pays for its whole area in every scan; encoders make about ten.
     """
 
     max_bytes: int = 64 << 20

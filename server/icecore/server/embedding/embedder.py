@@ -153,7 +153,8 @@ class Embedder:
                 ran = await self._computing.run(
                     partial(self._sessions.run, backbone, taps, inputs), tenant_id=tenant_id
                 )
-                gathering.add(first, ran)
+                # In a thread: whole maps of a batch are hundreds of megabytes.
+                await asyncio.to_thread(gathering.add, first, ran)
         finally:
             for task in ahead:
                 task.cancel()

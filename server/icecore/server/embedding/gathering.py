@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from icecore.server.embedding.scheduling import Done
-from icecore.server.errors import DTypeInvalid, DTypeOverflow
+from icecore.server.errors import DTypeInvalid, DTypeOverflow, TensorInvalid
 from icecore.server.storage.records import CodeArray
 from icecore.wire.taps import TapId
 
@@ -57,6 +57,8 @@ class Gathering:
         """Take the codes of the images from `first` on.
 
         Raises:
+            TensorInvalid: a value is not finite, since those of the image are too large;
+                `details["image"]` is its index.
             DTypeOverflow: a value does not fit in float16.
         """
         self._queue_ms += ran.queue_ms
@@ -66,6 +68,7 @@ class Gathering:
                 np.empty((self._n_images, *codes.shape[1:]), self._dtype) for codes in ran.value
             ]
         for tap, room, codes in zip(self._taps, self._codes, ran.value, strict=True):
+            _check_finite(codes, tap, first)
             if self._dtype == np.float16 and (peak := np.abs(codes).max()) > FLOAT16_MAX:
                 raise DTypeOverflow(
                     f"codes at '{tap}' reach {float(peak):,.0f}, "
@@ -76,6 +79,17 @@ class Gathering:
     def finish(self, total_ms: float) -> Embedded:
         timings = Timings(self._queue_ms, self._decode_ms, self._compute_ms, total_ms)
         return Embedded(tuple(self._codes), timings)
+
+
+def _check_finite(codes: npt.NDArray[np.float32], tap: TapId, first: int) -> None:
+    if np.isfinite(codes).all():
+        return
+    index = first + next(row for row, one in enumerate(codes) if not np.isfinite(one).all())
+    raise TensorInvalid(
+        f"image {index} gives codes at '{tap}' that are not finite: its values are finite, but "
+        "too large for the network",
+        image=str(index),
+    )
 
 
 def checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

@@ -60,7 +60,8 @@ class Ingest:
             ImagesEmpty, ImagesTooMany, NameInvalid, MetadataInvalid, IdDuplicate,
             TensorInvalid: before anything is decoded.
             ExampleExists: with REFUSE.
-            CollectionNotFound, RequestIdReused, StorageFull: as the store.
+            CollectionNotFound, RequestIdReused, StorageFull: as the store; the first
+                also where the collection was made anew while its codes were computed.
             ImageInvalid and the others of `Embedder.embed`: naming the example.
         """
         if mutation is not None:
@@ -90,6 +91,7 @@ class Ingest:
             collection_id,
             batch,
             on_duplicate=on_duplicate,
+            number=collection.number,
             mutation=mutation,
         )
 

@@ -1,6 +1,6 @@
 """Indexes that were built, up to so many bytes; the least recently used go first.
 
-An index belongs to one tenant's collection, as it was made at one time, and to
+An index belongs to one collection, by the number that no other ever has, and to
 one tap. It is valid for one sequence number of that collection only, and is
 replaced as a whole: a search that still reads the old one is not disturbed.
 """
@@ -16,11 +16,11 @@ from icecore.wire.taps import TapId
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Whose index, of what. Equal ids of different tenants are different places."""
+    """Whose index, of what. `number` alone tells collections apart; the ids are for forgetting."""
 
     tenant_id: str
     collection_id: str
-    create_time: str
+    number: int
     tap: TapId
     is_cosine: bool
 
@@ -28,8 +28,11 @@ class Place:
     def of(
         cls, tenant_id: str, collection: CollectionRecord, tap: TapId, *, is_cosine: bool
     ) -> "Place":
-        made = collection.create_time.isoformat()
-        return cls(tenant_id, collection.collection_id, made, tap, is_cosine)
+        return cls(tenant_id, collection.collection_id, collection.number, tap, is_cosine=is_cosine)
+
+    def is_of(self, tenant_id: str, collection_id: str | None) -> bool:
+        """Whether it is of the tenant and, where one is named, of that collection."""
+        return self.tenant_id == tenant_id and collection_id in (None, self.collection_id)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +85,7 @@ class IndexCache:
     def forget(self, tenant_id: str, collection_id: str | None = None) -> None:
         """Drop a tenant's indexes, or those of one collection."""
         for place in list(self._indexed):
-            if place.tenant_id == tenant_id and collection_id in (None, place.collection_id):
+            if place.is_of(tenant_id, collection_id):
                 self._drop(place)
 
     def _drop(self, place: Place) -> None:

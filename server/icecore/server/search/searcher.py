@@ -59,7 +59,6 @@ class Searcher:
         self._max_waiting = max_waiting
         self._n_waiting = 0
         self._is_closed = False
-        self._n_forgotten = 0
 
     async def search(
         self,
@@ -113,8 +112,10 @@ class Searcher:
 
     def forget(self, tenant_id: str, collection_id: str | None = None) -> None:
         """Drop what is kept of a tenant, or of one of its collections."""
-        self._n_forgotten += 1
         self._cache.forget(tenant_id, collection_id)
+        for place, turn in self._loading.items():
+            if place.is_of(tenant_id, collection_id):
+                turn.is_forgotten = True
 
     def close(self) -> None:
         """Let running scans end, refuse what waits. Idempotent."""
@@ -129,11 +130,11 @@ class Searcher:
                 kept = self._cache.get(place, sequence=sequence)
                 if kept is not None:
                     return kept
-                n_forgotten = self._n_forgotten
+                turn.is_forgotten = False
                 loaded_sequence, examples, codes = await load()
                 index = await self._in_thread(partial(ExactIndex, codes, is_cosine=place.is_cosine))
                 indexed = Indexed(loaded_sequence, examples, index)
-                if n_forgotten == self._n_forgotten:  # nothing was deleted meanwhile
+                if not turn.is_forgotten:  # nothing of it was deleted meanwhile
                     self._cache.put(place, indexed)
                 return indexed
         finally:
@@ -172,11 +173,15 @@ class Searcher:
 
 
 class _Turn:
-    """A lock and how many hold or wait for it, so that it can be thrown away."""
+    """A lock and how many hold or wait for it, so that it can be thrown away.
+
+    `is_forgotten`: what is being loaded must not be kept.
+    """
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.n_users = 0
+        self.is_forgotten = False
 
 
 def check_k(k: int) -> int:

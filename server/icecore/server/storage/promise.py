@@ -69,15 +69,18 @@ class TenantStore(Protocol):
         batch: NewBatch,
         *,
         on_duplicate: OnDuplicate,
+        number: int | None = None,
         mutation: Mutation | None = None,
     ) -> AddedCounts:
         """Add a batch, whole or not at all.
 
+        `number` is that of the collection that the core was computed for. None: whichever
+        has the id.
         REPLACE leaves an example whose image digest, label and metadata are the
         same (counted as unchanged). Replaced codes and images are gone.
 
         Raises:
-            CollectionNotFound: no such collection.
+            CollectionNotFound: no such collection, or one made anew under the id.
             ExampleExists: an id is there already, with REFUSE.
             IdDuplicate: an id is twice in the batch.
         """

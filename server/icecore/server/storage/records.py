@@ -59,9 +59,11 @@ class KeyRecord:
 class CollectionRecord:
     """`sequence` grows with every change of the examples, and is never reused.
 
-    `labels` counts examples a label; "" counts those without one.
+    Nor is `number`, the keeper's own: a collection made again under the id has
+    another. `labels` counts examples a label; "" counts those without one.
     """
 
+    number: int
     collection_id: str
     backbone: str
     digest: str
@@ -122,8 +124,12 @@ class AddedCounts:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Examples of one moment, in order of id, and their codes a layer, (n, d)."""
+    """Examples of one moment, in order of id, and their codes a layer, (n, d).
 
+    `number` is that of the collection they are in.
+    """
+
+    number: int
     sequence: int
     examples: Sequence[ExampleRecord]
     codes: Mapping[str, CodeArray]

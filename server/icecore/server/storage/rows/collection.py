@@ -49,6 +49,18 @@ def row_of(connection: Connection, tenant: int, collection_id: str) -> Any:
     return row
 
 
+def row_of_number(
+    connection: Connection, tenant: int, collection_id: str, number: int | None
+) -> Any:
+    """As `row_of`, but of a collection of this number, if one is asked for."""
+    row = row_of(connection, tenant, collection_id)
+    if number is not None and row.pk != number:
+        raise CollectionNotFound(
+            f"collection {collection_id!r} was deleted, and made anew, since this call began"
+        )
+    return row
+
+
 def find(connection: Connection, tenant: int, collection_id: str) -> CollectionRecord:
     """Raises CollectionNotFound."""
     row = row_of(connection, tenant, collection_id)
@@ -145,6 +157,7 @@ def advance(change: Change, collection: int, gone: Sequence[str], come: Sequence
 
 def to_json(record: CollectionRecord) -> dict[str, Any]:
     return {
+        "number": record.number,
         "collection_id": record.collection_id,
         "backbone": record.backbone,
         "digest": record.digest,
@@ -175,6 +188,7 @@ def _labels(connection: Connection, numbers: Sequence[int]) -> dict[int, dict[st
 
 def _record(row: Any, labels: Mapping[str, int]) -> CollectionRecord:
     return CollectionRecord(
+        number=row.pk,
         collection_id=row.collection_id,
         backbone=row.backbone,
         digest=row.digest,

@@ -86,7 +86,8 @@ def snapshot(connection: Connection, collection: Any, layers: Sequence[str]) -> 
             )
         else:
             codes[name] = np.empty((0, 0), np.float16)
-    return Snapshot(collection.sequence, tuple(_record(row) for row in rows), codes)
+    records = tuple(_record(row) for row in rows)
+    return Snapshot(collection.pk, collection.sequence, records, codes)
 
 
 def find(connection: Connection, collection: int, names: Collection[str]) -> Iterator[Any]:

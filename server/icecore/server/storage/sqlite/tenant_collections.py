@@ -71,12 +71,13 @@ class TenantCollections(TenantRows):
         batch: NewBatch,
         *,
         on_duplicate: OnDuplicate,
+        number: int | None = None,
         mutation: Mutation | None = None,
     ) -> AddedCounts:
         example_changes.check_batch(batch)
 
         def work(change: Change) -> list[int]:
-            row = collections.row_of(change.connection, self._number, collection_id)
+            row = collections.row_of_number(change.connection, self._number, collection_id, number)
             counts = example_changes.add(change, row, batch, on_duplicate)
             return [counts.n_added, counts.n_replaced, counts.n_unchanged]
 
