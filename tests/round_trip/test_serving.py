@@ -19,6 +19,7 @@ from callers import calling, refusal
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from icecore.server.__main__ import main
 from icecore.server.errors import FolderInUse
+from icecore.server.storage.sqlite.store import SqliteStore
 from icecore.v1 import backbone_pb2, collection_pb2, collection_pb2_grpc
 from servers import START_S, serving, start, wait_until_serving
 
@@ -67,6 +68,29 @@ def test_the_administrators_key_is_made_once_and_never_logged(
     assert key.encode() not in b"".join(
         path.read_bytes() for path in data.iterdir() if path.is_file()
     ), "the key itself is stored"
+
+
+def test_the_administrators_key_is_durable_before_its_hash_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut leaves a folder whose administrator's key nobody has."""
+    done: list[str] = []
+    fsync, create = os.fsync, SqliteStore.create_key
+
+    def synced(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) and (tmp_path / "data/admin.key").exists():
+            done.append("folder")
+        fsync(descriptor)
+
+    def created(self: SqliteStore, *args: Any, **given: Any) -> Any:
+        done.append("hash")
+        return create(self, *args, **given)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(SqliteStore, "create_key", created)
+    with serving(tmp_path / "data"):
+        pass
+    assert done[:2] == ["folder", "hash"]
 
 
 def test_a_second_server_on_the_folder_is_refused_and_harms_nothing(tmp_path: Path) -> None:

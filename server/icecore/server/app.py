@@ -194,7 +194,7 @@ def _write_server_json(path: Path, app: App, *, is_tls: bool) -> None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Write the file whole or not at all, readable by its owner alone."""
+    """Write the file whole or not at all, durably, readable by its owner alone."""
     aside = path.with_name(path.name + ".new")
     aside.unlink(missing_ok=True)
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -203,6 +203,11 @@ def _write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)  # its name too: the hash of a key is durable next
+    finally:
+        os.close(descriptor)
 
 
 async def _remove_socket(path: Path) -> None:
