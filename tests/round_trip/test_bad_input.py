@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -308,6 +309,26 @@ def test_codes_of_another_tap_are_refused_with_both_named(caller: Caller) -> Non
         lambda: caller.collections.Search(_search(codes=codes, layer="-1")),
     ):
         assert refusal(call).reason == "TAP_MISMATCH"
+
+
+def test_a_tensor_whose_codes_are_not_finite_is_its_senders_mistake(caller: Caller) -> None:
+    """Each value is a float32, but not each sum of them."""
+    sound, huge = np.zeros((3, 8, 8), np.float32), np.full((3, 8, 8), 3e38, np.float32)
+    images = [image_to_message(sound), image_to_message(huge)]
+    for dtype in (common_pb2.D_TYPE_FLOAT32, common_pb2.D_TYPE_FLOAT16):
+        request = epb.EmbedRequest(images=images, layers=["*"], dtype=dtype)
+        said = refusal(partial(caller.codes.Embed, request))
+        assert (said.code, said.reason) == ("INVALID_ARGUMENT", "TENSOR_INVALID")
+        assert said.message.startswith("image 1 gives codes at 'toy@")
+        assert dict(said.details) == {"image": "1"}
+
+
+def test_a_star_said_often_is_too_many_layers(caller: Caller) -> None:
+    """Few bytes asked for, and a hundred thousand arrays answered."""
+    request = epb.EmbedRequest(images=[pixels(0)], layers=["*"] * 4096)
+    said = refusal(lambda: caller.codes.Embed(request))
+    assert (said.code, said.reason) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+    assert said.message == "there are 12,288 layers, but 4,096 are the most"
 
 
 def test_codes_with_nan_are_refused(caller: Caller) -> None:

@@ -1,10 +1,10 @@
 """CodesService: images in, codes out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.embedding.embedder import Embedder
+from icecore.server.embedding.embedder import Embedded, Embedder
 from icecore.server.rpc import answers, arguments, inputs
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.streams import in_order
@@ -12,6 +12,7 @@ from icecore.v1 import codes_pb2 as pb
 from icecore.v1 import codes_pb2_grpc
 from icecore.wire import messages
 from icecore.wire.codes import Codes
+from icecore.wire.taps import TapId
 
 
 class CodesService(codes_pb2_grpc.CodesServiceServicer):
@@ -38,17 +39,20 @@ class CodesService(codes_pb2_grpc.CodesServiceServicer):
         images = inputs.images(request.images)
         name = arguments.named("backbone", request.backbone) if request.backbone else ""
         backbone = await asyncio.to_thread(self._catalog.get, name)
-        taps = [
-            backbone.tap(layer, activation=activation, pooling=pooling)
-            for layer in backbone.select(layers)
-        ]
+        chosen = inputs.check_number_of_layers(backbone.select(layers))
+        taps = [backbone.tap(layer, activation=activation, pooling=pooling) for layer in chosen]
         embedded = await self._embedder.embed(
             backbone, taps, images, dtype=dtype, tenant_id=current_call().tenant_id
         )
-        return pb.EmbedResponse(
-            codes=[
-                messages.codes_to_message(Codes(values, tap))
-                for values, tap in zip(embedded.codes, taps, strict=True)
-            ],
-            timings=answers.timings(embedded.timings),
-        )
+        return await asyncio.to_thread(_answer, embedded, taps)
+
+
+def _answer(embedded: Embedded, taps: Sequence[TapId]) -> pb.EmbedResponse:
+    """Whole maps of a few images are hundreds of megabytes: write it in a thread."""
+    return pb.EmbedResponse(
+        codes=[
+            messages.codes_to_message(Codes(values, tap))
+            for values, tap in zip(embedded.codes, taps, strict=True)
+        ],
+        timings=answers.timings(embedded.timings),
+    )

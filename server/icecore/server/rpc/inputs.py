@@ -1,7 +1,7 @@
 """What a request says about images, codes and taps, as values."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 MAX_LAYER_LENGTH = 1024
 MAX_LAYERS = 4096
 
+T = TypeVar("T")
+
 
 def layers(specs: Sequence[str]) -> tuple[str, ...]:
     """Return the layers as the caller named them; what they mean is the backbone's.
@@ -34,9 +36,14 @@ def layers(specs: Sequence[str]) -> tuple[str, ...]:
         InvalidArgument: too many.
         NameInvalid: too long, or with control characters.
     """
-    if len(specs) > MAX_LAYERS:
-        raise InvalidArgument(f"there are {len(specs):,} layers, but {MAX_LAYERS:,} are the most")
-    return tuple(layer(spec) for spec in specs)
+    return tuple(layer(spec) for spec in check_number_of_layers(specs))
+
+
+def check_number_of_layers(layers: Sequence[T]) -> Sequence[T]:
+    """Raises InvalidArgument: too many, as also "*" said a hundred times would be."""
+    if len(layers) > MAX_LAYERS:
+        raise InvalidArgument(f"there are {len(layers):,} layers, but {MAX_LAYERS:,} are the most")
+    return layers
 
 
 def layer(spec: str) -> str:
