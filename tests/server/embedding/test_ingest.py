@@ -175,6 +175,31 @@ async def test_a_tensor_past_the_recipe_is_no_image_to_keep(house: House) -> Non
     assert await house.add(example("a", tensor), to="bare") == AddedCounts(1, 0, 0)
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+async def test_a_request_sent_twice_at_once_has_one_answer(is_deleted: bool, house: House) -> None:
+    """Its twin is done between the first look for an answer and the look at what is there."""
+    mutation = Mutation("twins", "AddExamples", "f" * 64)
+    first = await house.add(example("a", png(0)), mutation=mutation)
+    store = house.tenant
+    if is_deleted:
+        store.delete_collection("c")
+
+    class Overtaken:
+        n_asked = 0
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def added_before(self, mutation: Mutation) -> AddedCounts | None:
+            self.n_asked += 1
+            return None if self.n_asked == 1 else store.added_before(mutation)
+
+    house.tenant = cast(TenantStore, Overtaken())
+    assert await house.add(example("a", png(0)), mutation=mutation) == first
+    with pytest.raises(CollectionNotFound if is_deleted else ExampleExists):
+        await house.add(example("a", png(0)))
+
+
 async def test_a_retry_gets_its_first_answer_without_a_pass(house: House) -> None:
     mutation = Mutation("r1", "AddExamples", "f" * 64)
     first = await house.add(example("a", png(0)), mutation=mutation)

@@ -14,7 +14,7 @@ from icecore.server.embedding.example_input import ExampleInput, check_examples
 from icecore.server.embedding.gathering import FLOAT16_MAX
 from icecore.server.embedding.keeping import Kept, keep
 from icecore.server.embedding.preparing import check
-from icecore.server.errors import ExampleExists, ImagesTooMany
+from icecore.server.errors import CollectionNotFound, ExampleExists, ImagesTooMany
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import (
     AddedCounts,
@@ -64,10 +64,26 @@ class Ingest:
                 also where the collection was made anew while its codes were computed.
             ImageInvalid and the others of `Embedder.embed`: naming the example.
         """
-        if mutation is not None:
-            answered = await asyncio.to_thread(store.added_before, mutation)
-            if answered is not None:
-                return answered
+        answered = await _answered(store, mutation)
+        if answered is not None:
+            return answered
+        try:
+            return await self._add_new(store, collection_id, examples, on_duplicate, mutation)
+        except (ExampleExists, CollectionNotFound):
+            # The same request, sent twice at once: what is in the way may be its twin's work.
+            answered = await _answered(store, mutation)
+            if answered is None:
+                raise
+            return answered
+
+    async def _add_new(
+        self,
+        store: TenantStore,
+        collection_id: str,
+        examples: Sequence[ExampleInput],
+        on_duplicate: OnDuplicate,
+        mutation: Mutation | None,
+    ) -> AddedCounts:
         if len(examples) > self._max_examples_a_batch:
             raise ImagesTooMany(
                 f"the batch has {len(examples):,} examples, "
@@ -148,6 +164,11 @@ def compact(codes: npt.NDArray[Any]) -> CodeArray:
     if codes.dtype != np.float16 and np.abs(codes).max(initial=0.0) > FLOAT16_MAX:
         return codes.astype(np.float32)
     return codes.astype(np.float16)
+
+
+async def _answered(store: TenantStore, mutation: Mutation | None) -> AddedCounts | None:
+    """Return the answer that the request was given before, if it was."""
+    return None if mutation is None else await asyncio.to_thread(store.added_before, mutation)
 
 
 def _what(example: ExampleInput) -> str:
