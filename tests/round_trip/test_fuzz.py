@@ -57,7 +57,8 @@ def callers(server: Server) -> Iterator[dict[Access, Caller]]:
         train = ppb.TrainProbeRequest(probe_id="kept", collection_id="kept", layers=["-1"])
         tenant.probes.TrainProbe(train)
         list(tenant.probes.WatchProbe(ppb.WatchProbeRequest(probe_id="kept")))
-        yield {Access.TENANT: tenant, Access.ADMINISTRATOR: admin}
+        known = {Access.KNOWN: tenant, Access.TENANT: tenant, Access.ADMINISTRATOR: admin}
+        yield known
 
 
 def _batch(collection_id: str) -> cpb.AddExamplesRequest:
