@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from icecore.probes.linear_probe import Array, ProbeKind
-from scipy.special import expit, logsumexp, xlogy
+from scipy.special import expit, xlogy
 
 
 class LossAt(Protocol):
@@ -181,9 +181,12 @@ class Softmax:
         return int(self.wanted.shape[1])
 
     def at(self, scores: Array) -> "SoftmaxAt":
-        log_sums = logsumexp(scores, axis=1, keepdims=True)
-        values = np.array([log_sums.sum() - (scores * self.wanted).sum()])
-        return SoftmaxAt(self.wanted, values, np.exp(scores - log_sums))
+        below = scores - scores.max(axis=1, keepdims=True)
+        p = np.exp(below)
+        sums = p.sum(axis=1, keepdims=True)
+        values = np.array([np.log(sums).sum() - (below * self.wanted).sum()])
+        p /= sums
+        return SoftmaxAt(self.wanted, values, p)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from scipy.linalg import eigh
 
 RANK_TOLERANCE: Final = 1e-14
 """Directions whose variance is a smaller part of the largest are left out of an
-eigendecomposition of X Xᵀ: rounding made them. The certified gap covers what this costs."""
+eigendecomposition of X Xᵀ: rounding made them, and what they cost is rounding too."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,19 +50,20 @@ class Rotation:
         both = np.concatenate([rows, held_rows])
         if d <= n:
             X = standardisation.apply(codes, both, slice(0, d))
-            _, V = eigh(X[:n].T @ X[:n], driver="evr", overwrite_a=True, check_finite=False)
+            _, V = eigh(X[:n].T @ X[:n], driver="evd", overwrite_a=True, check_finite=False)
             Z = X @ V
             return cls(Z[:n], Z[n:], standardisation, codes, rows, V, False)
-        K = np.zeros((len(both), n))
+        K, K_held = np.zeros((n, n)), np.zeros((len(held_rows), n))
         for columns in blocks(len(both), d):
             X = standardisation.apply(codes, both, columns)
-            K += X @ X[:n].T
-        variances, U = eigh(K[:n], driver="evr", check_finite=False)
+            K += X[:n] @ X[:n].T
+            K_held += X[n:] @ X[:n].T
+        variances, U = eigh(K, driver="evd", overwrite_a=True, check_finite=False)
         kept = variances > RANK_TOLERANCE * max(variances[-1], 0.0)
         lengths = np.sqrt(variances[kept])
         U = U[:, kept]
         back = U / lengths
-        return cls(U * lengths, K[n:] @ back, standardisation, codes, rows, back, True)
+        return cls(U * lengths, K_held @ back, standardisation, codes, rows, back, True)
 
     def weights(self, coefficients: Array) -> Array:
         """Return weights (m, d) over standardised features for `coefficients` (r, m)."""
