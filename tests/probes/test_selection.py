@@ -15,9 +15,12 @@ from icecore.probes.errors import (
 )
 from icecore.probes.files import to_bytes
 from icecore.probes.linear_probe import ProbeKind
-from icecore.probes.selection import DEFAULT_CS, Training, train
+from icecore.probes.selection import C_RANGE, DEFAULT_CS, Training, train
 from labelled import clouds, names
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 
 def noise(n: int, d: int, seed: int) -> np.ndarray:
@@ -221,6 +224,45 @@ def test_wrong_arguments_are_refused() -> None:
         train({"a": good}, labels, kind="svm", groups=["1", "2"])
     with pytest.raises(InputInvalid, match="probe kind 'forest' is not one of 'svm', 'softmax'"):
         train({"a": good}, labels, kind="forest")
-    for Cs in ([], [0.0], [np.nan], [-1.0, 1.0], [np.inf]):
-        with pytest.raises(InputInvalid, match="must be one or more positive numbers"):
+    for Cs in ([], [0.0], [np.nan], [-1.0, 1.0], [np.inf], [9e-13], [2e12, 1.0]):
+        with pytest.raises(InputInvalid, match=r"one or more numbers from 1e-12 to 1e\+12"):
             train({"a": good}, labels, kind="svm", Cs=Cs)
+    with pytest.raises(CodesInvalid, match=r"codes at 'a' reach 2e\+30, but 1e\+30 is the most"):
+        train({"a": good.clip(-1, 1).astype(np.float64) * -2e30}, labels, kind="svm")
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("C", C_RANGE)
+def test_the_ends_of_the_range_of_c_are_told_honestly(kind: ProbeKind, C: float) -> None:
+    """Fits without a warning, which is an error here; a gap that is left is told."""
+    codes, y = clouds(40, 12, 2, separation=0.3)
+    found = train({"a": codes}, names(y), kind=kind, Cs=[C])
+    model = (
+        LinearSVC(C=C, dual=False, tol=1e-12, max_iter=100_000)
+        if kind is ProbeKind.SVM
+        else LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12, max_iter=1000)
+    )
+    if C < 1.0:
+        X = StandardScaler().fit_transform(codes.astype(np.float64))
+        theirs = model.fit(X, y).coef_
+        ours = found.fit.weights * found.fit.standardisation.scale
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3 * np.abs(theirs).max())
+    assert 0.0 <= found.fit.gap <= 1.0
+    assert np.isfinite(found.fit.objective)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 3), (2, 9), (2, 2, 2)])
+def test_sets_of_a_few_images_are_judged_on_each_once(
+    kind: ProbeKind, dtype: str, sizes: tuple[int, ...]
+) -> None:
+    """Two features, one of them constant; all images are held out once, and tell little."""
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    codes = np.stack([y * 10.0 + np.arange(len(y)) % 2, np.ones(len(y))], axis=1).astype(dtype)
+    found = train({"a": codes, "b": codes[:, :1]}, names(y), kind=kind)
+    assert round(found.accuracy.estimate * len(y), 9) % 1 == 0
+    assert found.accuracy.low < 0.8 or len(y) > 10
+    assert found.fit.gap < 1e-9
+    chosen = codes if found.key == "a" else codes[:, :1]
+    assert found.probe("tap").predict(chosen, tap="tap").labels == tuple(names(y))

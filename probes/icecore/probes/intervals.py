@@ -34,8 +34,10 @@ def held_out_accuracy(is_right: np.ndarray, groups: np.ndarray, *, n_folds: int)
     held the accuracy of the probe fitted on all images in 95 to 99.5 % of runs; without
     the second correction in 76 to 93 %. It is too narrow where accuracy still grows
     fast with n (91 % at n = 200, d = 1000): folds train on 80 % of the images, so the estimate
-    is a little low. And it knows nothing of images that are alike but not in one group
-    (bursts of a camera), nor of images other than these at work.
+    is a little low. With layer and C chosen too (three layers, 120 or 150 runs each) it held
+    97 to 99 %, and on 60 of 200 photos at five layers of a real network 94 %. It knows
+    nothing of images that are alike but not in one group (bursts of a camera), nor of
+    images other than these at work.
 
     Args:
         is_right: (n,) bool, one a held-out image; each was predicted once.

@@ -32,6 +32,10 @@ DEFAULT_CS: Final = {
 """On standardised codes: wide layers want the small ones, a first layer of few channels
 the large. An SVM's are a tenth, since its loss is eight times as curved."""
 
+C_RANGE: Final = (1e-12, 1e12)
+"""Outside, float64 no longer tells a probe from its best one: by far too small a C weights
+vanish beside the loss, by far too large a one the loss beside its own rounding."""
+
 OnProgress = Callable[[str, float], None]
 
 
@@ -39,7 +43,9 @@ OnProgress = Callable[[str, float], None]
 class Trial:
     """One layer's held-out accuracy, with C chosen inside the training folds.
 
-    `C` is what all data prefer at this layer.
+    `C` is what all data prefer at this layer. Each trial is judged fairly by itself, but the
+    chosen one is the best of them, and so its accuracy is a little too high for the probe;
+    `Training.accuracy` is not.
     """
 
     key: str
@@ -52,9 +58,10 @@ class Trial:
 class Training:
     """What training found.
 
-    `accuracy` is of the whole procedure: from outer folds that chose neither layer nor
-    C. `naive` is the chosen layer's and C's accuracy in the very folds that chose them,
-    kept to show the difference. `trials` are in the order of the codes given.
+    `accuracy` is of choosing and fitting together: from outer folds that had no part in
+    standardisation, C or layer. `naive` is the chosen layer's and C's accuracy in the
+    very folds that chose them, kept to show the difference. `trials` are in the order
+    of the codes given.
     """
 
     kind: ProbeKind
@@ -99,7 +106,7 @@ def train(
         groups: n names; images of one group are never on both sides of a fold. The
             digest of the image serves, so that copies of an image cannot help it.
         seed: decides the folds.
-        Cs: to choose from, positive; `DEFAULT_CS` of the kind when None.
+        Cs: to choose from, within `C_RANGE`; `DEFAULT_CS` of the kind when None.
         on_progress: called with "choosing" or "fitting" and the share done, 0..1.
 
     Raises:
@@ -158,8 +165,11 @@ def _checked_kind(kind: ProbeKind | str) -> ProbeKind:
 
 def _checked_grid(Cs: Sequence[float]) -> tuple[float, ...]:
     values = tuple(sorted({float(C) for C in Cs}))
-    if not values or not all(0.0 < C < np.inf for C in values):
-        raise InputInvalid(f"Cs are {tuple(Cs)!r}, but must be one or more positive numbers")
+    least, most = C_RANGE
+    if not values or not all(least <= C <= most for C in values):
+        raise InputInvalid(
+            f"Cs are {tuple(Cs)!r}, but must be one or more numbers from {least:g} to {most:g}"
+        )
     return values
 
 

@@ -8,6 +8,9 @@ import numpy as np
 from icecore.probes.errors import ClassesTooFew, ClassTooSmall, CodesInvalid, LabelsInvalid
 from icecore.probes.linear_probe import CodeArray, check_finite
 
+LARGEST_CODE: Final = 1e30
+"""Weights on larger codes would be too small for float32."""
+
 _SHOWN: Final = 5
 
 
@@ -30,7 +33,8 @@ class TrainingData:
         """Return the data if a probe can be learnt and judged from them.
 
         Raises:
-            CodesInvalid: no layer, no float matrix of n rows, or a value not finite.
+            CodesInvalid: no layer, no float matrix of n rows, or a value that is not finite
+                or beyond `LARGEST_CODE`.
             LabelsInvalid: no label or group an image.
             ClassesTooFew: no class or one only.
             ClassTooSmall: a class of one image, copies of it (one group) aside.
@@ -62,6 +66,12 @@ def _check(array: CodeArray, key: str, n: int) -> None:
     if len(array) != n:
         raise CodesInvalid(f"codes at {key!r} are of {len(array)} images, but there are {n} labels")
     check_finite(array, f"codes at {key!r}")
+    largest = max(float(array.max(initial=0.0)), -float(array.min(initial=0.0)))
+    if largest > LARGEST_CODE:
+        raise CodesInvalid(
+            f"codes at {key!r} reach {largest:.3g}, but {LARGEST_CODE:g} is the most a probe "
+            "can be fitted on"
+        )
 
 
 def _check_sizes(classes: np.ndarray, y: np.ndarray, groups: np.ndarray) -> None:

@@ -141,6 +141,21 @@ async def test_the_same_data_and_seed_give_the_same_probe_and_digest(house: Hous
     assert third.n_images == 39
 
 
+async def test_the_order_in_which_examples_came_does_not_matter(house: House) -> None:
+    """Rows are in order of id, and folds are dealt by it: the same weights to the bit."""
+    await house.fill(tiny())
+    _, first = await house.trained(TrainRequest("p", "insects"))
+    store = house.store.tenant(TENANT)
+    store.delete_examples("insects", [example.example_id for example in tiny()])
+    backwards = tiny()[::-1]
+    for start in range(0, len(backwards), 9):
+        await house.ingest.add(store, "insects", backwards[start : start + 9])
+    _, second = await house.trained(TrainRequest("p", "insects"))
+    assert first == second
+    digests = [version.file_digest for version in store.probe("p").versions]
+    assert digests[0] == digests[1]
+
+
 @pytest.mark.parametrize(
     ("activation", "pooling"),
     [

@@ -35,7 +35,8 @@ class VersionFacts:
     `accuracy` comes from outer folds that chose nothing; `naive` is the winner's
     accuracy in the folds that chose it, kept to show the difference. `gap` is
     an upper bound of the relative distance to the optimum. `data_digest` is
-    over ids, labels and codes (see `training_set`).
+    over ids, labels and codes (see `training_set`). `n_images` counts what was
+    trained on; images without a label are not among them.
     """
 
     tap: TapId
