@@ -1,0 +1,206 @@
+"""What was acknowledged stays: a server killed with signal 9, and one whose disk is full."""
+
+import contextlib
+import resource
+import sqlite3
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from callers import Caller, calling, pixels, refusal
+from icecore.server.storage.opening import open_sqlite
+from icecore.v1 import codes_pb2 as epb
+from icecore.v1 import collection_pb2 as cpb
+from icecore.v1 import probe_pb2 as ppb
+from icecore.wire.messages import codes_from_message
+from servers import process, serving
+
+CLIENTS = 3
+IN_BATCH = 4
+ENOUGH = 8
+"""Batches that each client has heard of before the kill."""
+
+LAYERS = ("one", "two", "three")
+PROBES = ("first", "second", "third")
+
+
+def batch_of(name: str, *, size: int = 8) -> cpb.AddExamplesRequest:
+    """Examples whose images and labels follow from the name of their batch."""
+    request = cpb.AddExamplesRequest(collection_id="c", request_id=name)
+    for place in range(IN_BATCH):
+        example = cpb.Example(example_id=f"{name}/{place}", label=f"label {place % 2}")
+        seed = int.from_bytes(f"{name}/{place}".encode(), "big")
+        request.examples.add(example=example, image=pixels(seed, size=size))
+    return request
+
+
+def create(caller: Caller) -> None:
+    caller.collections.CreateCollection(
+        cpb.CreateCollectionRequest(collection_id="c", backbone="toy")
+    )
+
+
+def add(caller: Caller, request: cpb.AddExamplesRequest) -> int:
+    (answer,) = caller.collections.AddExamples(iter([request]))
+    return int(answer.n_added)
+
+
+def listed(caller: Caller) -> dict[str, str]:
+    """Labels by id."""
+    page = caller.collections.ListExamples(
+        cpb.ListExamplesRequest(collection_id="c", page_size=10_000)
+    )
+    assert not page.next_page_token
+    return {one.example.example_id: one.example.label for one in page.examples}
+
+
+def states(data: Path) -> set[str]:
+    """Those of all versions, as the killed server left them."""
+    connection = sqlite3.connect(f"{(data / 'icecore.db').as_uri()}?mode=ro", uri=True)
+    with contextlib.closing(connection):
+        return {state for (state,) in connection.execute("SELECT state FROM versions")}
+
+
+def embedded(caller: Caller, name: str) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float16]]]:
+    """What Embed gives for a batch, rounded to float16: an array a layer."""
+    request = epb.EmbedRequest(backbone="toy", layers=["*"])
+    request.images.extend(one.image for one in batch_of(name).examples)
+    return [
+        np.asarray(codes_from_message(codes).values, np.float32).astype(np.float16)
+        for codes in caller.codes.Embed(request).codes
+    ]
+
+
+class Feeder:
+    """A client that adds batches on one stream, a few ahead, until its server is gone."""
+
+    def __init__(self, number: int) -> None:
+        self.name = f"client-{number}"
+        self.n_sent = 0
+        self.acknowledged: list[str] = []
+        self.end: Any = None
+        self.may_send = threading.Semaphore(3)
+        self.has_enough = threading.Event()
+
+    def feed(self, address: str) -> None:
+        with calling(address) as caller:
+            try:
+                for answer in caller.collections.AddExamples(self._batches()):
+                    assert answer.n_added == IN_BATCH
+                    self.acknowledged.append(answer.request_id)
+                    self.may_send.release()
+                    if len(self.acknowledged) >= ENOUGH:
+                        self.has_enough.set()
+            except grpc.RpcError as error:
+                self.end = error
+            finally:
+                self.has_enough.set()
+                self.may_send.release()
+
+    def _batches(self) -> Iterator[cpb.AddExamplesRequest]:
+        while self.may_send.acquire() and self.end is None:
+            self.n_sent += 1
+            yield batch_of(f"{self.name}-{self.n_sent}")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder that holds the toy backbone."""
+    folder = tmp_path / "data"
+    with serving(folder):
+        pass
+    return folder
+
+
+def test_a_killed_server_has_all_it_acknowledged_and_nothing_by_half(data: Path) -> None:
+    feeders = [Feeder(number) for number in range(CLIENTS)]
+    with ThreadPoolExecutor(CLIENTS) as threads:
+        with process(data) as server, calling(server.address) as caller:
+            create(caller)
+            add(caller, batch_of("before"))
+            fed = [threads.submit(feeder.feed, server.address) for feeder in feeders]
+            for feeder in feeders:
+                assert feeder.has_enough.wait(60)
+            for probe_id in PROBES:  # one worker: the others wait for it
+                caller.probes.TrainProbe(
+                    ppb.TrainProbeRequest(probe_id=probe_id, collection_id="c", layers=["-1"])
+                )
+            assert server.child is not None
+            server.child.kill()
+        for future in fed:
+            future.result()
+    assert {feeder.end.code() for feeder in feeders} == {grpc.StatusCode.UNAVAILABLE}
+    acknowledged = {name for feeder in feeders for name in feeder.acknowledged}
+    assert len(acknowledged) >= CLIENTS * ENOUGH
+
+    assert "training" in states(data), "no training was interrupted"
+
+    with process(data) as server, calling(server.address) as caller:
+        there = listed(caller)
+        batches = {example_id.split("/")[0] for example_id in there}
+        assert acknowledged <= batches, "acknowledged examples are lost"
+        sent = {f"{feeder.name}-{n + 1}" for feeder in feeders for n in range(feeder.n_sent)}
+        assert batches <= sent | {"before"}
+        assert there == {
+            f"{name}/{place}": f"label {place % 2}" for name in batches for place in range(IN_BATCH)
+        }, "half a batch is there, or a label is wrong"
+        for name in sorted(sent):
+            assert add(caller, batch_of(name)) == IN_BATCH, "a retry gets the first answer"
+        assert len(listed(caller)) == IN_BATCH * len(sent | {"before"}), "a retry added it twice"
+        for probe_id in PROBES:
+            *_, last = caller.probes.WatchProbe(ppb.WatchProbeRequest(probe_id=probe_id, version=1))
+            assert last.version.state == ppb.VERSION_STATE_READY, last.version.failure_message
+        wanted = {name: embedded(caller, name) for name in sent | {"before"}}
+
+    store = open_sqlite(data)
+    snapshot = store.tenant("default").snapshot("c", LAYERS)
+    store.close()
+    for row, example in enumerate(snapshot.examples):
+        name, place = example.example_id.split("/")
+        for layer, codes in zip(LAYERS, wanted[name], strict=True):
+            assert snapshot.codes[layer].dtype == np.float16
+            np.testing.assert_array_equal(snapshot.codes[layer][row], codes[int(place)])
+
+
+def test_a_server_with_a_full_disk_says_so_keeps_what_it_has_and_goes_on(data: Path) -> None:
+    """No file of its process may grow past a megabyte; later, any may."""
+    with process(data) as server, calling(server.address) as caller:
+        assert server.child is not None
+        limits = resource.prlimit(server.child.pid, resource.RLIMIT_FSIZE)
+        create(caller)
+        acknowledged = []
+        resource.prlimit(server.child.pid, resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+        refused = None
+        for number in range(100):
+            request = batch_of(f"b{number}", size=150)  # about 70 KB an image
+            try:
+                add(caller, request)
+            except grpc.RpcError:
+                refused = request
+                break
+            acknowledged.append(request.request_id)
+        assert refused is not None
+        assert acknowledged, "some fitted"
+        said = refusal(lambda: add(caller, refused))
+        assert (said.code, said.reason) == ("RESOURCE_EXHAUSTED", "STORAGE_FULL")
+        assert "no room on the server's disk: nothing was changed" in said.message
+
+        ids = {f"{name}/{place}" for name in acknowledged for place in range(IN_BATCH)}
+        assert listed(caller).keys() == ids
+        by_id = cpb.SearchRequest(collection_id="c", k=1)
+        by_id.example_ids.example_ids.extend(sorted(ids))
+        found = caller.collections.Search(by_id).results
+        assert [one.hits[0].example.example_id for one in found] == sorted(ids)
+        assert len(embedded(caller, "b0")) == len(LAYERS)
+
+        resource.prlimit(server.child.pid, resource.RLIMIT_FSIZE, limits)
+        assert add(caller, refused) == IN_BATCH
+        ids |= {example.example.example_id for example in refused.examples}
+        assert listed(caller).keys() == ids
+    with process(data) as server, calling(server.address) as caller:
+        assert listed(caller).keys() == ids
