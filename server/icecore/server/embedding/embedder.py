@@ -42,7 +42,7 @@ class Embedder:
         threads: int,
         max_waiting_images: int = 4096,
         max_images_a_call: int = 1024,
-        max_code_bytes_a_call: int = 512 << 20,
+        max_code_bytes_a_call: int = 128 << 20,
         batch: int = 8,
         limits: Limits = LIMITS,
     ) -> None:
