@@ -9,11 +9,16 @@ import pytest
 from icecore.server import telemetry
 
 
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(params=[io.StringIO])
+def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     root = logging.getLogger()
     before = (root.handlers[:], root.level, telemetry.LOGGER.level)
-    stream = io.StringIO()
+    stream: io.StringIO = request.param()
     telemetry.log_to(stream)
     yield stream
     root.handlers[:], level, own = before
@@ -59,3 +64,12 @@ def test_other_libraries_are_logged_the_same_way(lines: io.StringIO) -> None:
     logging.getLogger("other").info("chatter")
     (line,) = lines.getvalue().splitlines()
     assert json.loads(line)["event"] == "careful there"
+
+
+@pytest.mark.parametrize("lines", [Terminal], indirect=True)
+def test_at_a_terminal_lines_are_words(lines: io.StringIO) -> None:
+    telemetry.log("serving", address="unix:/a b/s", listen="127.0.0.1:1", empty="", pid=7)
+    telemetry.log("odd", level=logging.WARNING, name="\x1b[31m\n")
+    first, second = lines.getvalue().splitlines()
+    assert first[8:] == ' serving address="unix:/a b/s" listen=127.0.0.1:1 pid=7'
+    assert second[8:] == ' warning odd name="\\u001b[31m\\n"'

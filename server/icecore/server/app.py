@@ -137,7 +137,13 @@ async def serving(
         await health.set_serving()
         app = App(settings, parts, activity, address, listen)
         _write_server_json(folder.server_json, app, is_tls=settings.tls_cert is not None)
-        telemetry.log("serving", address=address, listen=listen, pid=os.getpid())
+        telemetry.log(
+            "serving",
+            address=address,
+            listen=listen,
+            admin_key_file=str(folder.admin_key),
+            pid=os.getpid(),
+        )
         try:
             yield app
         finally:

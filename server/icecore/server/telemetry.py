@@ -1,4 +1,4 @@
-"""Structured log lines: one JSON object a line on standard error.
+"""Structured log lines on standard error: one JSON object a line, for a terminal words.
 
 What is logged about a call is its id, method, tenant, status and time. Keys,
 metadata, images and labels never are; a fault of ours is logged with its traceback.
@@ -34,6 +34,21 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=repr)
 
 
+class PlainLines(JsonLines):
+    """The same for a person at a terminal: time of day, event, and the fields that say any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = json.loads(super().format(record))
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        level, event = fields.pop("level"), fields.pop("event")
+        del fields["time"]
+        trace = fields.pop("traceback", "")
+        shown = [f"{name}={_shown(value)}" for name, value in fields.items() if value]
+        event = event if event.isprintable() else json.dumps(event)
+        line = " ".join([time, *([] if level == "info" else [level]), event, *shown])
+        return f"{line}\n{trace}" if trace else line
+
+
 def log(event: str, *, level: int = logging.INFO, **fields: object) -> None:
     """Write one line. `event` is a short constant word or two; what varies goes into fields."""
     if LOGGER.isEnabledFor(level):
@@ -62,9 +77,16 @@ def log_rpc(*, request_id: str, method: str, tenant: str, status: str, ms: float
 def log_to(stream: TextIO = sys.stderr, *, level: int = logging.INFO) -> None:
     """Send the lines of this process there; the second call replaces the first."""
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(PlainLines() if stream.isatty() else JsonLines())
     logging.captureWarnings(True)  # libraries warn about images in lines of their own else
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     LOGGER.setLevel(level)
+
+
+def _shown(value: object) -> str:
+    """A value whose ends can be seen, without what would move a terminal's cursor."""
+    text = str(value)
+    is_plain = text.isprintable() and not any(character in text for character in " ='\"")
+    return text if is_plain else json.dumps(text)
