@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from icecore.client import Client, LocalServerError, local, read_admin_key
 from icecore.client._where import Embedded
+from icecore.client.errors import FOLDER_UNUSABLE, SERVER_REFUSED
 from icecore.client.local import Search, running_address
 
 
@@ -41,11 +42,51 @@ def test_what_a_killed_server_left_behind_is_no_server(tmp_path: Path) -> None:
     assert running_address(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "{"])
-def test_a_file_that_no_server_writes_is_named(tmp_path: Path, text: str) -> None:
+FOREIGN = ["", "[]", "{}", "{", '{"address": 5}', '{"address": "127.0.0.1:1"}']
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_a_file_that_no_server_writes_is_no_server(tmp_path: Path, text: str) -> None:
+    """Left by a crash or by another version, it must not keep a server from starting."""
     (tmp_path / "server.json").write_text(text)
-    with pytest.raises(LocalServerError, match=r"server\.json' is not what a server writes"):
-        running_address(tmp_path)
+    assert running_address(tmp_path) is None
+
+
+def stand_in(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """Let a shell script be what is started as the server."""
+    program = folder / "python"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(program))
+
+
+def test_a_folder_that_a_foreign_server_has_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, "echo icecore.server: in use by the server with id 1; exit 2")
+    (tmp_path / "server.json").write_text('{"socket": "x"}')
+    with pytest.raises(LocalServerError, match=r"another server has data folder .* end that"):
+        Search(Embedded(tmp_path, 1.0)).address()
+
+
+def test_why_a_server_ended_is_found_among_what_another_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two may write to one log: the one that is just ending, and the one that is refused."""
+    stand_in(tmp_path, monkeypatch, "echo icecore.server: no room; echo '{}'; exit 3")
+    (tmp_path / "server.log").write_text("icecore.server: of yesterday\n")
+    with pytest.raises(LocalServerError, match=r"with status 3: no room$") as failed:
+        Search(Embedded(tmp_path, 1.0)).address()
+    assert failed.value.reason == "LOCAL_SERVER"
+
+
+def test_a_server_that_calls_it_the_callers_mistake_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(tmp_path, monkeypatch, "echo icecore.server: may not be written; exit 2")
+    with pytest.raises(LocalServerError, match=r"with status 2: may not be written$") as refused:
+        Search(Embedded(tmp_path, 1.0)).address()
+    assert refused.value.reason == SERVER_REFUSED
 
 
 def test_a_light_install_says_how_to_make_it_whole(
@@ -72,10 +113,11 @@ def test_a_server_that_ends_at_once_tells_why(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LocalServerError, match=r"/file' cannot be made: File exists"):
+    with pytest.raises(LocalServerError, match=r"/file' cannot be made: file exists"):
         Search(Embedded(tmp_path / "file", 1.0)).address()
-    with pytest.raises(LocalServerError, match=r"/file/x' cannot be made: Not a directory"):
+    with pytest.raises(LocalServerError, match=r"x' cannot be made: not a directory") as refused:
         Search(Embedded(tmp_path / "file" / "x", 1.0)).address()
+    assert refused.value.reason == FOLDER_UNUSABLE
 
 
 def test_a_started_server_gets_no_key_and_no_port_of_ours(
@@ -85,10 +127,7 @@ def test_a_started_server_gets_no_key_and_no_port_of_ours(
     for name in ("ICECORE_KEY", "ICECORE_SERVER", "ICECORE_LISTEN", "ICECORE_TLS_KEY"):
         monkeypatch.setenv(name, "127.0.0.1:1")
     monkeypatch.setenv("ICECORE_THREADS", "3")
-    program = tmp_path / "python"
-    program.write_text("#!/bin/sh\nenv | grep ICECORE_ | tr '\\n' ' '\nexit 3\n")
-    program.chmod(0o700)
-    monkeypatch.setattr("sys.executable", str(program))
+    stand_in(tmp_path, monkeypatch, "env | grep ICECORE_ | tr '\\n' ' '\nexit 3")
     with pytest.raises(LocalServerError, match=r"with status 3: ICECORE_THREADS=3$"):
         Search(Embedded(tmp_path / "data", 1.0)).address()
 
@@ -96,10 +135,7 @@ def test_a_started_server_gets_no_key_and_no_port_of_ours(
 def test_time_runs_out_for_a_server_that_never_serves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program = tmp_path / "python"
-    program.write_text("#!/bin/sh\nexec sleep 5\n")
-    program.chmod(0o700)
-    monkeypatch.setattr("sys.executable", str(program))
+    stand_in(tmp_path, monkeypatch, "exec sleep 5")
     monkeypatch.setattr(local, "START_TIMEOUT_S", 0.2)
     with pytest.raises(LocalServerError, match=r"does not serve after 0.2 s; '.*server.log' may"):
         Search(Embedded(tmp_path / "data", 1.0)).address()

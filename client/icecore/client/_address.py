@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from icecore.client.errors import InvalidArgument
+from icecore.client.errors import INSECURE_TRANSPORT, InvalidArgument
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
 # Bytes of a header that HTTP/2 and gRPC let through; a key with others never was one.
@@ -51,7 +51,7 @@ class Endpoint:
             raise InvalidArgument(
                 f"a key would travel unencrypted to {self.address.target!r}: give ca=FILE or "
                 "tls=True, or insecure_transport=True where the network itself is encrypted",
-                reason="INSECURE_TRANSPORT",
+                reason=INSECURE_TRANSPORT,
             )
 
     @property

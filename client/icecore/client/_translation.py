@@ -32,6 +32,18 @@ CLASSES: dict[grpc.StatusCode, type[errors.IcecoreError]] = {
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
 }
 
+_SHORTER = {
+    "Connection refused": "connection refused",
+    "Domain name not found": "its name is not known",
+    "No such file or directory": "there is no such socket",
+    "CERTIFICATE_VERIFY_FAILED": (
+        "its certificate is not of an authority trusted here, nor of the file that ca names"
+    ),
+    "Hostname Verification Check failed": "its certificate is for another name",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS",
+}
+"""What gRPC says in passing, and what is said instead."""
+
 _DETAILS_KEY = "grpc-status-details-bin"
 
 _TOO_LARGE = "message larger than max"
@@ -44,7 +56,7 @@ def border(path: str, endpoint: Endpoint) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        raise translate(error, path, endpoint.address.target) from error
+        raise translate(error, path, endpoint.address.target, tls=endpoint.tls) from error
 
 
 def ended_early(path: str, endpoint: Endpoint) -> errors.Internal:
@@ -54,7 +66,7 @@ def ended_early(path: str, endpoint: Endpoint) -> errors.Internal:
     )
 
 
-def translate(error: Any, path: str, target: str) -> errors.IcecoreError:
+def translate(error: Any, path: str, target: str, *, tls: bool = False) -> errors.IcecoreError:
     """Return our error for gRPC's, with the server's reason where it sent one."""
     code, sentence = error.code(), " ".join((error.details() or "").split())
     cls = CLASSES[code]
@@ -64,7 +76,7 @@ def translate(error: Any, path: str, target: str) -> errors.IcecoreError:
     # Nothing of ours answered: the network, a proxy, or gRPC itself below the server.
     method = _method(path)
     if code is grpc.StatusCode.UNAVAILABLE:
-        sentence = f"no server answers at {target!r} ({sentence})"
+        sentence = f"no server answers at {target!r}: {_why(sentence, tls)}"
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
         sentence = f"{method} at {target!r} got no answer in time; timeout_s gives it more"
     elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in sentence:
@@ -76,6 +88,13 @@ def translate(error: Any, path: str, target: str) -> errors.IcecoreError:
     else:
         sentence = f"{method} at {target!r} failed with {code.name} ({sentence})"
     return cls(sentence, reason=code.name)
+
+
+def _why(sentence: str, tls: bool) -> str:
+    """Return gRPC's words for a failed connection in shorter ones, where they are known."""
+    if not tls and sentence.endswith("Socket closed"):
+        return "the connection is closed at once, as by a server that wants TLS"
+    return next((ours for theirs, ours in _SHORTER.items() if theirs in sentence), sentence)
 
 
 def _method(path: str) -> str:

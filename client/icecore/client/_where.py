@@ -52,7 +52,10 @@ def where(
         address = os.environ.get("ICECORE_SERVER") or None
     if address is None:
         if tls or ca is not None:
-            raise InvalidArgument("TLS is asked for without the address of a server")
+            raise InvalidArgument(
+                "TLS is asked for without the address of a server, which --server, address= or "
+                "ICECORE_SERVER name"
+            )
         embedded = Embedded(data_folder(data), until_idle_s, key)
         embedded.endpoint("unix:/checked-before-anything-starts")
         return embedded

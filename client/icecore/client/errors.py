@@ -102,3 +102,13 @@ class TrainingFailed(IcecoreError):
 
 class LocalServerError(IcecoreError):
     default_reason = "LOCAL_SERVER"
+
+
+INSECURE_TRANSPORT = "INSECURE_TRANSPORT"
+"""Reason of InvalidArgument: a key would travel unencrypted."""
+
+FOLDER_UNUSABLE = "FOLDER_UNUSABLE"
+"""Reason of LocalServerError: the data folder cannot be made."""
+
+SERVER_REFUSED = "SERVER_REFUSED"
+"""Reason of LocalServerError: the server started here says that the mistake is its caller's."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from grpc_health.v1 import health_pb2
 from icecore.client._where import Embedded, data_folder
-from icecore.client.errors import LocalServerError
+from icecore.client.errors import FOLDER_UNUSABLE, SERVER_REFUSED, LocalServerError
 
 START_TIMEOUT_S = 180.0
 """The first start of all builds the default backbone, on a slow machine for a minute."""
@@ -35,6 +35,9 @@ _POLL_S = 0.05
 _IN_USE = "in use by the server with"
 """What the server says (`FolderInUse`) when another has the folder; a round-trip test holds it."""
 _IN_USE_S = 1.0
+_ERROR = "icecore.server: "
+_CALLERS = 2
+"""How a server's error line begins, and its exit status where the caller can do better."""
 _NOT_PASSED_ON = {
     f"ICECORE_{name}"
     for name in ("INSECURE_TRANSPORT", "KEY", "LISTEN", "SERVER", "TLS_CERT", "TLS_KEY")
@@ -54,22 +57,39 @@ def read_admin_key(data: Path | str | None = None) -> str | None:
 
 
 def running_address(folder: Path) -> str | None:
-    """Return the address of the server that serves this folder now, if one does."""
+    """Return the address of the server that serves this folder now, if one does.
+
+    A file that no server of ours writes counts as none: the next one replaces it,
+    and if there is one nevertheless, its lock tells.
+    """
     try:
-        address = json.loads((folder / SERVER_FILE).read_text())["address"]
-    except (FileNotFoundError, NotADirectoryError):
+        address = _written_address(folder)
+    except ValueError:
         return None
-    except (KeyError, TypeError, ValueError) as error:
-        raise LocalServerError(
-            f"{str(folder / SERVER_FILE)!r} is not what a server writes: {error!r}"
-        ) from error
-    path = str(address).removeprefix("unix:")
+    if address is None:
+        return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(path)
+            probe.connect(address.removeprefix("unix:"))
         except OSError:
             return None  # left behind by one that was killed
-    return str(address)
+    return address
+
+
+def _written_address(folder: Path) -> str | None:
+    """Return what stands in `server.json`; None without one.
+
+    Raises:
+        ValueError: it is nothing that a server of ours writes.
+    """
+    try:
+        fields = json.loads((folder / SERVER_FILE).read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    address = fields.get("address") if isinstance(fields, dict) else None
+    if not isinstance(address, str) or not address.startswith("unix:/"):
+        raise ValueError("no address of a socket")
+    return address
 
 
 def read_health(data: bytes) -> health_pb2.HealthCheckResponse:
@@ -113,17 +133,20 @@ class Search:
 
     def _start(self) -> str:
         while True:
+            said_before = _log_size(self._folder)
             process = _spawn(self._folder, self._until_idle_s)
             address = self._await(process)
             if address is not None:
                 return address
-            sentence = _last_line(self._folder)
+            sentence = _said(self._folder, said_before)
             if _IN_USE not in sentence:
                 raise LocalServerError(
                     f"the server of {str(self._folder)!r} ended at once with status "
-                    f"{process.returncode}: {sentence}"
+                    f"{process.returncode}: {sentence}",
+                    reason=SERVER_REFUSED if process.returncode == _CALLERS else "",
                 )
             # The one that has it is just starting, and then serves, or just ending.
+            _require_known(self._folder)
             retry = time.monotonic() + _IN_USE_S
             while time.monotonic() < retry:
                 address = running_address(self._folder)
@@ -149,6 +172,17 @@ class Search:
         time.sleep(_POLL_S)
 
 
+def _require_known(folder: Path) -> None:
+    """Refuse the file of a server that has the folder and is none of ours."""
+    try:
+        _written_address(folder)
+    except ValueError:
+        raise LocalServerError(
+            f"another server has data folder {str(folder)!r}, and {SERVER_FILE} there is not what "
+            "one of this version writes: end that server, or name its address"
+        ) from None
+
+
 def _require_installed() -> None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -165,8 +199,8 @@ def _make_folder(folder: Path) -> None:
             folder.chmod(0o700)
     except OSError as error:
         raise LocalServerError(
-            f"data folder {str(folder)!r} cannot be made: {error.strerror}; another is named by "
-            "data=, ICECORE_DATA"
+            f"data folder {str(folder)!r} cannot be made: {(error.strerror or str(error)).lower()}",
+            reason=FOLDER_UNUSABLE,
         ) from error
 
 
@@ -209,8 +243,19 @@ def _spawn(folder: Path, until_idle_s: float) -> "subprocess.Popen[bytes]":
     return process
 
 
-def _last_line(folder: Path) -> str:
+def _log_size(folder: Path) -> int:
+    path = folder / LOG_FILE
+    return path.stat().st_size if path.exists() else 0
+
+
+def _said(folder: Path, start: int) -> str:
+    """Return why a server ended that wrote to the log from `start` on.
+
+    Another that was just ending may have written to it too, so the last line is
+    only taken where none is an error's.
+    """
     with (folder / LOG_FILE).open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-        lines = file.read().decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+        file.seek(max(start, file.seek(0, os.SEEK_END) - 65536))
+        lines = [line.strip() for line in file.read().decode(errors="replace").split("\n")]
+    errors = [line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)]
+    return next(reversed(errors or [line for line in lines if line]), "it said nothing")

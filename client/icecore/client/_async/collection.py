@@ -109,8 +109,8 @@ class AsyncCollectionCalls(AsyncCalls):
     async def search(
         self,
         collection_id: str,
-        *,
         images: Sequence[ImageInput] | None = None,
+        *,
         example_ids: Sequence[str] | None = None,
         codes: Codes | None = None,
         k: int = 10,

@@ -146,8 +146,8 @@ class CollectionCalls(Calls):
     def search(
         self,
         collection_id: str,
-        *,
         images: Sequence[ImageInput] | None = None,
+        *,
         example_ids: Sequence[str] | None = None,
         codes: Codes | None = None,
         k: int = 10,
