@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import icecore.client
@@ -14,11 +15,13 @@ from icecore.cli.mistakes import Mistake
 from icecore.client import (
     FailedPrecondition,
     IcecoreError,
+    LocalServerError,
     Reason,
     ResourceExhausted,
     TrainingFailed,
     VersionState,
 )
+from icecore.client.errors import FOLDER_UNUSABLE, INSECURE_TRANSPORT, SERVER_REFUSED
 
 CALLERS = {
     "InvalidArgument",
@@ -86,8 +89,8 @@ def test_sentences_are_one_line_without_a_stop() -> None:
         "a mistake of icecore's own: ZeroDivisionError: x (ICECORE_DEBUG=1"
     )
     error = FailedPrecondition("a key is required", reason=Reason.KEY_REQUIRED)
-    assert sentence_of(error) == "a key is required (--key or ICECORE_KEY)"
-    assert set(HINTS) <= set(Reason)
+    assert sentence_of(error).startswith("a key is required (--key or ICECORE_KEY; ")
+    assert set(HINTS) <= {*Reason, FOLDER_UNUSABLE, INSECURE_TRANSPORT}
 
 
 def test_wrong_words_are_the_callers_mistake(icecore_: Icecore) -> None:
@@ -95,6 +98,11 @@ def test_wrong_words_are_the_callers_mistake(icecore_: Icecore) -> None:
         "there is no command 'layer': did you mean 'layers'? (see 'icecore --help')"
     )
     assert icecore_.refused("xyzzy").startswith("there is no command 'xyzzy': it is one of demo, ")
+    assert icecore_.refused("probes", "lits") == (
+        "there is no command 'lits': did you mean 'list'? (see 'icecore probes --help')"
+    )
+    assert "'x' is not a valid whole number" in icecore_.refused("predict", "p", "--version", "x")
+    assert "'x' is not a valid number" in icecore_.refused("backbones", "--timeout", "x")
     assert icecore_.refused("layers", "--nope") == (
         "no such option '--nope' (see 'icecore layers --help')"
     )
@@ -128,6 +136,33 @@ def _leaves(command: click.Command, name: str = "icecore") -> list[tuple[str, cl
         assert child is not None
         found += _leaves(child, f"{name} {one}")
     return found
+
+
+@pytest.mark.parametrize("words", [(), ("probes",)])
+def test_a_group_alone_shows_its_help_and_that_a_command_is_missing(
+    icecore_: Icecore, words: tuple[str, ...]
+) -> None:
+    said = icecore_(*words)
+    assert (said.status, said.out) == (2, "")
+    assert said.err == icecore_.done(*words, "--help").out
+
+
+def test_a_key_is_not_sent_in_the_open_and_the_flags_are_named(icecore_: Icecore) -> None:
+    said = icecore_.refused("backbones", "--server", "192.0.2.1:5", "--key", "secret")
+    assert said.startswith("a key would travel unencrypted to '192.0.2.1:5'")
+    assert said.endswith("(--ca, --tls or --insecure-transport)")
+    assert "secret" not in said
+
+
+def test_a_data_folder_that_cannot_be_is_the_callers_mistake(
+    icecore_: Icecore, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    said = icecore_.refused("backbones", "--data", tmp_path / "file" / "x")
+    assert said.endswith("cannot be made: not a directory (--data names another)")
+    refusal = LocalServerError("ended with 2", reason=SERVER_REFUSED)
+    assert status_of(refusal) == 2
+    assert status_of(LocalServerError("ended with 3")) == 3
 
 
 def test_every_command_has_help_with_an_example(icecore_: Icecore) -> None:

@@ -30,6 +30,21 @@ def test_a_table_for_a_program_is_plain_and_never_broken(
     assert lines[1].endswith("    1"), "numbers stand to the right"
 
 
+def test_a_narrow_terminal_breaks_no_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is shown can be copied; the terminal wraps the line, not we the names."""
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    print_table([Column("layer"), Column("n", is_number=True)], [("blocks.13.expand" * 2, 7)])
+    assert f"{'blocks.13.expand' * 2}  7\n" in terminal.getvalue()
+
+
+def test_wide_characters_stay_in_their_column(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([Column("name"), Column("x")], [("蚂蚁", "1"), ("ants", "2")])
+    assert capsys.readouterr().out == "name  x\n蚂蚁  1\nants  2\n"
+
+
 def test_an_empty_table_has_its_titles(capsys: pytest.CaptureFixture[str]) -> None:
     print_table([Column("name"), Column("layers")], [])
     assert capsys.readouterr().out.split() == ["name", "layers"]
@@ -62,15 +77,36 @@ def test_json_never_holds_what_json_has_not() -> None:
         print_json({"score": float("nan")})
 
 
-def test_elsewhere_progress_is_plain_lines() -> None:
+def lines_of_long_work(monkeypatch: pytest.MonkeyPatch, stream: io.StringIO, steps: int) -> str:
+    monkeypatch.setattr("icecore.cli.progress.SHORT_S", 0.0)
+    with working("adding", steps, unit="images", stream=stream) as work:
+        for _ in range(steps):
+            work.advance()
+    return stream.getvalue()
+
+
+def test_elsewhere_progress_is_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = lines_of_long_work(monkeypatch, io.StringIO(), 3)
+    assert said.startswith("adding: 3 images in ")
+    assert said.count("\n") == 1
+    assert "\x1b" not in said
+
+
+def test_one_image_is_not_called_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lines_of_long_work(monkeypatch, io.StringIO(), 1).startswith("adding: 1 image in ")
+    assert " image " in lines_of_long_work(monkeypatch, Terminal(), 1)
+
+
+def test_short_work_has_no_plain_line() -> None:
     stream = io.StringIO()
     with working("adding", 3, unit="images", stream=stream) as work:
-        for _ in range(3):
-            work.advance()
-    assert stream.getvalue().startswith("adding: 3 images in ")
-    assert stream.getvalue().count("\n") == 1
-    assert stream.getvalue().isprintable() is False
-    assert "\x1b" not in stream.getvalue()
+        work.advance(3)
+    assert stream.getvalue() == ""
+
+
+def test_a_terminal_that_cannot_move_its_cursor_has_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert lines_of_long_work(monkeypatch, Terminal(), 3).startswith("adding: 3 images in ")
 
 
 def test_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

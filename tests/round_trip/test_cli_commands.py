@@ -79,7 +79,8 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     assert version["classes"] == ["blue", "red"]
     accuracy = version["accuracy"]
     assert 0 <= accuracy["low"] <= accuracy["estimate"] <= accuracy["high"] <= 1
-    assert "training probe 'colours'" in said.err
+    counted = "collection 'colours': 16 added; 16 examples of 2 classes now"
+    assert said.err.splitlines() == [counted], "what is over in a moment tells of no progress"
 
     again = icecore.done("train-probe", "colours", "--collection", "colours", "--kind", "svm")
     assert "colours version 2, promoted: svm" in again.out
@@ -156,14 +157,15 @@ def test_a_collection_follows_its_folder(icecore: Icecore, tmp_path: Path) -> No
     (folder / "blue" / "2.png").unlink()
     assert add() == {"added": 2, "replaced": 1, "unchanged": 3}
     assert add("--prune") == {"unchanged": 6, "removed": 2}
-    [listed] = icecore.done("collections", "list", "--json").json
-    assert (listed["name"], listed["n_examples"]) == ("c", 6)
+    everything = icecore.done("collections", "list", "--json").json
+    [listed] = [one for one in everything if one["name"] == "c"]
+    assert listed["n_examples"] == 6
     assert listed["labels"] == {"blue": 3, "red": 3}
     hits = icecore.done("search", "c", "--id", "red/new/9.png", "-k", 9, "--json").json["hits"]
     expected = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
     assert {hit["id"] for hit in hits} == expected
     assert icecore.done("collections", "add", "c", folder).lines == [
-        "c: 6 unchanged; 6 examples now"
+        "collection 'c': 6 unchanged; 6 examples of 2 classes now"
     ]
     said = icecore.refused("collections", "add", "c", folder, "--backbone", "other")
     assert said.startswith("collection 'c' is over backbone 'toy', not 'other'")
@@ -206,6 +208,34 @@ def test_the_demo_leaves_its_pictures(icecore: Icecore, photos: Path, tmp_path: 
     icecore.done("probes", "delete", "demo")
 
 
+def test_a_shell_completes_the_names_that_the_server_has(
+    server: Server,
+    icecore: Icecore,
+    capsys: pytest.CaptureFixture[str],
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asked of a server that runs; none is started for a TAB, nor is there an error."""
+    icecore.done("train-probe", "tabbed", photos, "--layer", "-1")
+
+    def words(line: str) -> list[str]:
+        monkeypatch.setenv("_ICECORE_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", line)
+        monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+        lines = Icecore(capsys).done().lines
+        return [line.partition(",")[2] for line in lines if line]
+
+    running = f"icecore --data {server.data}"
+    assert words(f"{running} predict tab") == ["tabbed"]
+    assert words(f"{running} search tab") == ["tabbed"]
+    assert words(f"{running} layers to") == ["toy"]
+    assert words(f"{running} embed x --backbone toy --layer t") == ["two", "three"]
+    assert words(f"icecore --server {server.address} probes show tab") == ["tabbed"]
+    absent = server.data / "absent"
+    assert words(f"icecore --data {absent} predict tab") == []
+    assert not absent.exists()
+
+
 def test_administrators_make_tenants_and_keys(
     server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,12 +254,13 @@ def test_administrators_make_tenants_and_keys(
     ]
     said = by_folder.done("tenants", "create-key", "acme", "--label", "laptop")
     [secret] = said.lines
+    assert "every call needs one, on this machine too" in said.err
     assert secret not in said.err
     [key] = by_folder.done("tenants", "list-keys", "acme", "--json").json
     assert key["label"] == "laptop"
     assert secret not in by_folder.done("tenants", "list-keys", "acme").out
 
-    assert elsewhere.refused("collections", "list").endswith("(--key or ICECORE_KEY)")
+    assert elsewhere.refused("collections", "list").count("(--key or ICECORE_KEY; ") == 1
     acme = Icecore(capsys, "--server", server.listen, "--key", secret)
     assert acme.done("collections", "list", "--json").json == []
     monkeypatch.setenv("ICECORE_KEY", secret)

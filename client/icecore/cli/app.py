@@ -1,6 +1,5 @@
 """The `icecore` command: its sub-commands, each imported only when it is used."""
 
-import difflib
 import importlib
 from importlib.metadata import version
 from typing import Any, cast
@@ -42,15 +41,6 @@ class LazyGroup(Group):
         found = getattr(importlib.import_module(f"icecore.cli.commands.{module}"), name)
         return cast(click.Command, found)
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            near = difflib.get_close_matches(args[0], COMMANDS)
-            known = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(COMMANDS)}"
-            raise click.UsageError(f"there is no command {args[0]!r}: {known}", ctx)
-        return super().resolve_command(ctx, args)
-
 
 def _version(context: click.Context, _: click.Parameter, value: Any) -> None:
     if value and not context.resilient_parsing:
@@ -68,7 +58,14 @@ def _version(context: click.Context, _: click.Parameter, value: Any) -> None:
     icecore search ants-bees new.jpg -k 5
     """,
 )
-@click.option("--version", is_flag=True, expose_value=False, callback=_version, is_eager=True)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    callback=_version,
+    is_eager=True,
+    help="Show icecore's version and exit.",
+)
 def cli() -> None:
     """Transfer learning with frozen CNNs: codes at any depth, linear probes, search.
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from icecore.cli.folders import LabelledFile, classes_of
-from icecore.cli.mistakes import Mistake
+from icecore.cli.mistakes import Interrupted, Mistake
 from icecore.cli.progress import Work, working
-from icecore.cli.readable import Unreadable, report_skipped, sentence, split_readable
+from icecore.cli.readable import Unreadable, refusal, report_skipped, sentence, split_readable
 from icecore.client import (
     Added,
     Client,
@@ -37,6 +37,25 @@ class Brought:
     added: Added
     n_removed: int
     skipped: tuple[Unreadable, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many files were added, replaced, unchanged, removed and skipped."""
+        return {
+            "added": self.added.n_added,
+            "replaced": self.added.n_replaced,
+            "unchanged": self.added.n_unchanged,
+            "removed": self.n_removed,
+            "skipped": len(self.skipped),
+        }
+
+    def __str__(self) -> str:
+        said = ", ".join(f"{count:,} {what}" for what, count in self.counts.items() if count)
+        n = self.collection.n_examples
+        examples = "1 example" if n == 1 else f"{n:,} examples"
+        n_classes = sum(1 for label in self.collection.labels if label)
+        classes = "1 class" if n_classes == 1 else f"{n_classes:,} classes"
+        return f"collection {self.collection.collection_id!r}: {said}; {examples} of {classes} now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +91,7 @@ def plan(
     changed = [file for file in files if not _is_stored(file, stored or {})]
     missing, bad = split_readable(changed, lambda file: file.path)
     if bad and not skip_bad:
-        raise Mistake(f"{sentence(bad)}; --skip-bad leaves them out")
+        raise refusal(bad)
     unreadable = {one.path for one in bad}
     kept = [file for file in files if file.path not in unreadable]
     if not kept:
@@ -102,6 +121,7 @@ def bring(client: Client, plan: Plan, *, skip_bad: bool = False) -> Brought:
 
     Raises:
         InvalidArgument: the server takes an image not; those of earlier batches stay.
+        Interrupted: Ctrl-C; likewise.
     """
     if not plan.exists:
         client.create_collection(plan.collection_id, backbone=plan.backbone)
@@ -109,8 +129,14 @@ def bring(client: Client, plan: Plan, *, skip_bad: bool = False) -> Brought:
     refused: list[Unreadable] = []
     if plan.missing:
         title = f"bringing images into {plan.collection_id!r}"
-        with working(title, len(plan.missing), unit="images") as work:
-            new, refused = _add(client, plan, work, skip_bad)
+        try:
+            with working(title, len(plan.missing), unit="images") as work:
+                new, refused = _add(client, plan, work, skip_bad)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted; what is in collection {plan.collection_id!r} already stays, "
+                "and the same command goes on from there"
+            ) from None
         added += new
     for start in range(0, len(plan.vanished), DELETE_BATCH):
         client.delete_examples(plan.collection_id, plan.vanished[start : start + DELETE_BATCH])

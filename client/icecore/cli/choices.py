@@ -5,19 +5,33 @@ from pathlib import Path
 from typing import Any
 
 import click
+from icecore.cli import names
+from icecore.cli.names import completing
 from icecore.client import Activation, Metric, PoolingKind, ProbeKind
 
 FOLDER = click.Path(path_type=Path)
 """A folder or file that the command looks at itself, to say what is wrong with it."""
 
+
+class Whole(click.IntRange):
+    """A whole number, called so in errors."""
+
+    name = "whole number"
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 backbone_option = click.option(
-    "--backbone", default="", metavar="NAME", help="A backbone; without it, the default one."
+    "--backbone",
+    default="",
+    metavar="NAME",
+    shell_complete=completing(names.backbones),
+    help="A backbone; without it, the default one.",
 )
 activation_option = click.option(
     "--activation",
     type=click.Choice([one.value for one in Activation]),
     default=Activation.AS_TRAINED.value,
+    show_default=True,
     help="What is read at a layer: after the network's own threshold, a forced ReLU, or before.",
 )
 pool_option = click.option(
@@ -25,18 +39,21 @@ pool_option = click.option(
     "pooling",
     type=click.Choice([one.value for one in PoolingKind]),
     default=PoolingKind.AVG.value,
+    show_default=True,
     help="How a map becomes a vector.",
 )
 kind_option = click.option(
     "--kind",
     type=click.Choice([one.value for one in ProbeKind]),
     default=ProbeKind.SOFTMAX.value,
+    show_default=True,
     help="One-vs-rest linear SVM, or multinomial logistic regression.",
 )
 metric_option = click.option(
     "--metric",
     type=click.Choice([one.value for one in Metric]),
     default=Metric.COSINE.value,
+    show_default=True,
     help="Order of likeness.",
 )
 skip_bad_option = click.option(
@@ -54,7 +71,8 @@ def layer_options(default: str, text: str) -> Callable[[Any], Any]:
         "layers",
         multiple=True,
         default=(default,),
-        show_default=default,
+        show_default=True,
         metavar="L",
+        shell_complete=completing(names.layers),
         help=text,
     )

@@ -33,7 +33,12 @@ class Connection:
     @classmethod
     def given(cls) -> "Connection":
         """Return what the command line being run says."""
-        return cls(**click.get_current_context().meta.get(_META, {}))
+        return cls.of(click.get_current_context())
+
+    @classmethod
+    def of(cls, context: click.Context) -> "Connection":
+        """Return what the command line of this context says."""
+        return cls(**context.meta.get(_META, {}))
 
     def client(self, *, key: str | None = None) -> Client:
         """Return a client of this server; it connects at its first call."""
@@ -84,6 +89,12 @@ def _variable(name: str) -> bool:
     return bool(os.environ.get(name))
 
 
+class Seconds(click.FloatRange):
+    """Some time, called a number in errors."""
+
+    name = "number"
+
+
 class ServerOption(click.Option):
     """An option about the server; `--help` shows these apart."""
 
@@ -127,7 +138,7 @@ def server_options() -> list[click.Option]:
         option(
             "--timeout",
             "timeout_s",
-            type=click.FloatRange(min=0.0, min_open=True),
+            type=Seconds(min=0.0, min_open=True),
             metavar="SECONDS",
             help="Longest wait for one answer (60).",
         ),

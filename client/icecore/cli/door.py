@@ -33,6 +33,7 @@ from icecore.client import (
     Unimplemented,
     VersionState,
 )
+from icecore.client.errors import FOLDER_UNUSABLE, INSECURE_TRANSPORT, SERVER_REFUSED
 
 DONE: Final = 0
 CALLERS: Final = 2
@@ -43,7 +44,15 @@ COMPLETE_VARIABLE: Final = "_ICECORE_COMPLETE"
 
 DEBUG_VARIABLE: Final = "ICECORE_DEBUG"
 
-HINTS: Final[dict[str, str]] = {Reason.KEY_REQUIRED: "--key or ICECORE_KEY"}
+HINTS: Final[dict[str, str]] = {
+    Reason.KEY_REQUIRED: (
+        "--key or ICECORE_KEY; 'icecore tenants create-key TENANT' makes one, "
+        "and what was done without a key is of the tenant 'default'"
+    ),
+    Reason.ADMIN_REQUIRED: "--key or ICECORE_KEY; the server's data folder has it in admin.key",
+    INSECURE_TRANSPORT: "--ca, --tls or --insecure-transport",
+    FOLDER_UNUSABLE: "--data names another",
+}
 """How a word of the server's is said on the command line."""
 
 _SERVERS = (
@@ -64,7 +73,11 @@ def run(arguments: Sequence[str]) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     if instruction := os.environ.get(COMPLETE_VARIABLE):
-        return shell_complete(cli, {}, "icecore", COMPLETE_VARIABLE, instruction)
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing to say
+        try:
+            return shell_complete(cli, {}, "icecore", COMPLETE_VARIABLE, instruction)
+        finally:
+            signal.signal(signal.SIGINT, interrupt)
     try:
         status = _run(list(arguments))
         sys.stdout.flush()
@@ -78,6 +91,9 @@ def run(arguments: Sequence[str]) -> int:
     return status
 
 
+_CALLERS_FOLDER = {FOLDER_UNUSABLE, SERVER_REFUSED}
+
+
 def status_of(error: Exception) -> int:
     """Return 2 where the caller can do better, 3 where the server's side failed."""
     if isinstance(error, TrainingFailed):
@@ -88,6 +104,8 @@ def status_of(error: Exception) -> int:
         return CALLERS if is_callers else SERVERS
     if isinstance(error, ResourceExhausted):
         return CALLERS if error.reason == Reason.MESSAGE_TOO_LARGE else SERVERS
+    if isinstance(error, LocalServerError) and error.reason in _CALLERS_FOLDER:
+        return CALLERS
     if isinstance(error, _SERVERS):
         return SERVERS
     is_known = isinstance(error, Mistake | IcecoreError | TapsDiffer | OSError)

@@ -37,7 +37,8 @@ def labelled_files(folder: Path) -> list[LabelledFile]:
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not _is_passed(path))
     if not classes:
         loose = sum(1 for path in folder.iterdir() if path.is_file() and not _is_passed(path))
-        what = f"has {loose:,} loose files, but no sub-folder a class" if loose else "is empty"
+        beside = "1 loose file" if loose == 1 else f"{loose:,} loose files"
+        what = f"has {beside}, but no sub-folder a class" if loose else "is empty"
         raise Mistake(f"folder {str(folder)!r} {what}: put images into CLASS/FILE below it")
     found = []
     for one in classes:

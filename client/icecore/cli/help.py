@@ -1,5 +1,6 @@
 """Commands whose `--help` ends with examples, and shows the server's options apart."""
 
+import difflib
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -56,6 +57,22 @@ class Group(_Helpful, click.Group):
     """A group of commands; its server options hold for all of them."""
 
     command_class = Command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        names = self.list_commands(ctx)
+        if args and args[0] not in names and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], names)
+            known = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(names)}"
+            raise click.UsageError(f"there is no command {args[0]!r}: {known}", ctx)
+        return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_options(ctx, formatter)

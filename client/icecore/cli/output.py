@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 ENDLESS = 100_000
@@ -47,34 +46,27 @@ def console_of(stream: IO[str]) -> PipeConsole:
 def print_table(
     columns: Sequence[Column], rows: Iterable[Sequence[object]], *, marked: int | None = None
 ) -> None:
-    """Print rows below their titles; the one at `marked` stands out on a terminal."""
-    is_terminal = sys.stdout.isatty()
-    table = Table(
-        box=box.SIMPLE_HEAD if is_terminal else None,
-        pad_edge=is_terminal,
-        header_style="bold",
-        show_edge=False,
-    )
-    for column in columns:
-        table.add_column(
-            Text(column.title),
-            justify="right" if column.is_number else "left",
-            no_wrap=not is_terminal,
-            overflow="fold",
-        )
-    for place, row in enumerate(rows):
-        table.add_row(
-            *(Text(printable(cell)) for cell in row),
-            style="bold green" if place == marked else None,
-        )
+    """Print rows below their titles; the one at `marked` stands out on a terminal.
+
+    Cells are never broken or cut, so that what is shown can be copied; a terminal
+    that is too narrow wraps the line itself.
+    """
+    titles = [column.title for column in columns]
+    lines = [titles, *([printable(cell) for cell in row] for row in rows)]
+    widths = [max(map(cell_len, cells)) for cells in zip(*lines, strict=True)]
     console = console_of(sys.stdout)
-    if is_terminal:
-        console.print(table)
-        return
-    with console.capture() as captured:
-        console.print(table)
-    for line in captured.get().splitlines():
-        print_line(line.rstrip())
+    for place, cells in enumerate(lines):
+        text = "  ".join(
+            " " * (width - cell_len(cell)) + cell
+            if column.is_number
+            else cell + " " * (width - cell_len(cell))
+            for column, width, cell in zip(columns, widths, cells, strict=True)
+        ).rstrip()
+        if not console.is_terminal:
+            print_line(text)
+            continue
+        style = "bold" if place == 0 else "bold green" if place - 1 == marked else ""
+        console.print(Text(text, style=style), soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

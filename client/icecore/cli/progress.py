@@ -3,6 +3,7 @@
 Both go to standard error, so that results can be piped.
 """
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -14,6 +15,9 @@ from rich.progress import Progress as Bar
 
 LINE_EVERY_S = 5.0
 """Plain lines come at most so often, besides the last."""
+
+SHORT_S = 2.0
+"""Shorter work has no plain line at all: its result follows at once."""
 
 
 class Work(Protocol):
@@ -43,11 +47,13 @@ def working(
 ) -> Work:
     """Return work of `total` steps, called `unit`; without a unit it is shown in percent.
 
-    Work that is only aside leaves no bar behind, and no line unless it takes long.
+    Work that is only aside leaves no bar behind, and no line unless it takes very long.
     """
     sys.stdout.flush()  # in order, where both go to one place
     stream = sys.stderr if stream is None else stream
-    kind = _BarWork if stream.isatty() else _LineWork
+    is_screen = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    kind = _BarWork if is_screen else _LineWork
+    unit = unit.removesuffix("s") if total == 1 else unit
     return kind(one_line(title), total, unit, is_aside, stream)
 
 
@@ -95,7 +101,7 @@ class _LineWork:
         self, title: str, total: float, unit: str, is_aside: bool, stream: IO[str]
     ) -> None:
         self._title, self._total, self._unit = title, total, unit
-        self._is_silent = is_aside
+        self._is_aside, self._has_spoken = is_aside, False
         self._stream = stream
         self._done = 0.0
         self._stage = ""
@@ -107,7 +113,7 @@ class _LineWork:
     def reach(self, done: float, stage: str = "") -> None:
         self._done, self._stage = done, one_line(stage)
         if time.monotonic() - self._said >= LINE_EVERY_S:
-            self._said, self._is_silent = time.monotonic(), False
+            self._said, self._has_spoken = time.monotonic(), True
             self._say(f"{self._title}: {self._amount()}")
 
     def __enter__(self) -> Self:
@@ -120,10 +126,10 @@ class _LineWork:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if error is None and not self._is_silent:
-            seconds = time.monotonic() - self._start
-            unit = self._unit.removesuffix("s") if self._total == 1 else self._unit
-            what = f"{self._total:,.0f} {unit} " if unit else "done "
+        seconds = time.monotonic() - self._start
+        is_long = seconds >= SHORT_S and not self._is_aside
+        if error is None and (is_long or self._has_spoken):
+            what = f"{self._total:,.0f} {self._unit} " if self._unit else "done "
             self._say(f"{self._title}: {what}in {seconds:.1f} s")
 
     def _amount(self) -> str:

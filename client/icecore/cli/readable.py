@@ -64,11 +64,16 @@ def require_readable(
     """
     good, bad = split_readable(things, path_of)
     if bad and not skip_bad:
-        raise Mistake(f"{sentence(bad)}; --skip-bad leaves them out")
+        raise refusal(bad)
     if bad and not good:
         raise Mistake(sentence(bad))
     report_skipped(bad)
     return good
+
+
+def refusal(bad: Sequence[Unreadable]) -> Mistake:
+    """Return the mistake of files that cannot be read, and its way out."""
+    return Mistake(f"{sentence(bad)}; --skip-bad leaves {'it' if len(bad) == 1 else 'them'} out")
 
 
 def report_skipped(bad: Sequence[Unreadable]) -> None:

@@ -3,9 +3,11 @@
 from typing import Any
 
 import click
+from icecore.cli import names
 from icecore.cli.choices import json_option
 from icecore.cli.connection import Connection, connected
 from icecore.cli.help import command
+from icecore.cli.names import completing
 from icecore.cli.output import Column, note, print_json, print_table
 from icecore.client import Backbone, Layer
 
@@ -27,7 +29,7 @@ def backbones(connection: Connection, as_json: bool) -> None:
             one.name,
             one.digest[:12],
             one.depths,
-            f"{one.recipe.height} x {one.recipe.width}",
+            f"{one.recipe.height}x{one.recipe.width}",
             one.card.trained_on,
             one.card.licence,
             "default" if one.is_default else "",
@@ -44,7 +46,7 @@ def backbones(connection: Connection, as_json: bool) -> None:
     icecore layers efficientnet-lite0 --json | jq '.[] | select(.stride == 16) | .name'
     """,
 )
-@click.argument("backbone", default="")
+@click.argument("backbone", default="", shell_complete=completing(names.backbones))
 @click.option("--all", "show_all", is_flag=True, help="Also tensors without a depth.")
 @json_option
 @connected
@@ -60,21 +62,21 @@ def layers(connection: Connection, backbone: str, show_all: bool, as_json: bool)
         print_json([_layer_json(one) for one in found])
         return
     shown = [one for one in found if show_all or one.depth is not None]
-    columns = [Column("depth", is_number=True), Column("name"), Column("op")]
-    columns += [Column(name, is_number=True) for name in ("channels", "map", "stride")]
-    columns += [Column("codes", is_number=True), Column("params", is_number=True)]
-    columns += [Column("macs", is_number=True)]
+    columns = [Column("depth", is_number=True), Column("name")]
+    numbers = ("channels", "map", "stride", "codes", "params", "macs")
+    columns += [Column(name, is_number=True) for name in numbers]
+    columns += [Column("op")] if show_all else []
     rows = [
         (
             "-" if one.depth is None else one.depth,
             one.name,
-            one.op,
             one.channels,
-            f"{one.height} x {one.width}",
+            f"{one.height}x{one.width}",
             one.stride,
             one.dims,
             f"{one.params:,}",
             f"{one.macs / 1e6:,.1f} M",
+            *([one.op] if show_all else []),
         )
         for one in shown
     ]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
-from icecore.cli import bringing
+from icecore.cli import bringing, names
 from icecore.cli.choices import (
     FOLDER,
     backbone_option,
@@ -15,7 +15,8 @@ from icecore.cli.choices import (
 from icecore.cli.connection import Connection, connected
 from icecore.cli.folders import labelled_files
 from icecore.cli.help import group
-from icecore.cli.output import Column, note, print_json, print_line, print_table
+from icecore.cli.names import completing
+from icecore.cli.output import Column, print_json, print_line, print_table
 from icecore.client import Collection
 
 
@@ -32,7 +33,7 @@ def collections() -> None:
 
 
 @collections.command("create", examples="icecore collections create cells --no-keep-images")
-@click.argument("name")
+@click.argument("name", shell_complete=completing(names.collections))
 @backbone_option
 @click.option(
     "--no-keep-images",
@@ -60,7 +61,7 @@ def create(
     icecore collections add ants-bees photos --prune --skip-bad
     """,
 )
-@click.argument("name")
+@click.argument("name", shell_complete=completing(names.collections))
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @backbone_option
 @prune_option
@@ -84,22 +85,13 @@ def add(
     """
     files = labelled_files(folder)
     with connection.client() as client:
-        note(f"{str(folder)!r}: {bringing.described(files)}")
         plan = bringing.plan(client, name, files, backbone=backbone, prune=prune, skip_bad=skip_bad)
         brought = bringing.bring(client, plan, skip_bad=skip_bad)
-    counts = {
-        "added": brought.added.n_added,
-        "replaced": brought.added.n_replaced,
-        "unchanged": brought.added.n_unchanged,
-        "removed": brought.n_removed,
-        "skipped": len(brought.skipped),
-    }
     if as_json:
         skipped = [str(one.path) for one in brought.skipped]
-        print_json({"collection": name, **counts, "skipped": skipped})
-        return
-    said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    print_line(f"{name}: {said}; {brought.collection.n_examples:,} examples now")
+        print_json({"collection": name, **brought.counts, "skipped": skipped})
+    else:
+        print_line(str(brought))
 
 
 @collections.command("list", examples="icecore collections list --json | jq '.[].n_examples'")
@@ -128,7 +120,7 @@ def list_collections(connection: Connection, as_json: bool) -> None:
 
 
 @collections.command("delete", examples="icecore collections delete ants-bees")
-@click.argument("name")
+@click.argument("name", shell_complete=completing(names.collections))
 @connected
 def delete(connection: Connection, name: str) -> None:
     """Delete a collection with its examples, images and codes, really."""

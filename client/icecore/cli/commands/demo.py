@@ -11,7 +11,6 @@ import click
 from icecore.cli import bringing
 from icecore.cli.choices import FOLDER, skip_bad_option
 from icecore.cli.connection import Connection, connected
-from icecore.cli.demonstration import story
 from icecore.cli.demonstration.digits import draw_digits
 from icecore.cli.folders import labelled_files
 from icecore.cli.help import command
@@ -50,6 +49,8 @@ def demo(connection: Connection, images: Path | None, out: Path, skip_bad: bool)
     depths of a frozen network, predicts images kept away from training, and
     searches for look-alikes. A second run sends only what has changed.
     """
+    from icecore.cli.demonstration import story  # draws, and so takes a second to import
+
     start = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     connection = _settled(connection, out)

@@ -29,13 +29,15 @@ from icecore.client import Codes
     icecore embed photos --out core.npz --layer '*' --dtype float16
     """,
 )
-@click.argument("paths", nargs=-1, required=True, type=FOLDER)
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FOLDER)
 @click.option("--out", required=True, type=FOLDER, metavar="FILE", help=".npz or .parquet.")
 @layer_options("-1", "A depth, a name, or '*' for all; again for several.")
 @backbone_option
 @pool_option
 @activation_option
-@click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32")
+@click.option(
+    "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True
+)
 @skip_bad_option
 @connected
 def embed(

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-from icecore.cli.choices import FOLDER, json_option, skip_bad_option
+from icecore.cli import names
+from icecore.cli.choices import FOLDER, Whole, json_option, skip_bad_option
 from icecore.cli.connection import Connection, connected
 from icecore.cli.folders import image_files
 from icecore.cli.help import command
+from icecore.cli.names import completing
 from icecore.cli.output import Column, print_json, print_table
 from icecore.cli.progress import working
 from icecore.cli.readable import require_readable
@@ -21,10 +23,10 @@ from icecore.client import Client, Prediction
     icecore predict ants-bees photos --json | jq -r 'select(.probability < 0.8) | .path'
     """,
 )
-@click.argument("name")
-@click.argument("paths", nargs=-1, required=True, type=FOLDER)
+@click.argument("name", shell_complete=completing(names.probes))
+@click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FOLDER)
 @click.option(
-    "--version", type=click.IntRange(min=1), help="A version; without it, the promoted one."
+    "--version", type=Whole(min=1), metavar="N", help="A version; without it, the promoted one."
 )
 @skip_bad_option
 @json_option

@@ -3,11 +3,13 @@
 from typing import Any
 
 import click
-from icecore.cli.choices import json_option
+from icecore.cli import names
+from icecore.cli.choices import Whole, json_option
 from icecore.cli.connection import Connection, connected
 from icecore.cli.help import group
 from icecore.cli.jobs import percent, print_trials, trial_json, version_json
-from icecore.cli.output import Column, print_json, print_line, print_table
+from icecore.cli.names import completing
+from icecore.cli.output import Column, one_line, print_json, print_line, print_table
 from icecore.client import Probe, ProbeVersion
 
 
@@ -39,12 +41,13 @@ def list_probes(connection: Connection, as_json: bool) -> None:
         return
     columns = [Column("name"), Column("versions", is_number=True)]
     columns += [Column("promoted", is_number=True), Column("accuracy", is_number=True)]
-    columns += [Column("classes", is_number=True), Column("tap")]
+    columns += [Column("classes", is_number=True)]
+    columns += [Column("depth", is_number=True), Column("layer")]
     print_table(columns, [_row(one) for one in found])
 
 
 @probes.command("show", examples="icecore probes show ants-bees --json | jq '.versions[0]'")
-@click.argument("name")
+@click.argument("name", shell_complete=completing(names.probes))
 @json_option
 @connected
 def show(connection: Connection, name: str, as_json: bool) -> None:
@@ -59,26 +62,33 @@ def show(connection: Connection, name: str, as_json: bool) -> None:
         return
     columns = [Column("version", is_number=True), Column("state"), Column("kind")]
     columns += [Column("accuracy", is_number=True), Column("95 % interval", is_number=True)]
-    columns += [Column("images", is_number=True), Column("tap"), Column("made"), Column("")]
+    columns += [Column("images", is_number=True), Column("depth", is_number=True), Column("layer")]
     promoted = [place for place, one in enumerate(probe.versions) if one.is_promoted]
     print_table(
         columns,
         [_version_row(one) for one in probe.versions],
         marked=promoted[0] if promoted else None,
     )
+    for one in probe.versions:
+        if one.failure_message:
+            print_line(f"version {one.version} {one.state.value}: {one_line(one.failure_message)}")
     shown = next(iter(one for one in probe.versions if one.is_promoted), None)
     if shown is not None and shown.trials:
         print_line()
-        print_line(f"version {shown.version}, trained on collection {shown.collection_id!r}:")
+        made = shown.create_time.astimezone().strftime("%Y-%m-%d %H:%M")
+        print_line(
+            f"version {shown.version}, made {made} from collection {shown.collection_id!r}, "
+            f"reads {shown.tap}:"
+        )
         print_trials(shown.trials)
 
 
 @probes.command("promote", examples="icecore probes promote ants-bees 2 --expected 1")
-@click.argument("name")
-@click.argument("version", type=click.IntRange(min=1))
+@click.argument("name", shell_complete=completing(names.probes))
+@click.argument("version", type=Whole(min=1))
 @click.option(
     "--expected",
-    type=click.IntRange(min=0),
+    type=Whole(min=0),
     metavar="VERSION",
     help="Only if this one is promoted now (0: none).",
 )
@@ -91,8 +101,8 @@ def promote(connection: Connection, name: str, version: int, expected: int | Non
 
 
 @probes.command("delete", examples="icecore probes delete ants-bees --version 2")
-@click.argument("name")
-@click.option("--version", type=click.IntRange(min=1), help="This version only.")
+@click.argument("name", shell_complete=completing(names.probes))
+@click.option("--version", type=Whole(min=1), metavar="N", help="This version only.")
 @connected
 def delete(connection: Connection, name: str, version: int | None) -> None:
     """Delete a probe with all its versions, or one version, really."""
@@ -109,7 +119,7 @@ def _row(probe: Probe) -> tuple[object, ...]:
     promoted = next((one for one in probe.versions if one.is_promoted), None)
     if promoted is None:
         newest = probe.versions[0].state.value if probe.versions else "none"
-        return probe.probe_id, len(probe.versions), "-", newest, "-", "-"
+        return probe.probe_id, len(probe.versions), "-", newest, "-", "-", "-"
     accuracy = "-" if promoted.accuracy is None else percent(promoted.accuracy)[0]
     return (
         probe.probe_id,
@@ -117,7 +127,7 @@ def _row(probe: Probe) -> tuple[object, ...]:
         promoted.version,
         accuracy,
         len(promoted.classes),
-        promoted.tap or "-",
+        *_place(promoted),
     )
 
 
@@ -125,19 +135,21 @@ def _version_row(version: ProbeVersion) -> tuple[object, ...]:
     estimate, interval = "-", "-"
     if version.accuracy is not None:
         estimate, interval = percent(version.accuracy)
-    remark = "promoted" if version.is_promoted else version.failure_message
-    made = version.create_time.astimezone().strftime("%Y-%m-%d %H:%M")
     return (
         version.version,
-        version.state.value,
+        "promoted" if version.is_promoted else version.state.value,
         version.kind.value,
         estimate,
         interval,
         f"{version.n_images:,}",
-        version.tap or "-",
-        made,
-        remark,
+        *_place(version),
     )
+
+
+def _place(version: ProbeVersion) -> tuple[object, object]:
+    """Depth and layer."""
+    tap = version.tap
+    return ("-", "-") if tap is None else (tap.depth or "-", tap.layer)
 
 
 def _probe_json(probe: Probe) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from icecore.cli import names
 from icecore.cli.choices import (
     FOLDER,
     activation_option,
@@ -17,6 +18,7 @@ from icecore.cli.connection import Connection, connected
 from icecore.cli.folders import image_files
 from icecore.cli.help import command
 from icecore.cli.mistakes import Mistake
+from icecore.cli.names import completing
 from icecore.cli.output import Column, print_json, print_table
 from icecore.cli.readable import require_readable
 from icecore.client import Hit
@@ -32,11 +34,20 @@ BATCH = 32
     icecore search ants-bees --id ant/1.jpg --json        # by a stored example
     """,
 )
-@click.argument("collection")
-@click.argument("paths", nargs=-1, type=FOLDER)
+@click.argument("collection", shell_complete=completing(names.collections))
+@click.argument("paths", metavar="[PATH...]", nargs=-1, type=FOLDER)
 @click.option("--id", "ids", multiple=True, metavar="ID", help="A stored example as the query.")
-@click.option("-k", "k", type=int, default=10, show_default=True, help="Hits an image.")
-@click.option("--layer", default="-1", show_default=True, metavar="L", help="A depth or a name.")
+@click.option(
+    "-k", "k", type=int, metavar="K", default=10, show_default=True, help="Hits an image."
+)
+@click.option(
+    "--layer",
+    default="-1",
+    show_default=True,
+    metavar="L",
+    shell_complete=completing(names.layers),
+    help="A depth or a name.",
+)
 @metric_option
 @click.option(
     "--filter", "where", default="", metavar="F", help='Such as label = "ant" AND metadata.x > 1.'
@@ -115,5 +126,5 @@ def _print(kind: str, results: Sequence[tuple[object, Sequence[Hit]]]) -> None:
             (query, place, hit.example.example_id, hit.example.label, f"{hit.score:.4f}")
             for place, hit in enumerate(hits, start=1)
         ]
-    columns = [Column(kind), Column("", is_number=True), Column("hit")]
+    columns = [Column(kind), Column("rank", is_number=True), Column("hit")]
     print_table([*columns, Column("label"), Column("score", is_number=True)], rows)

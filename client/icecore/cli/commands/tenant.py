@@ -79,9 +79,17 @@ def delete(connection: Connection, tenant: str) -> None:
 @json_option
 @connected
 def create_key(connection: Connection, tenant: str, label: str, as_json: bool) -> None:
-    """Make a key and print it: this is the only time it can be read."""
+    """Make a key and print it: this is the only time it can be read.
+
+    The first key of any tenant ends the use without a key, on the server's own
+    machine too. What was done without one belongs to the tenant "default".
+    """
     with connection.administrator() as client:
         made = client.create_key(tenant, label=label)
+    note(
+        "now that there is a key, every call needs one, on this machine too; what was done "
+        "without is of the tenant 'default'"
+    )
     if as_json:
         print_json({**_key_json(made.key), "key": made.secret})
         return

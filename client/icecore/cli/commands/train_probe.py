@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import click
-from icecore.cli import bringing
+from icecore.cli import bringing, names
 from icecore.cli.choices import (
     FOLDER,
+    Whole,
     activation_option,
     backbone_option,
     json_option,
@@ -20,6 +21,7 @@ from icecore.cli.folders import labelled_files
 from icecore.cli.help import command
 from icecore.cli.jobs import Wanted, percent, print_trials, train, version_json
 from icecore.cli.mistakes import Mistake
+from icecore.cli.names import completing
 from icecore.cli.output import note, print_json, print_line
 from icecore.client import Client, ProbeVersion
 
@@ -33,15 +35,22 @@ from icecore.client import Client, ProbeVersion
     icecore train-probe ants-bees photos --json | jq .accuracy
     """,
 )
-@click.argument("name")
+@click.argument("name", shell_complete=completing(names.probes))
 @click.argument("folder", metavar="[DIR]", required=False, type=FOLDER)
-@click.option("--collection", metavar="C", help="Train on a collection as it is.")
+@click.option(
+    "--collection",
+    metavar="C",
+    shell_complete=completing(names.collections),
+    help="Train on a collection as it is.",
+)
 @kind_option
 @layer_options("auto", "A depth or a name, again for several to choose from; auto: five depths.")
 @backbone_option
 @pool_option
 @activation_option
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the folds.")
+@click.option(
+    "--seed", type=Whole(min=0), default=0, show_default=True, metavar="N", help="Of the folds."
+)
 @click.option("--no-promote", is_flag=True, help="Leave the promoted version where it is.")
 @prune_option
 @skip_bad_option
@@ -89,10 +98,9 @@ def _bring(
     client: Client, name: str, folder: Path, *, backbone: str, prune: bool, skip_bad: bool
 ) -> None:
     files = labelled_files(folder)
-    note(f"{str(folder)!r}: {bringing.described(files)}")
     plan = bringing.plan(client, name, files, backbone=backbone, prune=prune, skip_bad=skip_bad)
     bringing.require_trainable(plan)
-    bringing.bring(client, plan, skip_bad=skip_bad)
+    note(str(bringing.bring(client, plan, skip_bad=skip_bad)))
 
 
 def _print(version: ProbeVersion) -> None:
@@ -107,7 +115,7 @@ def _print(version: ProbeVersion) -> None:
     if version.accuracy is not None:
         estimate, interval = percent(version.accuracy)
         print_line(
-            f"accuracy on images not seen: {estimate} (95 % interval {interval}), "
-            f"from {version.n_images:,} images of {len(version.classes):,} classes, "
-            f"in {version.seconds:.1f} s"
+            f"accuracy on images that chose neither layer nor C: {estimate} "
+            f"(95 % interval {interval}), from {version.n_images:,} images of "
+            f"{len(version.classes):,} classes, in {version.seconds:.1f} s"
         )
