@@ -32,7 +32,7 @@ from icecore.server.storage.promise import Store
 from toy_store import put_toy_backbone
 
 START_S = 120.0
-"""Patience, not a measure: eight engineers may share the machine."""
+"""Patience, not a measure: the machine may be shared."""
 
 
 class ToyCatalog(Catalog):
