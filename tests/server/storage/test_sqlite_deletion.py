@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from icecore.server.storage.change import Change
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.records import NewBatch, NewExample, OnDuplicate
-from icecore.server.storage.sqlite import upkeep
+from icecore.server.storage.sqlite import burying, upkeep
 from icecore.server.storage.sqlite.connections import Readers, open_writer
 from icecore.server.storage.sqlite.store import SqliteStore
 from storing import (
@@ -213,6 +214,58 @@ def test_what_a_killed_server_deleted_is_gone_after_the_next_start(
     monkeypatch.undo()
     open_sqlite(copy).close()
     assert_gone(copy, SECRET.encode(), SECRET_CODES)
+
+
+def test_a_large_collection_goes_in_parts_between_which_others_write(
+    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, SECRET, is_secret=True)
+    tenant = store.tenant("default")
+    make_collection(tenant)
+    monkeypatch.setattr(burying, "ROWS_AT_ONCE", 8)
+    dig_really = burying.dig
+    said: list[str] = []
+
+    def dig(change: Change) -> bool:
+        if len(said) == 2:
+            adding = threads.submit(add, tenant, ["a"])
+            adding.add_done_callback(lambda _: said.append("added"))
+            while not store._writer.n_waiting and not adding.done():  # until it is in the queue
+                pass
+        is_more = dig_really(change)
+        said.append("more" if is_more else "done")
+        return is_more
+
+    monkeypatch.setattr(burying, "dig", dig)
+    with ThreadPoolExecutor() as threads:
+        tenant.delete_collection(SECRET)
+    assert said.index("added") < said.index("done")
+    assert_gone(folder, SECRET.encode(), SECRET_CODES)
+    assert [one.example_id for one in tenant.list_examples("ants")] == ["a"]
+
+
+@pytest.mark.parametrize("what", ["collection", "tenant"])
+def test_a_deletion_that_was_interrupted_is_ended_at_the_next_start(
+    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    tenant = store.tenant("default")
+    fill(store, SECRET, is_secret=True)
+    monkeypatch.setattr(burying, "ROWS_AT_ONCE", 8)
+    monkeypatch.setattr(burying, "dig_all", lambda _: None)  # as if it were killed here
+    if what == "tenant":
+        store.delete_tenant("default")
+        tenant = store.tenant("default")
+    else:
+        tenant.delete_collection(SECRET)
+    assert tenant.collections() == ()
+    assert [one.tenant_id for one in store.tenants()] == ["default"]
+    make_collection(tenant, SECRET)  # the id is free at once
+    tenant.delete_collection(SECRET)
+    store.close()
+    assert SECRET_CODES in bytes_on_disk(folder), "nothing was left to do: test what, then?"
+    monkeypatch.undo()
+    open_sqlite(folder).close()
+    assert_gone(folder, SECRET.encode(), SECRET_CODES)
 
 
 def test_space_is_given_back_to_the_disk(store: SqliteStore, folder: Path) -> None:

@@ -6,9 +6,10 @@ from icecore.server.storage import upgrading
 from icecore.server.storage.change import Change
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.rows import mutations, tenants
-from icecore.server.storage.sqlite import connections, upkeep
+from icecore.server.storage.sqlite import burying, connections, upkeep
 from icecore.server.storage.sqlite.store import SqliteStore
 from icecore.server.storage.sqlite.writer import Writer
+from sqlalchemy import Connection
 
 
 def open_sqlite(folder: Path | DataFolder) -> SqliteStore:
@@ -36,6 +37,7 @@ def open_sqlite(folder: Path | DataFolder) -> SqliteStore:
                 tenants.ensure_default(change)
                 mutations.forget_old(change)
                 connection.exec_driver_sql("COMMIT")
+                _dig_all(connection)
                 # What a killed server deleted may be in the log still.
                 upkeep.truncate_log(connection, wait=True)
             except BaseException:
@@ -48,3 +50,12 @@ def open_sqlite(folder: Path | DataFolder) -> SqliteStore:
         if to_unlock is not None:
             to_unlock.unlock()
         raise
+
+
+def _dig_all(connection: Connection) -> None:
+    """Overwrite what a killed server had not come to, a little at a time."""
+    is_more = True
+    while is_more:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        is_more = burying.dig(Change(connection))
+        connection.exec_driver_sql("COMMIT")

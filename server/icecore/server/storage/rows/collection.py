@@ -7,7 +7,7 @@ from typing import Any
 from icecore.server.errors import CollectionExists, CollectionNotFound
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import CollectionRecord
-from icecore.server.storage.rows import backbones, mutations, values
+from icecore.server.storage.rows import backbones, values
 from icecore.server.storage.schema import collections, counters, label_counts
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy import bindparam as parameter
@@ -111,12 +111,11 @@ def create(
     return find(connection, tenant, collection_id)
 
 
-def remove(change: Change, tenant: int, collection_id: str) -> None:
-    """Delete it and all in it. Raises CollectionNotFound."""
-    row = row_of(change.connection, tenant, collection_id)
-    change.erases = True
-    mutations.forget(change, tenant, subject(collection_id))
-    change.connection.execute(delete(collections).where(collections.c.pk == row.pk))
+def numbers_of(connection: Connection, tenant: int) -> Sequence[int]:
+    """Return the numbers of all collections of a tenant."""
+    return connection.scalars(
+        select(collections.c.pk).where(collections.c.tenant_pk == tenant)
+    ).all()
 
 
 def subject(collection_id: str) -> str:

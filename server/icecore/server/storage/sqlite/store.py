@@ -15,6 +15,8 @@ from icecore.server.storage.records import (
     VersionRecord,
 )
 from icecore.server.storage.rows import backbones, mutations, tenants, values, versions
+from icecore.server.storage.rows import collection as collections
+from icecore.server.storage.sqlite import burying
 from icecore.server.storage.sqlite.connections import Readers
 from icecore.server.storage.sqlite.tenant_collections import TenantCollections
 from icecore.server.storage.sqlite.tenant_probes import TenantProbes
@@ -66,7 +68,13 @@ class SqliteStore:
             return tenants.page(connection, after, limit)
 
     def delete_tenant(self, tenant_id: str, *, mutation: Mutation | None = None) -> None:
-        self._once(mutation, mutations.nothing, lambda change: tenants.remove(change, tenant_id))
+        def work(change: Change) -> None:
+            number = tenants.number(change.connection, tenant_id)
+            burying.bury(change, collections.numbers_of(change.connection, number))
+            tenants.remove(change, tenant_id)
+
+        self._once(mutation, mutations.nothing, work)
+        burying.dig_all(self._writer)
 
     def create_key(
         self, key_id: str, key_hash: bytes, *, tenant_id: str | None, label: str

@@ -17,7 +17,7 @@ from icecore.server.storage.records import (
 )
 from icecore.server.storage.rows import collection as collections
 from icecore.server.storage.rows import mutations
-from icecore.server.storage.sqlite import example_changes, examples
+from icecore.server.storage.sqlite import burying, example_changes, examples
 from icecore.server.storage.sqlite.tenant_rows import TenantRows
 from sqlalchemy import Connection
 
@@ -61,9 +61,12 @@ class TenantCollections(TenantRows):
 
     def delete_collection(self, collection_id: str, *, mutation: Mutation | None = None) -> None:
         def work(change: Change) -> None:
-            collections.remove(change, self._number, collection_id)
+            row = collections.row_of(change.connection, self._number, collection_id)
+            mutations.forget(change, self._number, collections.subject(collection_id))
+            burying.bury(change, [row.pk])
 
         self._once(mutation, mutations.nothing, CollectionNotFound, work)
+        burying.dig_all(self._writer)
 
     def add_examples(
         self,
