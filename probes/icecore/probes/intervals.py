@@ -37,8 +37,9 @@ def held_out_accuracy(is_right: np.ndarray, groups: np.ndarray, *, n_folds: int)
     is a little low. With layer and C chosen too (three layers, 120 or 150 runs each) it held
     97 to 99 %. On 60 of 200 photos at five layers of a real network (100 runs) it held the
     mean accuracy of such probes in 94 %, and what each reached on the other 140, which is
-    uncertain itself and which it does not promise, in 85 %. It knows nothing of images that are alike but not in one group (bursts of a camera), nor of
-    images other than these at work.
+    uncertain itself and which it does not promise, in 85 %. It knows nothing of images
+    that are alike but not in one group (bursts of a camera), nor of images other than
+    these at work.
 
     Args:
         is_right: (n,) bool, one a held-out image; each was predicted once.
