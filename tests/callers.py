@@ -70,11 +70,12 @@ def refusal(call: Callable[[], Any]) -> Refusal:
         if hasattr(answer, "__next__"):
             answer = list(answer)
     except grpc.RpcError as error:
-        return _refusal(error)
+        return refusal_of(error)
     raise AssertionError(f"the call was not refused: {str(answer)[:500]}")
 
 
-def _refusal(error: Any) -> Refusal:
+def refusal_of(error: Any) -> Refusal:
+    """What an error that was caught says."""
     trailers = dict(error.trailing_metadata() or ())
     data = trailers.get("grpc-status-details-bin")
     assert isinstance(data, bytes), f"no google.rpc.Status: {error.code()} {error.details()!r}"

@@ -6,9 +6,9 @@ from icecore.server.storage.records import BackboneRecord
 from toys import toy_backbone
 
 
-def put_toy_backbone(store: Store, seed: int = 0) -> Backbone:
+def put_toy_backbone(store: Store, seed: int = 0, *, name: str = "toy") -> Backbone:
     """Return the toy after it was stored under its name."""
-    backbone = toy_backbone(seed)
+    backbone = toy_backbone(seed, name=name)
     store.put_backbone(
         BackboneRecord(
             backbone.name,

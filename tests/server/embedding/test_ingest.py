@@ -384,6 +384,17 @@ async def test_codes_never_reach_a_collection_made_anew_while_they_were_computed
     assert house.tenant.collection("c").n_examples == 0
 
 
+async def test_the_codes_of_just_one_making_of_a_collection_can_be_asked_for(
+    house: House,
+) -> None:
+    await house.add(example("a", png(0)))
+    number = house.tenant.collection("c").number
+    assert (await house.codes.read(house.tenant, "c", (), number=number)).examples
+    make_again(house.tenant, seed=ANOTHER)
+    with pytest.raises(CollectionNotFound, match="made anew"):
+        await house.codes.read(house.tenant, "c", BACKBONE.core[:1], number=number)
+
+
 async def test_codes_of_a_collection_made_anew_are_never_taken_for_the_old_ones(
     house: House,
 ) -> None:

@@ -52,10 +52,12 @@ class CollectionCodes:
         collection_id: str,
         taps: Sequence[TapId],
         *,
+        number: int | None = None,
         on_progress: OnProgress | None = None,
     ) -> TapSnapshot:
         """Return the codes of all examples at the taps, all of one moment.
 
+        `number` is that of the collection that is meant. None: whichever has the id.
         `on_progress` hears shares from 0 to 1, also when nothing is computed.
 
         Raises:
@@ -66,6 +68,8 @@ class CollectionCodes:
             PoolingInvalid: the computed codes would pass `max_bytes`.
         """
         collection = await asyncio.to_thread(store.collection, collection_id)
+        if number is not None and collection.number != number:
+            raise _made_anew(collection_id)
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
         self.check(collection, backbone, taps)
         core = frozenset(backbone.core)
@@ -74,9 +78,7 @@ class CollectionCodes:
         recomputing = Recomputing(store, collection_id, self._embedder, backbone, missing)
         snapshot = await self._snapshot(store, collection_id, stored, recomputing, on_progress)
         if snapshot.number != collection.number:  # perhaps over another backbone
-            raise CollectionNotFound(
-                f"collection {collection_id!r} was deleted, and made anew, since this call began"
-            )
+            raise _made_anew(collection_id)
         codes = {tap: _stored(snapshot, tap, backbone) for tap in stored}
         for tap in missing:
             codes[tap] = await asyncio.to_thread(recomputing.codes, tap, snapshot.examples)
@@ -135,6 +137,12 @@ class CollectionCodes:
                 sequence = snapshot.sequence
             else:
                 return snapshot
+
+
+def _made_anew(collection_id: str) -> CollectionNotFound:
+    return CollectionNotFound(
+        f"collection {collection_id!r} was deleted, and made anew, since this call began"
+    )
 
 
 def _stored(snapshot: Snapshot, tap: TapId, backbone: Backbone) -> CodeArray:

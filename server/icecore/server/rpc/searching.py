@@ -67,7 +67,9 @@ class Searching:
         queries, spent = await self._queries(tenant, backbone, tap, request, sent)
 
         async def load() -> tuple[int, Sequence[ExampleRecord], CodeArray]:
-            snapshot = await self._collection_codes.read(tenant, collection_id, (tap,))
+            snapshot = await self._collection_codes.read(
+                tenant, collection_id, (tap,), number=collection.number
+            )
             return snapshot.sequence, snapshot.examples, snapshot.codes[tap]
 
         searching = perf_counter()
