@@ -8,6 +8,7 @@ import pytest
 from cli_runs import photo
 from icecore.cli import bringing
 from icecore.cli.folders import labelled_files
+from icecore.cli.mistakes import Interrupted
 from icecore.client import (
     Added,
     Client,
@@ -101,3 +102,17 @@ def test_without_refusals_whole_batches_are_sent(folder: Path) -> None:
     fake = FakeClient()
     _bring(folder, fake, skip_bad=True)
     assert fake.n_batches == 4
+
+
+def test_ctrl_c_says_that_what_was_brought_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo(tmp_path / "a" / "1.png", 1)
+    fake = FakeClient()
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fake, "add_examples", interrupted)
+    with pytest.raises(Interrupted, match="what is in collection 'c' already stays"):
+        _bring(tmp_path, fake, skip_bad=False)

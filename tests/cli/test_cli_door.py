@@ -1,5 +1,6 @@
 """Every error is one line and a status; nothing else leaves the command line."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -229,4 +230,32 @@ def test_a_command_imports_nothing_of_the_server() -> None:
         "('onnxruntime', 'sklearn', 'faiss', 'torch', 'matplotlib') or 'icecore.server' in m))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
+
+
+def test_ctrl_c_while_things_are_imported_prints_no_traceback() -> None:
+    """The signal is sent by whoever looks for click, so that there is nothing to wait for."""
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'click': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from icecore.cli.__main__ import main\n"
+        "main(['layers', '--help'])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_looking_for_words_imports_nothing_that_draws() -> None:
+    """A TAB has to be answered before one wonders; matplotlib alone takes half a second."""
+    code = (
+        "import os, sys; os.environ |= {'_ICECORE_COMPLETE': 'bash_complete', "
+        "'COMP_WORDS': 'icecore ', 'COMP_CWORD': '1'}; "
+        "from icecore.cli.__main__ import main; main([]); "
+        "print([m for m in ('matplotlib', 'sklearn') if m in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "plain,demo" in ended.stdout
     assert ended.stdout.splitlines()[-1] == "[]"

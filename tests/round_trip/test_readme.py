@@ -6,11 +6,13 @@ import re
 import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from cli_runs import photo
+from icecore.client import AsyncClient, Client
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -63,6 +65,18 @@ def test_the_shell_and_then_the_python_do_what_they_say(place: Path) -> None:
     assert printed[1].startswith("3 0.")
     assert "'8'" not in printed[2]
     assert len(printed) == 3
+
+
+@pytest.mark.parametrize("face", [Client, AsyncClient])
+def test_the_examples_of_the_client_itself_run(place: Path, face: type[object]) -> None:
+    """Those in the docstring of each twin; theirs is a photo beside the script."""
+    example = textwrap.dedent("\n".join(re.findall(r"^ {8,}\S.*", str(face.__doc__), re.MULTILINE)))
+    example = example.replace("ant.jpg", "demo-out/images/3/0.png")
+    assert "with" in example
+    script = "import asyncio\nfrom pathlib import Path\nfrom icecore.client import *\n"
+    script += f"async def main():\n{textwrap.indent(example, '  ')}\n  print(codes.values.shape)\n"
+    printed = run([sys.executable, "-W", "error", "-c", f"{script}asyncio.run(main())"], place)
+    assert printed == "(1, 1280)\n"
 
 
 def test_every_command_that_the_readme_names_is_there() -> None:

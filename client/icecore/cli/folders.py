@@ -26,7 +26,8 @@ class LabelledFile:
 def labelled_files(folder: Path) -> list[LabelledFile]:
     """Return the files of a folder that holds one sub-folder a class, by id.
 
-    A class may have sub-folders of its own. Files beside the classes are not looked at.
+    A class may have sub-folders of its own, or be a link to a folder; links to
+    folders below it are not followed. Files beside the classes are not looked at.
 
     Raises:
         Mistake: no folder, no class in it, no image in a class, or a name that is not UTF-8.

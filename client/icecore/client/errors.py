@@ -46,50 +46,74 @@ class IcecoreError(Exception):
 
 
 class InvalidArgument(IcecoreError):
+    """An argument is wrong, whatever the state."""
+
     default_reason = "ARGUMENT_INVALID"
 
 
 class NotFound(IcecoreError):
+    """The thing named is not there, for this tenant."""
+
     default_reason = "NOT_FOUND"
 
 
 class AlreadyExists(IcecoreError):
+    """The name is taken."""
+
     default_reason = "ALREADY_EXISTS"
 
 
 class FailedPrecondition(IcecoreError):
+    """The call is right, but not in this state."""
+
     default_reason = "FAILED_PRECONDITION"
 
 
 class Unauthenticated(IcecoreError):
+    """There is no key, or one that nobody has."""
+
     default_reason = "UNAUTHENTICATED"
 
 
 class PermissionDenied(IcecoreError):
+    """The key may not do this."""
+
     default_reason = "PERMISSION_DENIED"
 
 
 class ResourceExhausted(IcecoreError):
+    """Something is full: the queue, the disk, a message."""
+
     default_reason = "RESOURCE_EXHAUSTED"
 
 
 class Unavailable(IcecoreError):
+    """Not now; the same call may succeed later."""
+
     default_reason = "UNAVAILABLE"
 
 
 class DeadlineExceeded(IcecoreError):
+    """There was no answer in time; the server may have done it nevertheless."""
+
     default_reason = "DEADLINE_EXCEEDED"
 
 
 class Cancelled(IcecoreError):
+    """The call was given up before its end."""
+
     default_reason = "CANCELLED"
 
 
 class Unimplemented(IcecoreError):
+    """This server does not do that."""
+
     default_reason = "NOT_IMPLEMENTED"
 
 
 class Internal(IcecoreError):
+    """The server's fault; its log tells more."""
+
     default_reason = "INTERNAL"
 
 
@@ -101,6 +125,8 @@ class TrainingFailed(IcecoreError):
 
 
 class LocalServerError(IcecoreError):
+    """The data folder's server cannot be found or started."""
+
     default_reason = "LOCAL_SERVER"
 
 

@@ -188,7 +188,7 @@ def _require_installed() -> None:
     if missing:
         raise LocalServerError(
             f"there is no server to call, and none can be started here without {missing[0]!r}: "
-            "pip install 'icecore[server]', or name a server (address=, ICECORE_SERVER)"
+            "pip install 'icecore[server]', or name a server (--server, address= or ICECORE_SERVER)"
         )
 
 

@@ -32,6 +32,8 @@ class ProbeKind(StrEnum):
 
 
 class VersionState(StrEnum):
+    """How far a version is; all but TRAINING are final."""
+
     TRAINING = "training"
     READY = "ready"
     FAILED = "failed"
@@ -260,6 +262,8 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
+    """Who owns collections and probes."""
+
     tenant_id: str
     create_time: datetime
 
