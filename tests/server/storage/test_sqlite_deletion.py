@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from icecore.server.errors import StorageFull
 from icecore.server.storage.change import Change
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.records import NewBatch, NewExample, OnDuplicate
@@ -242,6 +243,30 @@ def test_a_large_collection_goes_in_parts_between_which_others_write(
     assert said.index("added") < said.index("done")
     assert_gone(folder, SECRET.encode(), SECRET_CODES)
     assert [one.example_id for one in tenant.list_examples("ants")] == ["a"]
+
+
+def test_a_deletion_that_finds_the_disk_full_half_way_says_what_is_done_and_goes_on(
+    store: SqliteStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, SECRET, is_secret=True)
+    tenant = store.tenant("default")
+    monkeypatch.setattr(burying, "ROWS_AT_ONCE", 8)
+    dig_really = burying.dig
+    n_dug = 0
+
+    def dig(change: Change) -> bool:
+        nonlocal n_dug
+        n_dug += 1
+        if n_dug in (3, 4, 5):  # the writer tries thrice by itself
+            raise StorageFull("there is no room")
+        return dig_really(change)
+
+    monkeypatch.setattr(burying, "dig", dig)
+    with pytest.raises(StorageFull, match="it is deleted, but there was no room"):
+        tenant.delete_collection(SECRET, mutation=request("delete"))
+    assert tenant.collections() == ()
+    tenant.delete_collection(SECRET, mutation=request("delete"))
+    assert_gone(folder, SECRET.encode(), SECRET_CODES)
 
 
 @pytest.mark.parametrize("what", ["collection", "tenant"])

@@ -9,6 +9,7 @@ next one before it serves.
 
 from collections.abc import Collection, Sequence
 
+from icecore.server.errors import StorageFull
 from icecore.server.storage.change import Change
 from icecore.server.storage.rows import values
 from icecore.server.storage.schema import batches, collections, tenants
@@ -53,9 +54,19 @@ def dig(change: Change) -> bool:
 
 
 def dig_all(writer: Writer) -> None:
-    """Return once nothing is buried any more, and the log holds nothing of it."""
-    while writer.write(dig):
-        pass
+    """Return once nothing is buried any more, and the log holds nothing of it.
+
+    Raises:
+        StorageFull: there was no room to overwrite all; the next call or start goes on.
+    """
+    try:
+        while writer.write(dig):
+            pass
+    except StorageFull as error:
+        raise StorageFull(
+            "it is deleted, but there was no room on the server's disk to overwrite all of it: "
+            "make room on that disk and send the same request again, or start the server anew"
+        ) from error
 
 
 def _some(rows: Sequence[tuple[int, int]]) -> list[int]:

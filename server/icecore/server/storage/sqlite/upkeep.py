@@ -5,7 +5,8 @@ log holds older pages: it is emptied. And when SQLite spreads the rows of a full
 page over two, it leaves copies in the unused part of the first (about one
 deleted example in a thousand is in one; only what is shorter than a page, such as ids and
 labels, never a code or image of usual size). VACUUM alone removes those; it
-costs 9 ms a megabyte, so it is done where the database is small.
+costs 9 ms a megabyte, so it is done where the database is small. It is a transaction
+like others: killed in the middle of it, the file is as before.
 """
 
 import logging
@@ -16,7 +17,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 WAIT_MS = 10_000
-"""How long emptying the log waits for readers to end; they take milliseconds."""
+"""How long emptying the log waits for readers to end, while nobody writes. They take
+milliseconds; those who read the codes of 50,000 examples, 0.6 s a layer."""
 
 MAX_VACUUM_BYTES = 32 * 1024 * 1024
 """Written anew whole after a deletion: 0.3 s."""
