@@ -465,7 +465,7 @@ class ListExamplesResponse(_message.Message):
         EXAMPLE_FIELD_NUMBER: _builtins.int
         IMAGE_SHA256_FIELD_NUMBER: _builtins.int
         image_sha256: _builtins.str
-        """SHA-256 of the encoded image as it was sent, hexadecimal."""
+        """SHA-256 of the encoded image, hexadecimal; of pixels, of the PNG they are kept as."""
         @_builtins.property
         def example(self) -> Global___Example: ...
         def __init__(
