@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import numpy as np
 from google.rpc import error_details_pb2, status_pb2
+
 from icecore.v1 import (
     backbone_pb2_grpc,
     codes_pb2_grpc,

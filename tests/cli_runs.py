@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from icecore.cli.__main__ import main
 from PIL import Image
+
+from icecore.cli.__main__ import main
 
 
 @dataclass(frozen=True)

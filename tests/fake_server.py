@@ -16,6 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2
 from grpc_status import rpc_status
+
 from icecore.v1 import backbone_pb2, codes_pb2, collection_pb2, probe_pb2, tenant_pb2
 
 FILES = (backbone_pb2, codes_pb2, collection_pb2, probe_pb2, tenant_pb2)

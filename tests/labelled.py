@@ -1,6 +1,7 @@
 """Synthetic labelled codes: classes that are Gaussian clouds behind a ReLU."""
 
 import numpy as np
+
 from icecore.probes.linear_probe import CodeArray
 
 

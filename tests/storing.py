@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.storage.records import (
     BackboneRecord,

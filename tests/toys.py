@@ -11,9 +11,10 @@ float32:
 
 import numpy as np
 import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 from icecore.server.backbones.backbone import Backbone, Card
 from icecore.server.backbones.recipes import Recipe
-from onnx import TensorProto, helper, numpy_helper
 
 
 def toy_weights(seed: int = 0) -> dict[str, np.ndarray]:

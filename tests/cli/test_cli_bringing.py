@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+
 from cli_runs import photo
 from icecore.cli import bringing
 from icecore.cli.folders import labelled_files

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from icecore.cli.codes_file import codes_writer
 from icecore.cli.mistakes import Mistake
 from icecore.client import Codes, Pooling, PoolingKind, TapId

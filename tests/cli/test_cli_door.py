@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import click
-import icecore.client
 import pytest
+
+import icecore.client
 from cli_runs import Icecore
 from icecore.cli.app import COMMANDS, cli
 from icecore.cli.door import HINTS, sentence_of, status_of

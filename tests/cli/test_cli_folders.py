@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from icecore.cli.folders import classes_of, image_files, labelled_files
 from icecore.cli.mistakes import Mistake
 

@@ -4,6 +4,7 @@ import io
 import json
 
 import pytest
+
 from icecore.cli.output import Column, one_line, print_json, print_table, printable
 from icecore.cli.progress import working
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from cli_runs import photo
 from icecore.cli.demonstration.contact_sheet import OTHER, PLAIN, SAME, Tile, draw_sheet
 from icecore.cli.demonstration.depth_plot import plot_depths
@@ -11,7 +13,6 @@ from icecore.cli.demonstration.digits import INK, PAPER, SIDE, draw, draw_digits
 from icecore.cli.demonstration.story import split
 from icecore.cli.folders import LabelledFile, classes_of, labelled_files
 from icecore.client import Accuracy, LayerTrial
-from PIL import Image
 
 
 def _trial(depth: int | None, estimate: float, *, is_chosen: bool = False) -> LayerTrial:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from icecore.cli.mistakes import Mistake
 from icecore.cli.readable import fault, require_readable
-from PIL import Image
 
 
 def _noise(path: Path, mode: str = "RGB", **options: object) -> Path:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from icecore.client import AsyncClient, Client, InvalidArgument
 from icecore.client._address import Endpoint, parse_address
 from icecore.client._channel import options

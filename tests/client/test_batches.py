@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from icecore.client import InvalidArgument
 from icecore.client._batches import MAX_BATCH_BYTES, Batcher
 from icecore.client._channel import MAX_ATTEMPTS

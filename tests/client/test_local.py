@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from icecore.client import Client, LocalServerError, local, read_admin_key
 from icecore.client._where import Embedded
 from icecore.client.errors import FOLDER_UNUSABLE, SERVER_REFUSED

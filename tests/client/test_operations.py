@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from icecore.client import (
     Accuracy,
     Activation,

@@ -1,8 +1,9 @@
 """Every error of gRPC becomes one of ours, with the server's reason."""
 
 import grpc
-import icecore.client as face
 import pytest
+
+import icecore.client as face
 from fake_server import Refusal, details_of
 from icecore.client import errors
 from icecore.client._translation import CLASSES, translate

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import GenericAlias
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-import icecore.client as face
 import pytest
+
+import icecore.client as face
 from fake_server import METHODS
 from icecore.client import AsyncClient, Client, _operations
 from icecore.client._channel import NOT_REPEATED, repeated_methods

@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
+
 from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.sessions import Sessions
 from icecore.wire.taps import Pooling, PoolingKind
-from PIL import Image
 
 WHY = "torch is not installed; `make test-export` installs the extra 'export'"
 torch = pytest.importorskip("torch", reason=WHY)

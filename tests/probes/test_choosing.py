@@ -1,6 +1,7 @@
 """Who chooses what: figures made by hand."""
 
 import numpy as np
+
 from icecore.probes.choosing import choose
 from icecore.probes.cross_validation import INNER_FOLDS, OUTER_FOLDS, Folds, Judgement, judge
 from icecore.probes.linear_probe import ProbeKind

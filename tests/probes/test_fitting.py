@@ -4,6 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
 from icecore.probes import standardising
 from icecore.probes.fitting import TOLERANCE, fit
 from icecore.probes.linear_probe import Array, LinearProbe, ProbeKind
@@ -11,10 +16,6 @@ from icecore.probes.losses import loss_of
 from icecore.probes.newton import Problem
 from icecore.probes.rotation import Rotation
 from labelled import clouds, names
-from scipy.special import logsumexp
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 
 SHAPES = [(60, 8, 2), (60, 8, 3), (90, 30, 5), (24, 70, 2), (40, 90, 4)]
 """More images than features, and fewer: the two sides of the rotation."""

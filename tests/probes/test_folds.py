@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from icecore.probes.folds import NEVER_HELD_OUT, stratified_folds
 
 

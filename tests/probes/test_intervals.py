@@ -3,13 +3,14 @@
 from math import erf, sqrt
 
 import numpy as np
+from scipy.stats import binomtest
+
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds
 from icecore.probes.intervals import held_out_accuracy
 from icecore.probes.linear_probe import ProbeKind
 from icecore.probes.losses import loss_of
 from icecore.probes.newton import Problem
 from icecore.probes.rotation import Rotation
-from scipy.stats import binomtest
 
 
 def test_the_estimate_lies_in_its_interval_and_that_in_0_to_1() -> None:

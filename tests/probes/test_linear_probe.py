@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from icecore.probes.errors import CodesInvalid, InputInvalid, TapMismatch
-from icecore.probes.linear_probe import LinearProbe, ProbeKind
-from labelled import clouds
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
+
+from icecore.probes.errors import CodesInvalid, InputInvalid, TapMismatch
+from icecore.probes.linear_probe import LinearProbe, ProbeKind
+from labelled import clouds
 
 
 def probe_of(kind: ProbeKind, k: int, d: int, seed: int = 0) -> LinearProbe:

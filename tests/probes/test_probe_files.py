@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from icecore.probes.errors import ProbeFileInvalid
 from icecore.probes.files import FORMAT, from_bytes, to_bytes
 from icecore.probes.linear_probe import LinearProbe, ProbeKind

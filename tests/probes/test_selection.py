@@ -4,6 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, judge
 from icecore.probes.errors import (
     ClassesTooFew,
@@ -17,10 +22,6 @@ from icecore.probes.files import to_bytes
 from icecore.probes.linear_probe import ProbeKind
 from icecore.probes.selection import C_RANGE, DEFAULT_CS, Training, train
 from labelled import clouds, names
-from sklearn.datasets import load_digits
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 
 
 def noise(n: int, d: int, seed: int) -> np.ndarray:

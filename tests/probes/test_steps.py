@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from icecore.probes import steps
 from icecore.probes.linear_probe import Array, ProbeKind
 from icecore.probes.losses import Loss, LossAt, loss_of

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from callers import Caller, calling, pixels, refusal
 from icecore.v1 import backbone_pb2 as bpb
 from icecore.v1 import codes_pb2 as epb
@@ -16,7 +18,6 @@ from icecore.v1 import collection_pb2 as cpb
 from icecore.v1 import common_pb2
 from icecore.v1 import probe_pb2 as ppb
 from icecore.wire.messages import codes_from_message, image_to_message, tensor_to_message
-from PIL import Image
 from servers import Server, serving
 
 

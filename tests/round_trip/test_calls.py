@@ -10,6 +10,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from PIL import Image
+
 from callers import Caller, calling, pixels, refusal
 from icecore.v1 import backbone_pb2 as bpb
 from icecore.v1 import codes_pb2 as epb
@@ -18,7 +20,6 @@ from icecore.v1 import common_pb2
 from icecore.v1 import probe_pb2 as ppb
 from icecore.v1 import tenant_pb2 as tpb
 from icecore.wire.messages import codes_from_message, image_to_message
-from PIL import Image
 from servers import Server, serving
 from toys import toy_graph, toy_recipe
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cli_runs import Icecore, photo, two_classes
 from servers import Server, serving
 

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from cli_runs import child, two_classes
 from servers import START_S, serving, wait_until_serving
 

@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+
 from driven import TWINS, opened
 from fake_server import Answer, FakeServer, Refusal
 from icecore.client import (

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
 from driven import TWINS, opened
 from icecore.client import AsyncClient, Client
 from icecore.client.local import SERVER_FILE

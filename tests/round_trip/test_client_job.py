@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from driven import TWINS, opened
 from icecore.client import (
     Added,
@@ -21,7 +23,6 @@ from icecore.client import (
     Unauthenticated,
     read_admin_key,
 )
-from PIL import Image
 from servers import serving
 
 Twin = type[Client | AsyncClient]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from driven import TWINS, opened
 from fake_server import FakeServer
 from icecore.client import AsyncClient, Client, NewExample, Unavailable

@@ -6,10 +6,11 @@ from typing import Any
 
 import grpc
 import pytest
-from callers import Caller, calling, refusal
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from callers import Caller, calling, refusal
 from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.services import CONTRACT
 from icecore.v1 import tenant_pb2

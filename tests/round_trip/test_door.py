@@ -13,6 +13,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from icecore.server import errors, telemetry
 from icecore.server.rpc.activity import Activity
 from icecore.server.rpc.calls import current_call

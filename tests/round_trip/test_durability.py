@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+
 from callers import Caller, calling, pixels, refusal
 from icecore.server.storage.opening import open_sqlite
 from icecore.v1 import codes_pb2 as epb

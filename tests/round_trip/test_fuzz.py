@@ -7,10 +7,11 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from callers import Caller, calling, pixels
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+
+from callers import Caller, calling, pixels
 from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.services import CONTRACT
 from icecore.v1 import codes_pb2 as epb

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+
 from callers import Caller, calling, pixels, refusal_of
 from icecore.server.backbones.backbone import Backbone
 from icecore.v1 import collection_pb2 as cpb

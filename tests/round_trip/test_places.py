@@ -8,6 +8,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from callers import Caller, calling, refusal
 from icecore.v1 import collection_pb2 as cpb
 from icecore.v1 import tenant_pb2 as tpb

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from cli_runs import photo
 from icecore.client import AsyncClient, Client
 

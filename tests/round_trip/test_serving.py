@@ -15,8 +15,9 @@ from typing import Any
 
 import grpc
 import pytest
-from callers import calling, refusal
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from callers import calling, refusal
 from icecore.server.__main__ import main
 from icecore.server.errors import FolderInUse
 from icecore.server.storage.sqlite.store import SqliteStore

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from callers import Caller, Refusal, calling, pixels, refusal
 from icecore.v1 import collection_pb2 as cpb
 from icecore.v1 import common_pb2

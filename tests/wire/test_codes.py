@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from icecore.wire.codes import CodeArray, Codes, TapsDiffer
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
 

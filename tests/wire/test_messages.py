@@ -6,6 +6,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+
 from icecore.v1 import common_pb2
 from icecore.wire import messages
 from icecore.wire.codes import CodeArray, Codes

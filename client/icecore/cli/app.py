@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any, cast
 
 import click
+
 from icecore.cli.help import HELP_SETTINGS, Group
 
 COMMANDS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+
 from icecore.cli.mistakes import Mistake
 from icecore.client import Codes
 

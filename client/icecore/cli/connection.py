@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+
 from icecore.cli.mistakes import Mistake
 from icecore.client import Client, read_admin_key
 

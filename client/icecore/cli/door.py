@@ -16,6 +16,7 @@ from typing import Final
 
 import click
 from click.shell_completion import shell_complete
+
 from icecore.cli.app import cli
 from icecore.cli.mistakes import Interrupted, Mistake
 from icecore.cli.output import one_line

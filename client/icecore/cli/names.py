@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
+
 from icecore.cli.connection import Connection
 from icecore.cli.mistakes import Mistake
 from icecore.client import Client, IcecoreError, data_folder

@@ -9,9 +9,10 @@ import time
 from types import TracebackType
 from typing import IO, Protocol, Self
 
-from icecore.cli.output import console_of, one_line
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
+
+from icecore.cli.output import console_of, one_line
 
 LINE_EVERY_S = 5.0
 """Plain lines come at most so often, besides the last."""

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from PIL import Image, UnidentifiedImageError
+
 from icecore.cli.mistakes import Mistake
 from icecore.cli.output import note
 from icecore.cli.progress import working
-from PIL import Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 

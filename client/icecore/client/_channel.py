@@ -4,6 +4,7 @@ import json
 
 import grpc
 from grpc import aio
+
 from icecore.client._address import Endpoint
 from icecore.v1 import backbone_pb2, codes_pb2, collection_pb2, probe_pb2, tenant_pb2
 

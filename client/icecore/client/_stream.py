@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+
 from icecore.client._address import Endpoint
 from icecore.client._operations.operation import Operation
 from icecore.client._translation import border, ended_early

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
+
 from icecore.client import errors
 from icecore.client._address import Endpoint
 from icecore.wire.reasons import DOMAIN, Reason

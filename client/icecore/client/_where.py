@@ -4,9 +4,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from platformdirs import user_data_path
+
 from icecore.client._address import Endpoint, parse_address, read_roots
 from icecore.client.errors import InvalidArgument
-from platformdirs import user_data_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from grpc_health.v1 import health_pb2
+
 from icecore.client._where import Embedded, data_folder
 from icecore.client.errors import FOLDER_UNUSABLE, SERVER_REFUSED, LocalServerError
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from icecore.wire.taps import TapId
 
 ImageInput: TypeAlias = bytes | Path | npt.NDArray[np.uint8] | npt.NDArray[np.float32]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, Judgement
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+
 from icecore.probes.folds import stratified_folds
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from icecore.probes.losses import loss_of

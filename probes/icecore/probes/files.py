@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
 from icecore.probes.errors import InputInvalid, ProbeFileInvalid
 from icecore.probes.linear_probe import LinearProbe, ProbeKind
 

@@ -5,12 +5,13 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
 from icecore.probes.linear_probe import Array, CodeArray, ProbeKind
 from icecore.probes.losses import loss_of
 from icecore.probes.newton import Problem
 from icecore.probes.rotation import Rotation
 from icecore.probes.standardising import Standardisation
-from threadpoolctl import threadpool_limits
 
 TOLERANCE: Final = 1e-11
 """Relative gap of a fit that is kept; storing its weights as float32 costs less."""

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from icecore.probes.errors import CodesInvalid, InputInvalid, TapMismatch
 
 Array: TypeAlias = npt.NDArray[np.float64]

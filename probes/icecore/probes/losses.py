@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from icecore.probes.linear_probe import Array, ProbeKind
 from scipy.special import expit, xlogy
+
+from icecore.probes.linear_probe import Array, ProbeKind
 
 
 class LossAt(Protocol):

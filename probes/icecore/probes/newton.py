@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+
 from icecore.probes.linear_probe import Array
 from icecore.probes.losses import Loss, LossAt
 from icecore.probes.steps import Steps

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+from scipy.linalg import eigh
+
 from icecore.probes.linear_probe import Array, CodeArray
 from icecore.probes.standardising import Standardisation, blocks
-from scipy.linalg import eigh
 
 RANK_TOLERANCE: Final = 1e-14
 """Directions whose variance is a smaller part of the largest are left out of an

@@ -16,6 +16,8 @@ from functools import partial
 from typing import Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
+
 from icecore.probes.choosing import choose
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, judge
 from icecore.probes.errors import InputInvalid
@@ -23,7 +25,6 @@ from icecore.probes.fitting import Fit, fit
 from icecore.probes.intervals import Accuracy, held_out_accuracy
 from icecore.probes.linear_probe import CodeArray, LinearProbe, ProbeKind
 from icecore.probes.training_data import TrainingData
-from threadpoolctl import threadpool_limits
 
 DEFAULT_CS: Final = {
     ProbeKind.SOFTMAX: (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+
 from icecore.probes.linear_probe import Array, CodeArray
 
 BLOCK_VALUES: Final = 4_000_000

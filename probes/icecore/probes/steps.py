@@ -9,9 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import cho_factor, cho_solve
+
 from icecore.probes.linear_probe import Array
 from icecore.probes.losses import Loss, LossAt
-from scipy.linalg import cho_factor, cho_solve
 
 MAX_INNER: Final = 400
 """Conjugate-gradient iterations in one step."""

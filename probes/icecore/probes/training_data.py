@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+
 from icecore.probes.errors import ClassesTooFew, ClassTooSmall, CodesInvalid, LabelsInvalid
 from icecore.probes.linear_probe import CodeArray, check_finite
 

@@ -10,6 +10,7 @@ from typing import Self, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+
 from icecore.wire.taps import PoolingKind, TapId
 
 CodeArray: TypeAlias = npt.NDArray[np.float16] | npt.NDArray[np.float32]

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from icecore.v1 import common_pb2
 from icecore.wire.codes import CodeArray, Codes
 from icecore.wire.taps import GEM_P, Activation, Pooling, PoolingKind, TapId

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+
 from icecore.server import telemetry
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.sessions import Sessions

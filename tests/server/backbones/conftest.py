@@ -1,6 +1,7 @@
 """The default backbone, built once for all tests here."""
 
 import pytest
+
 from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone
 

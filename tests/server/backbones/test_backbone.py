@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+
 from icecore.server.backbones.backbone import Backbone, digest
 from icecore.server.backbones.recipes import Recipe
 from icecore.server.errors import LayerNotFound, RecipeInvalid, TapMismatch

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog

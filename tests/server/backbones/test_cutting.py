@@ -7,12 +7,13 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper
+
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.cutting import cut
 from icecore.server.backbones.poolings import codes_shape, grid_side
 from icecore.server.errors import GraphInvalid, LayerNotFound
 from icecore.wire.taps import AVG, Activation, Pooling, PoolingKind, TapId
-from onnx import TensorProto, helper
 from toys import toy_backbone, toy_graph, toy_weights
 
 Array = npt.NDArray[np.float32]

@@ -8,10 +8,11 @@ import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 import pytest
+from PIL import Image
+
 from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone, digest
 from icecore.server.backbones.efficientnet_lite0 import RECIPE, build, read_weights
-from PIL import Image
 
 ANT, BEE = 310, 309
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from icecore.server.backbones.graphs import Graph
 from icecore.server.errors import GraphInvalid
-from onnx import TensorProto, helper, numpy_helper
 from toys import toy_graph
 
 Change = Callable[[onnx.ModelProto], None]

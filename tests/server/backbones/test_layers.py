@@ -3,9 +3,10 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from icecore.server.backbones.layers import Layer, read_layers
 from icecore.server.errors import GraphInvalid
-from onnx import TensorProto, helper, numpy_helper
 from toys import toy_graph
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.legacy_archive import ArchiveInvalid, read_legacy_archive
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
+
 from icecore.server.backbones.recipes import Recipe
 from icecore.server.errors import RecipeInvalid
-from PIL import Image
 
 IMAGENET = Recipe(
     height=224,

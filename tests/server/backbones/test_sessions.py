@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from icecore.server.backbones import cutting
 from icecore.server.backbones import sessions as module
 from icecore.server.backbones.backbone import Backbone

@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from onnx import TensorProto, helper
+
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.cutting import cut
 from icecore.server.backbones.recipes import Recipe
 from icecore.wire.taps import Pooling, PoolingKind
-from onnx import TensorProto, helper
 
 # file: side, thresholds, parameters, multiply-accumulates, first and last threshold, a layer.
 FACTS = {

@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
+
 from icecore.server.embedding.decoding import Limits, decode
 from icecore.server.embedding.headers import read_header
 from icecore.server.errors import ImageInvalid, ImageTooLarge, ImageTruncated, InvalidArgument
-from PIL import Image
 
 WHITE = (255, 255, 255)
 

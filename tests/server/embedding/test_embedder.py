@@ -11,6 +11,8 @@ import numpy.typing as npt
 import onnxruntime
 import pytest
 import pytest_asyncio
+from PIL import Image
+
 from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.sessions import Sessions
@@ -31,7 +33,6 @@ from icecore.server.errors import (
     TensorInvalid,
 )
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
-from PIL import Image
 from toys import toy_backbone
 
 BACKBONE = toy_backbone()

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import pytest_asyncio
+from PIL import Image
+
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.sessions import Sessions
@@ -46,7 +48,6 @@ from icecore.server.storage.records import (
     Snapshot,
 )
 from icecore.wire.taps import Activation, Pooling, PoolingKind
-from PIL import Image
 from toy_store import put_toy_backbone
 from toys import toy_backbone
 

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
+
 from icecore.server.embedding.scheduling import Lane, Room
 from icecore.server.errors import Overloaded, ShuttingDown
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from icecore.server.rpc.activity import Activity
 
 

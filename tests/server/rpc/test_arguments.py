@@ -1,6 +1,7 @@
 """Ids, pages and mutations as requests say them."""
 
 import pytest
+
 from icecore.server import errors
 from icecore.server.rpc import arguments, calls, example_arguments
 from icecore.server.tenants import Principal

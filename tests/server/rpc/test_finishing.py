@@ -5,6 +5,7 @@ import threading
 from typing import Any, cast
 
 import pytest
+
 from icecore.server.rpc import calls
 from icecore.server.rpc.finishing import finish
 from icecore.server.rpc.tenant_service import TenantService

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any, cast
 
 import pytest
+
 from icecore.server import errors
 from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.gate import Gate

@@ -6,6 +6,7 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+
 from icecore.probes import errors as probes
 from icecore.server import errors
 from icecore.server.rpc import status

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+
 from icecore.server.rpc.streams import AHEAD, in_order
 
 

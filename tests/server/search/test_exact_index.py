@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from icecore.server.search import exact_index
 from icecore.server.search.exact_index import ExactIndex
 from icecore.server.search.metrics import Metric, exact_scores

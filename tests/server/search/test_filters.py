@@ -1,6 +1,7 @@
 """The filter language: what it takes, what it refuses and where it says so."""
 
 import pytest
+
 from icecore.server.errors import FilterInvalid
 from icecore.server.search.filters import read_filter
 from icecore.server.storage.records import ExampleRecord

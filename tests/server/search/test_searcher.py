@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import pytest_asyncio
+
 from icecore.server.errors import (
     CodesInvalid,
     ExampleNotFound,

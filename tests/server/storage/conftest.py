@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import Store, TenantStore
 from storing import put_backbone

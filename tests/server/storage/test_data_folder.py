@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from icecore.server.errors import FolderInUse
 from icecore.server.storage.folder import MAX_SOCKET_PATH_BYTES, DataFolder
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+
 from icecore.server import errors
 from icecore.server.storage.promise import Store, TenantStore
 from storing import DIGEST, add, make_collection

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+
 from icecore.server import errors
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import AddedCounts, NewBatch, OnDuplicate

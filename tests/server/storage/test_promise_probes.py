@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+
 from icecore.server import errors
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.storage.records import VersionRecord, VersionState

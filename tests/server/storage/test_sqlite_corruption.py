@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from icecore.server import errors
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import Store, TenantStore

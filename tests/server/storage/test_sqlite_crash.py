@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 import storing
 from icecore.server.storage.opening import open_sqlite
 

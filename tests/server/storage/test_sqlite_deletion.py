@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from icecore.server.errors import StorageFull
 from icecore.server.storage.change import Change
 from icecore.server.storage.opening import open_sqlite

@@ -5,6 +5,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.opening import open_sqlite
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from icecore.server import errors
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.records import NewBatch, OnDuplicate

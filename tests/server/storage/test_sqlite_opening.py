@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
 from icecore.server import errors
 from icecore.server.storage import schema
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.sqlite.connections import Readers, open_writer
-from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 from storing import add, make_collection, put_backbone
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import Connection
+
 from icecore.server import errors
 from icecore.server.storage.change import Change
 from icecore.server.storage.opening import open_sqlite
@@ -16,7 +18,6 @@ from icecore.server.storage.records import OnDuplicate
 from icecore.server.storage.sqlite.connections import open_writer
 from icecore.server.storage.sqlite.store import SqliteStore
 from icecore.server.storage.sqlite.writer import Writer
-from sqlalchemy import Connection
 from storing import LAYERS, add, batch_of, codes_of, make_collection, put_backbone
 
 

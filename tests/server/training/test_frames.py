@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+
 from icecore.server.training.frames import (
     read_frame,
     read_message,

@@ -8,6 +8,9 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import LinearSVC
+
 from icecore.probes.files import to_bytes
 from icecore.probes.linear_probe import LinearProbe, ProbeKind
 from icecore.server.backbones.backbone import Backbone
@@ -33,8 +36,6 @@ from icecore.server.training.predictor import Predictor
 from icecore.server.training.training_set import identity
 from icecore.wire.codes import Codes
 from icecore.wire.taps import Pooling, PoolingKind, TapId
-from sklearn.linear_model import LogisticRegression
-from sklearn.svm import LinearSVC
 from toy_store import put_toy_backbone
 from toys import toy_backbone
 

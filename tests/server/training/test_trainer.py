@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.sessions import Sessions

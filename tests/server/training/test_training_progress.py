@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+
 from icecore.server.errors import ProbeNotFound
 from icecore.server.storage.records import VersionRecord, VersionState
 from icecore.server.training.progress import Feed, Progress

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from icecore.server.embedding.collection_codes import TapSnapshot
 from icecore.server.errors import ClassTooSmall
 from icecore.server.storage.records import ExampleRecord

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.sessions import Sessions
 from icecore.server.embedding.collection_codes import CollectionCodes

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from icecore.server.errors import InvalidArgument, NameInvalid, StorageCorrupt
 from icecore.server.training.facts import Accuracy, LayerTrial, VersionFacts
 from icecore.server.training.request import TrainRequest

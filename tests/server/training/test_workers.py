@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from icecore.server.training.training_set import TrainingSet
 from icecore.server.training.workers import TrainingRefused, Worker, WorkerDied, Workers
 from icecore.wire.taps import TapId

@@ -3,6 +3,7 @@
 from typing import Any
 
 import click
+
 from icecore.cli import names
 from icecore.cli.choices import json_option
 from icecore.cli.connection import Connection, connected

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from icecore.cli import bringing, names
 from icecore.cli.choices import (
     FOLDER,

@@ -2,6 +2,7 @@
 
 import click
 from click.shell_completion import get_completion_class
+
 from icecore.cli.help import HELP_SETTINGS, LocalCommand
 from icecore.cli.mistakes import Mistake
 from icecore.cli.output import print_line

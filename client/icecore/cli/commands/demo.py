@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+from rich.text import Text
+
 from icecore.cli import bringing
 from icecore.cli.choices import FOLDER, skip_bad_option
 from icecore.cli.connection import Connection, connected
@@ -16,7 +18,6 @@ from icecore.cli.folders import labelled_files
 from icecore.cli.help import command
 from icecore.cli.output import console_of, print_line
 from icecore.cli.readable import require_readable
-from rich.text import Text
 
 NAME = "demo"
 """Of the collection and of the probe."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+
 from icecore.cli import names
 from icecore.cli.choices import FOLDER, Whole, json_option, skip_bad_option
 from icecore.cli.connection import Connection, connected

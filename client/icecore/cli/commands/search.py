@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from icecore.cli import names
 from icecore.cli.choices import (
     FOLDER,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+
 from icecore.cli.choices import FOLDER
 from icecore.cli.connection import Connection
 from icecore.cli.help import HELP_SETTINGS, LocalCommand

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import click
+
 from icecore.cli.choices import json_option
 from icecore.cli.connection import Connection, connected
 from icecore.cli.help import group

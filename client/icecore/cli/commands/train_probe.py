@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+
 from icecore.cli import bringing, names
 from icecore.cli.choices import (
     FOLDER,

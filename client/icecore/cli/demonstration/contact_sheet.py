@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
-from icecore.cli.output import printable
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from icecore.cli.output import printable
 
 TILE = 132
 FRAME = 4

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from icecore.client import LayerTrial
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from icecore.client import LayerTrial
 
 BLUE = "#2563a8"
 ORANGE = "#d9730d"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from icecore.cli.mistakes import Mistake
 from PIL import Image, ImageOps
+
+from icecore.cli.mistakes import Mistake
 
 PER_CLASS = 60
 SIDE = 192

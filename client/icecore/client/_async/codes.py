@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 
 import numpy.typing as npt
+
 from icecore.client._async.calls import AsyncCalls
 from icecore.client._async.transport import batched
 from icecore.client._batches import Batcher

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 from grpc import aio
+
 from icecore.client import local
 from icecore.client._address import Endpoint
 from icecore.client._channel import open_aio_channel, open_channel

@@ -5,6 +5,7 @@ import contextlib
 import threading
 
 from google.protobuf.message import Message
+
 from icecore.client._stream import Stream
 from icecore.client.errors import IcecoreError
 

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 from grpc import aio
+
 from icecore.client._address import Endpoint
 from icecore.client._async.link import Link, link_to
 from icecore.client._async.stream import AwaitedStream

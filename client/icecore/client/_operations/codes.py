@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy.typing as npt
+
 from icecore.client._operations.operation import Operation
 from icecore.client._operations.places import (
     activation_message,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
+
 from icecore.client._operations.operation import (
     Operation,
     Page,

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from icecore.client.errors import Internal, InvalidArgument
 from icecore.wire.reasons import Reason
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+
 from icecore.client.errors import InvalidArgument
 from icecore.client.values import ImageInput, LayerSpec
 from icecore.v1 import common_pb2

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy.typing as npt
+
 from icecore.client._batches import Batcher
 from icecore.client._operations import codes as operations
 from icecore.client._operations.places import image_bytes

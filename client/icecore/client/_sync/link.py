@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import grpc
+
 from icecore.client import local
 from icecore.client._address import Endpoint
 from icecore.client._channel import open_channel

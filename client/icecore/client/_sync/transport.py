@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
+
 from icecore.client._address import Endpoint
 from icecore.client._batches import MAX_IN_FLIGHT, Batcher
 from icecore.client._channel import NOT_REPEATED

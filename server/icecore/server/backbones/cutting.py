@@ -7,12 +7,13 @@ cheap only where the graph ends there.
 from collections.abc import Sequence
 
 import onnx
+from onnx import TensorProto, helper
+
 from icecore.server.backbones.graphs import Graph
 from icecore.server.backbones.layers import Layer, is_threshold, layers_of
 from icecore.server.backbones.poolings import Heads, codes_shape
 from icecore.server.errors import LayerNotFound
 from icecore.wire.taps import Activation, TapId
-from onnx import TensorProto, helper
 
 _PREFIX = "icecore."
 

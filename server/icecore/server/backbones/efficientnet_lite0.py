@@ -17,10 +17,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import TensorProto, helper, numpy_helper
+
 from icecore.server.backbones.backbone import Card
 from icecore.server.backbones.legacy_archive import ArchiveInvalid, read_legacy_archive
 from icecore.server.backbones.recipes import Recipe
-from onnx import TensorProto, helper, numpy_helper
 
 NAME: Final = "efficientnet-lite0"
 

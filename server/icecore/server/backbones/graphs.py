@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from google.protobuf.message import DecodeError
-from icecore.server.errors import GraphInvalid
 from onnx import numpy_helper, shape_inference
+
+from icecore.server.errors import GraphInvalid
 
 Shape: TypeAlias = tuple[int | None, ...]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import prod
 
 import onnx
+
 from icecore.server.backbones.graphs import Graph
 from icecore.server.errors import GraphInvalid
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from icecore.server.backbones.opcodes import Called, Global, OpcodeRefused, read_object
 
 _MAGIC = 0x1950A86A20F9469CFC6C

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import helper, numpy_helper
+
 from icecore.server.backbones.layers import Layer
 from icecore.wire.taps import Pooling, PoolingKind
-from onnx import helper, numpy_helper
 
 GRID_VALUES = 9_000
 """What GRID comes as near to as it can: a linear probe on more gains little and costs much."""

@@ -11,8 +11,9 @@ from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from icecore.server.errors import RecipeInvalid
 from PIL import Image
+
+from icecore.server.errors import RecipeInvalid
 
 Triple: TypeAlias = tuple[float, float, float]
 

@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
+
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.cutting import cut
 from icecore.wire.taps import TapId

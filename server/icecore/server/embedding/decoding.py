@@ -20,6 +20,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from PIL import ExifTags, Image, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
 from icecore.server.embedding.headers import (
     Header,
     is_cut_short,
@@ -27,10 +32,6 @@ from icecore.server.embedding.headers import (
     read_header,
 )
 from icecore.server.errors import ImageInvalid, ImageTooLarge, ImageTruncated
-from PIL import ExifTags, Image, ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from time import perf_counter
 
 import numpy as np
 import numpy.typing as npt
+
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.poolings import codes_shape
 from icecore.server.backbones.sessions import Sessions

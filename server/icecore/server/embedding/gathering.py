@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+
 from icecore.server.embedding.scheduling import Done
 from icecore.server.errors import DTypeInvalid, DTypeOverflow, TensorInvalid
 from icecore.server.storage.records import CodeArray

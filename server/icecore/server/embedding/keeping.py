@@ -5,9 +5,10 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
+
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels
 from icecore.server.errors import TensorInvalid
-from PIL import Image
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
+
 from icecore.server.backbones.recipes import Recipe
 from icecore.server.embedding.decoding import LIMITS, Limits, decode
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.errors import ImageTooLarge, TensorInvalid
-from PIL import Image
 
 
 def check(image: ImageInput, recipe: Recipe, *, what: str, limits: Limits = LIMITS) -> None:

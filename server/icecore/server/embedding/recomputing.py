@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.layers import Layer
 from icecore.server.backbones.poolings import codes_shape

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from google.protobuf import struct_pb2, timestamp_pb2
+
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.layers import Layer
 from icecore.server.embedding.embedder import Timings

@@ -10,6 +10,7 @@ import hashlib
 from typing import Final
 
 from google.protobuf.message import Message
+
 from icecore.server.errors import (
     InvalidArgument,
     NameInvalid,

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
 import grpc
+
 from icecore.server import telemetry
 from icecore.server.errors import InvalidArgument
 from icecore.server.rpc import calls, reading

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from google.protobuf import struct_pb2
+
 from icecore.server.embedding.example_input import ExampleInput
 from icecore.server.errors import InvalidArgument, MetadataInvalid
 from icecore.server.rpc import inputs

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.errors import (
     CodesInvalid,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+
 from icecore.server.rpc.reading import core_limit
 from icecore.server.settings import Settings, SettingsInvalid, host_and_port
 

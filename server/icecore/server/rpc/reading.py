@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from google.protobuf.message import DecodeError
+
 from icecore.server.errors import IcecoreError, InvalidArgument, MessageTooLarge
 
 Deserializer: TypeAlias = Callable[[bytes], Any]

@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy.typing as npt
+
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.collection_codes import CollectionCodes

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
+
 from icecore.probes import errors as probes
 from icecore.server import errors
 from icecore.wire.reasons import DOMAIN, Reason

@@ -18,6 +18,7 @@ from typing import Any, Final, TypeAlias
 import faiss
 import numpy as np
 import numpy.typing as npt
+
 from icecore.server.search.metrics import Float64Array, Metric, exact_scores
 from icecore.server.storage.records import CodeArray
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import faiss
 import numpy as np
 import numpy.typing as npt
+
 from icecore.server.errors import (
     CodesInvalid,
     ExampleNotFound,

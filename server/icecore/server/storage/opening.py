@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from icecore.server.storage import upgrading
 from icecore.server.storage.change import Change
 from icecore.server.storage.folder import DataFolder
@@ -9,7 +11,6 @@ from icecore.server.storage.rows import mutations, tenants
 from icecore.server.storage.sqlite import burying, connections, upkeep
 from icecore.server.storage.sqlite.store import SqliteStore
 from icecore.server.storage.sqlite.writer import Writer
-from sqlalchemy import Connection
 
 
 def open_sqlite(folder: Path | DataFolder) -> SqliteStore:

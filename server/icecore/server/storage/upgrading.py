@@ -6,8 +6,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from icecore.server.errors import StorageTooNew
 from sqlalchemy import Connection
+
+from icecore.server.errors import StorageTooNew
 
 _MIGRATIONS = Path(__file__).with_name("migrations")
 

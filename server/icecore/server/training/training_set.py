@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+
 from icecore.server.embedding.collection_codes import TapSnapshot
 from icecore.server.storage.records import CodeArray
 from icecore.server.training.candidates import check_classes

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any, BinaryIO, cast
 
 import numpy as np
+
 from icecore.probes.errors import ProbesError
 from icecore.probes.files import to_bytes
 from icecore.probes.selection import Training, train

@@ -1,6 +1,7 @@
 """What alembic runs around migrations: on the connection that `upgrading` hands in."""
 
 from alembic import context
+
 from icecore.server.storage.schema import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)

@@ -4,12 +4,13 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Connection, insert, select, update
+
 from icecore.server.errors import BackboneNotFound, StorageCorrupt
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import BackboneRecord
 from icecore.server.storage.rows import values
 from icecore.server.storage.schema import backbone_graphs, backbone_names, backbones
-from sqlalchemy import Connection, insert, select, update
 
 
 def put(change: Change, record: BackboneRecord, graph: bytes) -> None:

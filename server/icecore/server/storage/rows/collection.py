@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import bindparam as parameter
+
 from icecore.server.errors import CollectionExists, CollectionNotFound
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import CollectionRecord
 from icecore.server.storage.rows import backbones, values
 from icecore.server.storage.schema import collections, counters, label_counts
-from sqlalchemy import Connection, delete, insert, select, update
-from sqlalchemy import bindparam as parameter
 
 _SEQUENCE = "sequence"
 _ID_CHUNK = 500

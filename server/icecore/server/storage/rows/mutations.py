@@ -9,13 +9,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import bindparam as parameter
+
 from icecore.server.errors import NotFound, RequestIdReused
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import Mutation
 from icecore.server.storage.rows import values
 from icecore.server.storage.schema import mutations
-from sqlalchemy import Connection, delete, insert, or_, select, update
-from sqlalchemy import bindparam as parameter
 
 ADMINISTRATORS = 0
 """The owner of requests that no tenant makes; tenants are numbered from 1."""

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import Connection, delete, insert, select, update
+
 from icecore.server.errors import ProbeNotFound, PromotionConflict, VersionNotReady
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import ProbeRecord, VersionRecord, VersionState
 from icecore.server.storage.rows import mutations, values, versions
 from icecore.server.storage.schema import probes
-from sqlalchemy import Connection, delete, insert, select, update
 
 
 def row_of(connection: Connection, tenant: int, probe_id: str) -> Any:

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import Connection, delete, insert, select
+
 from icecore.server.errors import KeyNotFound, TenantExists, TenantNotFound
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import KeyRecord, TenantRecord
 from icecore.server.storage.rows import mutations, values
 from icecore.server.storage.schema import counters, keys, tenants
 from icecore.server.tenants import DEFAULT_TENANT
-from sqlalchemy import Connection, delete, insert, select
 
 _KEY_WAS_MADE = "tenant_key_was_made"
 

@@ -6,6 +6,8 @@ from dataclasses import fields as fields_of
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection, delete, insert, select, update
+
 from icecore.server.errors import (
     StorageCorrupt,
     VersionInUse,
@@ -16,7 +18,6 @@ from icecore.server.storage.change import Change
 from icecore.server.storage.records import Json, VersionRecord, VersionState
 from icecore.server.storage.rows import values
 from icecore.server.storage.schema import probe_files, probes, tenants, versions
-from sqlalchemy import Connection, delete, insert, select, update
 
 _ID_CHUNK = 500
 """How many ids one statement names: old SQLites allow 999 parameters."""

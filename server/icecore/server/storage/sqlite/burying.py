@@ -9,12 +9,13 @@ next one before it serves.
 
 from collections.abc import Collection, Sequence
 
+from sqlalchemy import Connection, String, cast, delete, insert, select, update
+
 from icecore.server.errors import StorageFull
 from icecore.server.storage.change import Change
 from icecore.server.storage.rows import values
 from icecore.server.storage.schema import batches, collections, tenants
 from icecore.server.storage.sqlite.writer import Writer
-from sqlalchemy import Connection, String, cast, delete, insert, select, update
 
 NOBODY = ""
 """The tenant of what is buried: no tenant's id is empty, and none sorts before it."""

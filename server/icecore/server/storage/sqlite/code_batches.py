@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy import Connection
+
 from icecore.server.errors import StorageCorrupt
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import CodeArray
 from icecore.server.storage.sqlite import code_statements as statements
 from icecore.server.storage.sqlite import packing
-from sqlalchemy import Connection
 
 MAX_ROWS = 256
 """Rows of a batch: 10,000 examples are 40 blobs a layer."""

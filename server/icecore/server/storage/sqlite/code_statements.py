@@ -1,8 +1,9 @@
 """The SQL of batches of codes, built once: building a statement costs more than running it."""
 
-from icecore.server.storage.schema import batches, codes, examples, layers
 from sqlalchemy import bindparam as parameter
 from sqlalchemy import delete, insert, select, update
+
+from icecore.server.storage.schema import batches, codes, examples, layers
 
 LAYERS = (
     select(layers.c.name, layers.c.pk, layers.c.dims)

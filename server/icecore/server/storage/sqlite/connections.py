@@ -13,10 +13,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from icecore.server.errors import ShuttingDown, StorageCorrupt, StorageFull
-from icecore.server.storage.sqlite.upkeep import WAIT_MS
 from sqlalchemy import Connection, NullPool, QueuePool, create_engine
 from sqlalchemy.exc import DBAPIError
+
+from icecore.server.errors import ShuttingDown, StorageCorrupt, StorageFull
+from icecore.server.storage.sqlite.upkeep import WAIT_MS
 
 _WRITER_SETTINGS = (
     "page_size = 4096",

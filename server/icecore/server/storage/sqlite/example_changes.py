@@ -4,6 +4,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+from sqlalchemy import delete, insert
+
 from icecore.server.errors import ExampleExists, IdDuplicate
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import AddedCounts, CodeArray, NewBatch, NewExample, OnDuplicate
@@ -12,7 +14,6 @@ from icecore.server.storage.rows import values
 from icecore.server.storage.schema import examples, images
 from icecore.server.storage.sqlite import code_batches
 from icecore.server.storage.sqlite.examples import absent, chunks, find
-from sqlalchemy import delete, insert
 
 # Every addition makes them, so they are built once: building costs more than running them.
 _INSERT = insert(examples)

@@ -5,13 +5,14 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from sqlalchemy import Connection, select
+from sqlalchemy import bindparam as parameter
+
 from icecore.server.errors import ExampleNotFound, ImagesNotKept, LayerNotFound, StorageCorrupt
 from icecore.server.storage.records import CodeArray, ExampleRecord, Snapshot
 from icecore.server.storage.rows import values
 from icecore.server.storage.schema import examples, images
 from icecore.server.storage.sqlite import code_batches
-from sqlalchemy import Connection, select
-from sqlalchemy import bindparam as parameter
 
 _ID_CHUNK = 500
 """How many ids one statement names: old SQLites allow 999 parameters."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from icecore.server.errors import StorageCorrupt
 from icecore.server.storage.records import CodeArray
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection
+
 from icecore.server.errors import CollectionNotFound
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import (
@@ -19,7 +21,6 @@ from icecore.server.storage.rows import collection as collections
 from icecore.server.storage.rows import mutations
 from icecore.server.storage.sqlite import burying, example_changes, examples
 from icecore.server.storage.sqlite.tenant_rows import TenantRows
-from sqlalchemy import Connection
 
 _T = TypeVar("_T")
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from icecore.server.errors import ProbeNotFound
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import (
@@ -16,7 +18,6 @@ from icecore.server.storage.records import (
 from icecore.server.storage.rows import collection as collections
 from icecore.server.storage.rows import mutations, probes, values, versions
 from icecore.server.storage.sqlite.tenant_rows import TenantRows
-from sqlalchemy import Connection
 
 
 class TenantProbes(TenantRows):

@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from sqlalchemy import Connection, select
+from sqlalchemy import bindparam as parameter
+
 from icecore.server.errors import NotFound, TenantNotFound
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import Mutation
@@ -10,8 +13,6 @@ from icecore.server.storage.rows import mutations
 from icecore.server.storage.schema import tenants
 from icecore.server.storage.sqlite.connections import Readers
 from icecore.server.storage.sqlite.writer import Writer
-from sqlalchemy import Connection, select
-from sqlalchemy import bindparam as parameter
 
 _T = TypeVar("_T")
 

@@ -15,11 +15,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from sqlalchemy import Connection
+
 from icecore.server.errors import ShuttingDown, StorageFull
 from icecore.server.storage.change import Change
 from icecore.server.storage.sqlite import upkeep
 from icecore.server.storage.sqlite.connections import told
-from sqlalchemy import Connection
 
 MAX_GROUP = 256
 """Changes in one commit: bounds how long the first of them waits for its answer."""
