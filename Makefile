@@ -1,7 +1,7 @@
 # Each target makes the environment it needs in .venv, with the versions of constraints.txt.
 PYTHON ?= python3
 IMAGES ?=
-OUT ?= demo-out
+OUT ?= $(if $(IMAGES),demo-own,demo-out)
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check
 STAMPS := .venv/stamps
@@ -27,7 +27,7 @@ bench: $(STAMPS)/dev
 	$(BIN)/python bench/embed_overhead.py
 
 clean:
-	rm -rf .venv demo-out
+	rm -rf .venv demo-out demo-own
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -59,7 +59,7 @@ def test_the_shell_and_then_the_python_do_what_they_say(place: Path) -> None:
     assert f"demo-out/images/3/{EACH - 1}.png  3" in said, "a prediction a file"
     assert "33  head" in said, "the layers down to the last"
     assert "<- chosen" in said
-    assert (place / "codes.npz").is_file()
+    assert (place / "demo-out" / "codes.npz").is_file()
 
     printed = run([sys.executable, "-W", "error", "-c", python], place).splitlines()
     assert printed[0].endswith(f"/33:head/avg ({EACH}, 1280)")

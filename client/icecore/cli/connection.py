@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from icecore.cli.mistakes import Mistake
-from icecore.client import Client, read_admin_key
+from icecore.client import Client, data_folder, read_admin_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -122,13 +122,14 @@ def server_options() -> list[click.Option]:
         option(
             "--data",
             type=click.Path(file_okay=False, path_type=Path),
-            help="Data folder (ICECORE_DATA); its server is started when none runs.",
+            help="Data folder (ICECORE_DATA); its server is started when none runs. Unless named: "
+            f"{data_folder()}.",
         ),
         option(
             "--ca",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
             envvar="ICECORE_CA",
-            help="PEM file of the authority that signed the server's certificate.",
+            help="PEM file of the authority that signed the server's certificate (ICECORE_CA).",
         ),
         option("--tls", is_flag=True, help="TLS with the usual authorities."),
         option(

@@ -70,8 +70,8 @@ def demo(connection: Connection, images: Path | None, out: Path, skip_bad: bool)
     with connection.client() as client:
         _heading("2. A collection, with codes from every depth of a frozen network")
         if not connection.is_elsewhere:
-            print_line(f"Server of the data folder {str(connection.data)!r}; its first start")
-            print_line("builds the network, EfficientNet-Lite0 with its ImageNet weights.")
+            print_line(f"Server of the data folder {str(connection.data)!r};")
+            print_line("a new folder's builds EfficientNet-Lite0 first, with its ImageNet weights.")
         client.connect()
         story.bring_in(client, NAME, divided.kept, skip_bad=skip_bad)
 

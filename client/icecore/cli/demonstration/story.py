@@ -84,9 +84,11 @@ def train_at_depths(client: Client, name: str, out: Path) -> ProbeVersion:
     plot_depths(
         version.trials,
         out / PLOT,
-        title=f"Chosen for these images: depth {version.tap.depth} of {depths}",
+        title=f"Chosen for these images: depth {version.tap.depth}, of {len(version.trials)} tried "
+        f"({depths} in all)",
         subtitle=f"a linear probe over the codes of {version.tap.backbone}; "
-        f"{version.n_images:,} images of {len(version.classes):,} classes, cross-validated",
+        f"{version.n_images:,} images of {len(version.classes):,} classes; "
+        f"expect {estimate} ({interval}) on new ones",
         chance=max(labels.values()) / sum(labels.values()),
     )
     return version
@@ -105,7 +107,10 @@ def predict_left_out(client: Client, name: str, files: Sequence[LabelledFile]) -
     by_id = sorted(shown[:SHOWN], key=lambda one: one.file.example_id)
     print_table(columns, [one.row() for one in by_id])
     print_line()
-    print_line(f"Right: {len(right):,} of {len(guesses):,} images that training never saw.")
+    print_line(
+        f"Shown: {len(by_id):,} of {len(guesses):,}, mistakes first among them. "
+        f"Right: {len(right):,} of {len(guesses):,} images that training never saw."
+    )
 
 
 def search_look_alikes(
