@@ -86,7 +86,7 @@ def train_at_depths(client: Client, name: str, out: Path) -> ProbeVersion:
         out / PLOT,
         title=f"Chosen for these images: depth {version.tap.depth}, of {len(version.trials)} tried "
         f"({depths} in all)",
-        subtitle=f"a linear probe over the codes of {version.tap.backbone}; "
+        subtitle=f"linear probe on {version.tap.backbone}; "
         f"{version.n_images:,} images of {len(version.classes):,} classes; "
         f"expect {estimate} ({interval}) on new ones",
         chance=max(labels.values()) / sum(labels.values()),
