@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 import pytest
 
+from icecore.server.training.frames import write_message
 from icecore.server.training.training_set import TrainingSet
 from icecore.server.training.workers import TrainingRefused, Worker, WorkerDied, Workers
 from icecore.wire.taps import TapId
@@ -159,3 +161,25 @@ def test_a_worker_ends_when_its_server_is_killed() -> None:
     finally:
         os.close(watched)
     assert ended, "the worker outlives its server"
+
+
+def test_a_worker_that_fails_ends_with_status_1_while_the_server_lives() -> None:
+    """Not by an abort: its standard input is still open, and a thread of it waits there."""
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "icecore.server.training.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert worker.stdin is not None
+    assert worker.stderr is not None
+    write_message(
+        cast(BinaryIO, worker.stdin), {"codes": []}
+    )  # a request without labels: a fault of ours
+    worker.stdin.flush()
+    said = worker.stderr.read().decode()
+    assert worker.wait(30) == 1, said
+    assert "KeyError: 'labels'" in said
+    for pipe in (worker.stdin, worker.stdout, worker.stderr):
+        assert pipe is not None
+        pipe.close()
