@@ -138,9 +138,9 @@ async def served(pid: int, address: str, requests: int, concurrency: int) -> Run
 
 def cut_graph(folder: Path) -> Path:
     """The default backbone cut at its last layer, pooled: what a default Embed runs."""
-    from icecore.server.backbones.cutting import cut
-    from icecore.server.backbones.efficientnet_lite0 import build, read_weights
-    from icecore.server.backbones.layers import read_layers
+    from icecore.server.backbones.graphs.layers import read_layers
+    from icecore.server.backbones.lite0.efficientnet_lite0 import build, read_weights
+    from icecore.server.backbones.running.cutting import cut
     from icecore.wire.taps import TapId
 
     graph = build(read_weights())

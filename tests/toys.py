@@ -14,7 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from icecore.server.backbones.backbone import Backbone, Card
-from icecore.server.backbones.recipes import Recipe
+from icecore.server.backbones.recipes.recipe import Recipe
 
 
 def toy_weights(seed: int = 0) -> dict[str, np.ndarray]:

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.sessions import Sessions
+from icecore.server.backbones.lite0 import efficientnet_lite0
+from icecore.server.backbones.running.sessions import Sessions
 from icecore.wire.taps import Pooling, PoolingKind
 
 WHY = "torch is not installed; `make test-export` installs the extra 'export'"

@@ -16,7 +16,7 @@ import grpc
 
 from icecore.server import telemetry
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.backbones.sessions import Sessions
+from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.ingest import Ingest

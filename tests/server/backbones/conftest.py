@@ -2,8 +2,8 @@
 
 import pytest
 
-from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.lite0 import efficientnet_lite0
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from icecore.server.backbones.backbone import Backbone, digest
-from icecore.server.backbones.recipes import Recipe
+from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.errors import LayerNotFound, RecipeInvalid, TapMismatch
 from icecore.wire.taps import AVG, Activation, Pooling, PoolingKind, TapId
 from toys import toy_backbone, toy_graph, toy_recipe

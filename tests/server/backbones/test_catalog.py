@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.backbones.legacy_archive import ArchiveInvalid
+from icecore.server.backbones.lite0 import efficientnet_lite0
+from icecore.server.backbones.lite0.legacy_archive import ArchiveInvalid
 from icecore.server.errors import BackboneNotFound, Internal, StorageCorrupt
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.opening import open_sqlite

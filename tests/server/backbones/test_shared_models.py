@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.cutting import cut
-from icecore.server.backbones.recipes import Recipe
+from icecore.server.backbones.recipes.recipe import Recipe
+from icecore.server.backbones.running.cutting import cut
 from icecore.wire.taps import Pooling, PoolingKind
 
 # file: side, thresholds, parameters, multiply-accumulates, first and last threshold, a layer.

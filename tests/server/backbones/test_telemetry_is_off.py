@@ -8,7 +8,7 @@ from pathlib import Path
 PROGRAM = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from icecore.server.backbones.sessions import Sessions
+from icecore.server.backbones.running.sessions import Sessions
 from toys import toy_backbone
 import numpy as np
 backbone = toy_backbone()

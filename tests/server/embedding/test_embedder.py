@@ -13,9 +13,9 @@ import pytest
 import pytest_asyncio
 from PIL import Image
 
-from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.sessions import Sessions
+from icecore.server.backbones.lite0 import efficientnet_lite0
+from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding import embedder as embedder_module
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared

@@ -15,7 +15,7 @@ from icecore.probes.files import to_bytes
 from icecore.probes.linear_probe import LinearProbe, ProbeKind
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.backbones.sessions import Sessions
+from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Pixels
 from icecore.server.errors import (

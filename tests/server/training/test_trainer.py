@@ -17,7 +17,7 @@ import pytest
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.backbones.sessions import Sessions
+from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.errors import (

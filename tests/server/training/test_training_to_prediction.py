@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.backbones.sessions import Sessions
+from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, Pixels

@@ -8,7 +8,7 @@ Start the server with `--default-graph FILE.onnx` then.
 import sys
 from pathlib import Path
 
-from icecore.server.backbones import efficientnet_lite0
+from icecore.server.backbones.lite0 import efficientnet_lite0
 
 
 def main() -> int:

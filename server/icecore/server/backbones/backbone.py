@@ -13,9 +13,9 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, Self
 
-from icecore.server.backbones.graphs import Graph
-from icecore.server.backbones.layers import Layer, layers_of
-from icecore.server.backbones.recipes import Recipe
+from icecore.server.backbones.graphs.graph import Graph
+from icecore.server.backbones.graphs.layers import Layer, layers_of
+from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.errors import LayerNotFound, RecipeInvalid, TapMismatch
 from icecore.wire.taps import AVG, Activation, Pooling, TapId
 

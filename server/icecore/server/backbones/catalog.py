@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from threading import RLock
 
-from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone, Card, digest
-from icecore.server.backbones.legacy_archive import ArchiveInvalid
-from icecore.server.backbones.recipes import Recipe
+from icecore.server.backbones.lite0 import efficientnet_lite0
+from icecore.server.backbones.lite0.legacy_archive import ArchiveInvalid
+from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.errors import BackboneNotFound, Internal, StorageCorrupt
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import BackboneRecord

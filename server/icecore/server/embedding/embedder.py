@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.poolings import codes_shape
-from icecore.server.backbones.sessions import Sessions
+from icecore.server.backbones.running.poolings import codes_shape
+from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.decoding import LIMITS, Limits
 from icecore.server.embedding.gathering import Embedded, Gathering, Timings, checked_dtype
 from icecore.server.embedding.images import ImageInput

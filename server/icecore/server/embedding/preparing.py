@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from icecore.server.backbones.recipes import Recipe
+from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.embedding.decoding import LIMITS, Limits, decode
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.errors import ImageTooLarge, TensorInvalid

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.layers import Layer
-from icecore.server.backbones.poolings import codes_shape
+from icecore.server.backbones.graphs.layers import Layer
+from icecore.server.backbones.running.poolings import codes_shape
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded
 from icecore.server.errors import ExampleNotFound

@@ -6,7 +6,7 @@ from datetime import datetime
 from google.protobuf import struct_pb2, timestamp_pb2
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.layers import Layer
+from icecore.server.backbones.graphs.layers import Layer
 from icecore.server.embedding.embedder import Timings
 from icecore.server.search.searcher import Hit
 from icecore.server.storage.records import (

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import onnx
 from onnx import TensorProto, helper
 
-from icecore.server.backbones.graphs import Graph
-from icecore.server.backbones.layers import Layer, is_threshold, layers_of
-from icecore.server.backbones.poolings import Heads, codes_shape
+from icecore.server.backbones.graphs.graph import Graph
+from icecore.server.backbones.graphs.layers import Layer, is_threshold, layers_of
+from icecore.server.backbones.running.poolings import Heads, codes_shape
 from icecore.server.errors import LayerNotFound
 from icecore.wire.taps import Activation, TapId
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from icecore.server.backbones.layers import Layer
+from icecore.server.backbones.graphs.layers import Layer
 from icecore.wire.taps import Pooling, PoolingKind
 
 GRID_VALUES = 9_000

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from icecore.server.backbones.graphs import Graph
+from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.errors import GraphInvalid
 from toys import toy_graph
 

@@ -6,7 +6,7 @@ from math import prod
 
 import onnx
 
-from icecore.server.backbones.graphs import Graph
+from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.errors import GraphInvalid
 
 

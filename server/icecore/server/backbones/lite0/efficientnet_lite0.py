@@ -20,8 +20,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from icecore.server.backbones.backbone import Card
-from icecore.server.backbones.legacy_archive import ArchiveInvalid, read_legacy_archive
-from icecore.server.backbones.recipes import Recipe
+from icecore.server.backbones.lite0.legacy_archive import ArchiveInvalid, read_legacy_archive
+from icecore.server.backbones.recipes.recipe import Recipe
 
 NAME: Final = "efficientnet-lite0"
 

@@ -10,9 +10,9 @@ import onnxruntime as ort
 import pytest
 from PIL import Image
 
-from icecore.server.backbones import efficientnet_lite0
 from icecore.server.backbones.backbone import Backbone, digest
-from icecore.server.backbones.efficientnet_lite0 import RECIPE, build, read_weights
+from icecore.server.backbones.lite0 import efficientnet_lite0
+from icecore.server.backbones.lite0.efficientnet_lite0 import RECIPE, build, read_weights
 
 ANT, BEE = 310, 309
 

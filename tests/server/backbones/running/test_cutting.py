@@ -10,8 +10,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.cutting import cut
-from icecore.server.backbones.poolings import codes_shape, grid_side
+from icecore.server.backbones.running.cutting import cut
+from icecore.server.backbones.running.poolings import codes_shape, grid_side
 from icecore.server.errors import GraphInvalid, LayerNotFound
 from icecore.wire.taps import AVG, Activation, Pooling, PoolingKind, TapId
 from toys import toy_backbone, toy_graph, toy_weights

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.cutting import cut
+from icecore.server.backbones.running.cutting import cut
 from icecore.wire.taps import TapId
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]

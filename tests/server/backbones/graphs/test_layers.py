@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from icecore.server.backbones.layers import Layer, read_layers
+from icecore.server.backbones.graphs.layers import Layer, read_layers
 from icecore.server.errors import GraphInvalid
 from toys import toy_graph
 

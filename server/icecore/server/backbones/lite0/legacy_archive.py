@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from icecore.server.backbones.opcodes import Called, Global, OpcodeRefused, read_object
+from icecore.server.backbones.lite0.opcodes import Called, Global, OpcodeRefused, read_object
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001

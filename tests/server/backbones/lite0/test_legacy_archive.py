@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from icecore.server.backbones import efficientnet_lite0
-from icecore.server.backbones.legacy_archive import ArchiveInvalid, read_legacy_archive
+from icecore.server.backbones.lite0 import efficientnet_lite0
+from icecore.server.backbones.lite0.legacy_archive import ArchiveInvalid, read_legacy_archive
 
 # Opcodes of pickle's protocol 2, written by hand.
 PROTO, STOP, MARK = b"\x80\x02", b".", b"("

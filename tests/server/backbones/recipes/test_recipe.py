@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from icecore.server.backbones.recipes import Recipe
+from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.errors import RecipeInvalid
 
 IMAGENET = Recipe(

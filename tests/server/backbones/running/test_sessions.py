@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from icecore.server.backbones import cutting
-from icecore.server.backbones import sessions as module
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.sessions import Sessions
+from icecore.server.backbones.running import cutting
+from icecore.server.backbones.running import sessions as module
+from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.errors import LayerNotFound, TapMismatch
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
 from toys import toy_backbone
