@@ -23,41 +23,68 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from icecore.v1 import common_pb2 as icecore_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19icecore/v1/backbone.proto\x12\nicecore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"{\n\x06Recipe\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06resize\x18\x03 \x01(\r\x12\x15\n\rinterpolation\x18\x04 \x01(\t\x12\x10\n\x08\x63hannels\x18\x05 \x01(\t\x12\x0c\n\x04mean\x18\x06 \x03(\x02\x12\x0b\n\x03std\x18\x07 \x03(\x02\"J\n\x04\x43\x61rd\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07licence\x18\x02 \x01(\t\x12\x12\n\ntrained_on\x18\x03 \x01(\t\x12\r\n\x05notes\x18\x04 \x01(\t\"\xb2\x01\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\x12\x10\n\x08\x63hannels\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\r\n\x05width\x18\x05 \x01(\r\x12\x0e\n\x06stride\x18\x06 \x01(\r\x12\x13\n\x0bthresholded\x18\x07 \x01(\x08\x12\x0c\n\x04\x64ims\x18\x08 \x01(\r\x12\x0e\n\x06params\x18\t \x01(\x04\x12\x0c\n\x04macs\x18\n \x01(\x04\x12\n\n\x02op\x18\x0b \x01(\t\"\xc1\x01\n\x08\x42\x61\x63kbone\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\"\n\x06recipe\x18\x03 \x01(\x0b\x32\x12.icecore.v1.Recipe\x12\x1e\n\x04\x63\x61rd\x18\x04 \x01(\x0b\x32\x10.icecore.v1.Card\x12\x0e\n\x06\x64\x65pths\x18\x05 \x01(\r\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_default\x18\x07 \x01(\x08\"\x16\n\x14ListBackbonesRequest\"@\n\x15ListBackbonesResponse\x12\'\n\tbackbones\x18\x01 \x03(\x0b\x32\x14.icecore.v1.Backbone\"&\n\x12GetBackboneRequest\x12\x10\n\x08\x62\x61\x63kbone\x18\x01 \x01(\t\"`\n\x13GetBackboneResponse\x12&\n\x08\x62\x61\x63kbone\x18\x01 \x01(\x0b\x32\x14.icecore.v1.Backbone\x12!\n\x06layers\x18\x02 \x03(\x0b\x32\x11.icecore.v1.Layer\"\xd6\x01\n\x12\x41\x64\x64\x42\x61\x63kboneRequest\x12\x37\n\x06header\x18\x01 \x01(\x0b\x32%.icecore.v1.AddBackboneRequest.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1an\n\x06Header\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\"\n\x06recipe\x18\x03 \x01(\x0b\x32\x12.icecore.v1.Recipe\x12\x1e\n\x04\x63\x61rd\x18\x04 \x01(\x0b\x32\x10.icecore.v1.CardB\x06\n\x04part\"=\n\x13\x41\x64\x64\x42\x61\x63kboneResponse\x12&\n\x08\x62\x61\x63kbone\x18\x01 \x01(\x0b\x32\x14.icecore.v1.Backbone\"=\n\x15RemoveBackboneRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x02 \x01(\t\"\x18\n\x16RemoveBackboneResponse2\xe2\x02\n\x0f\x42\x61\x63kboneService\x12T\n\rListBackbones\x12 .icecore.v1.ListBackbonesRequest\x1a!.icecore.v1.ListBackbonesResponse\x12N\n\x0bGetBackbone\x12\x1e.icecore.v1.GetBackboneRequest\x1a\x1f.icecore.v1.GetBackboneResponse\x12P\n\x0b\x41\x64\x64\x42\x61\x63kbone\x12\x1e.icecore.v1.AddBackboneRequest\x1a\x1f.icecore.v1.AddBackboneResponse(\x01\x12W\n\x0eRemoveBackbone\x12!.icecore.v1.RemoveBackboneRequest\x1a\".icecore.v1.RemoveBackboneResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19icecore/v1/backbone.proto\x12\nicecore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17icecore/v1/common.proto\"\xc5\x01\n\x06Recipe\x12\x0e\n\x06height\x18\x01 \x01(\r\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06resize\x18\x03 \x01(\r\x12\x15\n\rinterpolation\x18\x04 \x01(\t\x12\x10\n\x08\x63hannels\x18\x05 \x01(\t\x12\x0c\n\x04mean\x18\x06 \x03(\x02\x12\x0b\n\x03std\x18\x07 \x03(\x02\x12\r\n\x05scale\x18\x08 \x01(\x01\x12\x13\n\x0bresize_rule\x18\t \x01(\t\x12\x14\n\x0cresize_width\x18\n \x01(\r\x12\x0e\n\x06layout\x18\x0b \x01(\t\"\\\n\x04\x43\x61rd\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x0f\n\x07licence\x18\x02 \x01(\t\x12\x12\n\ntrained_on\x18\x03 \x01(\t\x12\r\n\x05notes\x18\x04 \x01(\t\x12\x10\n\x08\x61\x63\x63uracy\x18\x05 \x01(\t\"\xf0\x01\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\x12\x10\n\x08\x63hannels\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12\r\n\x05width\x18\x05 \x01(\r\x12\x0e\n\x06stride\x18\x06 \x01(\r\x12\x13\n\x0bthresholded\x18\x07 \x01(\x08\x12\x0c\n\x04\x64ims\x18\x08 \x01(\r\x12\x0e\n\x06params\x18\t \x01(\x04\x12\x0c\n\x04macs\x18\n \x01(\x04\x12\n\n\x02op\x18\x0b \x01(\t\x12\x17\n\x0freceptive_field\x18\x0c \x01(\r\x12\x15\n\rprefix_tokens\x18\r \x01(\r\x12\x0c\n\x04role\x18\x0e \x01(\t\"\x86\x03\n\x08\x42\x61\x63kbone\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\"\n\x06recipe\x18\x03 \x01(\x0b\x32\x12.icecore.v1.Recipe\x12\x1e\n\x04\x63\x61rd\x18\x04 \x01(\x0b\x32\x10.icecore.v1.Card\x12\x0e\n\x06\x64\x65pths\x18\x05 \x01(\r\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nis_default\x18\x07 \x01(\x08\x12\x10\n\x08\x61\x64\x64\x65\x64_by\x18\x08 \x01(\t\x12\x13\n\x0b\x66ile_sha256\x18\t \x01(\t\x12\x11\n\tprecision\x18\n \x01(\t\x12\x13\n\x0bgraph_bytes\x18\x0b \x01(\x04\x12\x0e\n\x06layers\x18\x0c \x01(\r\x12\x14\n\x0c\x64\x65rived_from\x18\r \x01(\t\x12&\n\x08\x66idelity\x18\x0e \x01(\x0b\x32\x14.icecore.v1.Fidelity\x12\x15\n\rrecipe_source\x18\x0f \x01(\t\x12\x0f\n\x07\x63hanges\x18\x10 \x03(\t\"\xfc\x02\n\x08\x46idelity\x12\x1c\n\x14n_calibration_images\x18\x01 \x01(\r\x12\x18\n\x10throughput_ratio\x18\x02 \x01(\x01\x12\x10\n\x08has_vnni\x18\x03 \x01(\x08\x12*\n\x06layers\x18\x04 \x03(\x0b\x32\x1a.icecore.v1.Fidelity.Layer\x12*\n\x06probes\x18\x05 \x03(\x0b\x32\x1a.icecore.v1.Fidelity.Probe\x1a\x34\n\x05Layer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x02 \x01(\r\x12\x0e\n\x06\x63osine\x18\x03 \x01(\x01\x1a\x97\x01\n\x05Probe\x12\x0b\n\x03set\x18\x01 \x01(\t\x12\x10\n\x08n_images\x18\x02 \x01(\r\x12\x18\n\x10\x66loat32_accuracy\x18\x03 \x01(\x01\x12\x15\n\rint8_accuracy\x18\x04 \x01(\x01\x12\x16\n\x0e\x64ifference_low\x18\x05 \x01(\x01\x12\x17\n\x0f\x64ifference_high\x18\x06 \x01(\x01\x12\r\n\x05layer\x18\x07 \x01(\t\"\x16\n\x14ListBackbonesRequest\"@\n\x15ListBackbonesResponse\x12\'\n\tbackbones\x18\x01 \x03(\x0b\x32\x14.icecore.v1.Backbone\"&\n\x12GetBackboneRequest\x12\x10\n\x08\x62\x61\x63kbone\x18\x01 \x01(\t\"`\n\x13GetBackboneResponse\x12&\n\x08\x62\x61\x63kbone\x18\x01 \x01(\x0b\x32\x14.icecore.v1.Backbone\x12!\n\x06layers\x18\x02 \x03(\x0b\x32\x11.icecore.v1.Layer\"+\n\nRecipeFile\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\x84\x02\n\x12\x41\x64\x64\x42\x61\x63kboneRequest\x12\x37\n\x06header\x18\x01 \x01(\x0b\x32%.icecore.v1.AddBackboneRequest.HeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x1a\x9b\x01\n\x06Header\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\"\n\x06recipe\x18\x03 \x01(\x0b\x32\x12.icecore.v1.Recipe\x12+\n\x0brecipe_file\x18\x05 \x01(\x0b\x32\x16.icecore.v1.RecipeFile\x12\x1e\n\x04\x63\x61rd\x18\x04 \x01(\x0b\x32\x10.icecore.v1.CardB\x06\n\x04part\"=\n\x13\x41\x64\x64\x42\x61\x63kboneResponse\x12&\n\x08\x62\x61\x63kbone\x18\x01 \x01(\x0b\x32\x14.icecore.v1.Backbone\"=\n\x15RemoveBackboneRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x02 \x01(\t\"\x18\n\x16RemoveBackboneResponse\"[\n\rLabelledImage\x12 \n\x05image\x18\x01 \x01(\x0b\x32\x11.icecore.v1.Image\x12\r\n\x05label\x18\x02 \x01(\t\x12\x0b\n\x03set\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\"\xb2\x01\n\x12\x43heckRecipeRequest\x12\x37\n\x06header\x18\x01 \x01(\x0b\x32%.icecore.v1.CheckRecipeRequest.HeaderH\x00\x12*\n\x05image\x18\x02 \x01(\x0b\x32\x19.icecore.v1.LabelledImageH\x00\x1a/\n\x06Header\x12\x10\n\x08\x62\x61\x63kbone\x18\x01 \x01(\t\x12\x13\n\x0b\x63lass_names\x18\x02 \x03(\tB\x06\n\x04part\"z\n\x0bRecipeTrial\x12\x0e\n\x06\x63hange\x18\x01 \x01(\t\x12\"\n\x06recipe\x18\x02 \x01(\x0b\x32\x12.icecore.v1.Recipe\x12\x10\n\x08\x61\x63\x63uracy\x18\x03 \x01(\x01\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x11\n\tagreement\x18\x05 \x01(\x01\"t\n\x13\x43heckRecipeResponse\x12\x10\n\x08n_images\x18\x01 \x01(\r\x12\'\n\x06trials\x18\x02 \x03(\x0b\x32\x17.icecore.v1.RecipeTrial\x12\x11\n\tsuggested\x18\x03 \x01(\r\x12\x0f\n\x07verdict\x18\x04 \x01(\t\"\xe9\x02\n\x17QuantiseBackboneRequest\x12<\n\x06header\x18\x01 \x01(\x0b\x32*.icecore.v1.QuantiseBackboneRequest.HeaderH\x00\x12\x46\n\x0b\x63\x61libration\x18\x02 \x01(\x0b\x32/.icecore.v1.QuantiseBackboneRequest.CalibrationH\x00\x12/\n\nevaluation\x18\x03 \x01(\x0b\x32\x19.icecore.v1.LabelledImageH\x00\x1aP\n\x06Header\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61\x63kbone\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x12\n\npercentile\x18\x04 \x01(\x01\x1a=\n\x0b\x43\x61libration\x12 \n\x05image\x18\x01 \x01(\x0b\x32\x11.icecore.v1.Image\x12\x0c\n\x04name\x18\x02 \x01(\tB\x06\n\x04part\"c\n\x18QuantiseBackboneResponse\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x10\n\x08progress\x18\x02 \x01(\x01\x12&\n\x08\x62\x61\x63kbone\x18\x03 \x01(\x0b\x32\x14.icecore.v1.Backbone2\x97\x04\n\x0f\x42\x61\x63kboneService\x12T\n\rListBackbones\x12 .icecore.v1.ListBackbonesRequest\x1a!.icecore.v1.ListBackbonesResponse\x12N\n\x0bGetBackbone\x12\x1e.icecore.v1.GetBackboneRequest\x1a\x1f.icecore.v1.GetBackboneResponse\x12P\n\x0b\x41\x64\x64\x42\x61\x63kbone\x12\x1e.icecore.v1.AddBackboneRequest\x1a\x1f.icecore.v1.AddBackboneResponse(\x01\x12W\n\x0eRemoveBackbone\x12!.icecore.v1.RemoveBackboneRequest\x1a\".icecore.v1.RemoveBackboneResponse\x12P\n\x0b\x43heckRecipe\x12\x1e.icecore.v1.CheckRecipeRequest\x1a\x1f.icecore.v1.CheckRecipeResponse(\x01\x12\x61\n\x10QuantiseBackbone\x12#.icecore.v1.QuantiseBackboneRequest\x1a$.icecore.v1.QuantiseBackboneResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'icecore.v1.backbone_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECIPE']._serialized_start=74
-  _globals['_RECIPE']._serialized_end=197
-  _globals['_CARD']._serialized_start=199
-  _globals['_CARD']._serialized_end=273
-  _globals['_LAYER']._serialized_start=276
-  _globals['_LAYER']._serialized_end=454
-  _globals['_BACKBONE']._serialized_start=457
-  _globals['_BACKBONE']._serialized_end=650
-  _globals['_LISTBACKBONESREQUEST']._serialized_start=652
-  _globals['_LISTBACKBONESREQUEST']._serialized_end=674
-  _globals['_LISTBACKBONESRESPONSE']._serialized_start=676
-  _globals['_LISTBACKBONESRESPONSE']._serialized_end=740
-  _globals['_GETBACKBONEREQUEST']._serialized_start=742
-  _globals['_GETBACKBONEREQUEST']._serialized_end=780
-  _globals['_GETBACKBONERESPONSE']._serialized_start=782
-  _globals['_GETBACKBONERESPONSE']._serialized_end=878
-  _globals['_ADDBACKBONEREQUEST']._serialized_start=881
-  _globals['_ADDBACKBONEREQUEST']._serialized_end=1095
-  _globals['_ADDBACKBONEREQUEST_HEADER']._serialized_start=977
-  _globals['_ADDBACKBONEREQUEST_HEADER']._serialized_end=1087
-  _globals['_ADDBACKBONERESPONSE']._serialized_start=1097
-  _globals['_ADDBACKBONERESPONSE']._serialized_end=1158
-  _globals['_REMOVEBACKBONEREQUEST']._serialized_start=1160
-  _globals['_REMOVEBACKBONEREQUEST']._serialized_end=1221
-  _globals['_REMOVEBACKBONERESPONSE']._serialized_start=1223
-  _globals['_REMOVEBACKBONERESPONSE']._serialized_end=1247
-  _globals['_BACKBONESERVICE']._serialized_start=1250
-  _globals['_BACKBONESERVICE']._serialized_end=1604
+  _globals['_RECIPE']._serialized_start=100
+  _globals['_RECIPE']._serialized_end=297
+  _globals['_CARD']._serialized_start=299
+  _globals['_CARD']._serialized_end=391
+  _globals['_LAYER']._serialized_start=394
+  _globals['_LAYER']._serialized_end=634
+  _globals['_BACKBONE']._serialized_start=637
+  _globals['_BACKBONE']._serialized_end=1027
+  _globals['_FIDELITY']._serialized_start=1030
+  _globals['_FIDELITY']._serialized_end=1410
+  _globals['_FIDELITY_LAYER']._serialized_start=1204
+  _globals['_FIDELITY_LAYER']._serialized_end=1256
+  _globals['_FIDELITY_PROBE']._serialized_start=1259
+  _globals['_FIDELITY_PROBE']._serialized_end=1410
+  _globals['_LISTBACKBONESREQUEST']._serialized_start=1412
+  _globals['_LISTBACKBONESREQUEST']._serialized_end=1434
+  _globals['_LISTBACKBONESRESPONSE']._serialized_start=1436
+  _globals['_LISTBACKBONESRESPONSE']._serialized_end=1500
+  _globals['_GETBACKBONEREQUEST']._serialized_start=1502
+  _globals['_GETBACKBONEREQUEST']._serialized_end=1540
+  _globals['_GETBACKBONERESPONSE']._serialized_start=1542
+  _globals['_GETBACKBONERESPONSE']._serialized_end=1638
+  _globals['_RECIPEFILE']._serialized_start=1640
+  _globals['_RECIPEFILE']._serialized_end=1683
+  _globals['_ADDBACKBONEREQUEST']._serialized_start=1686
+  _globals['_ADDBACKBONEREQUEST']._serialized_end=1946
+  _globals['_ADDBACKBONEREQUEST_HEADER']._serialized_start=1783
+  _globals['_ADDBACKBONEREQUEST_HEADER']._serialized_end=1938
+  _globals['_ADDBACKBONERESPONSE']._serialized_start=1948
+  _globals['_ADDBACKBONERESPONSE']._serialized_end=2009
+  _globals['_REMOVEBACKBONEREQUEST']._serialized_start=2011
+  _globals['_REMOVEBACKBONEREQUEST']._serialized_end=2072
+  _globals['_REMOVEBACKBONERESPONSE']._serialized_start=2074
+  _globals['_REMOVEBACKBONERESPONSE']._serialized_end=2098
+  _globals['_LABELLEDIMAGE']._serialized_start=2100
+  _globals['_LABELLEDIMAGE']._serialized_end=2191
+  _globals['_CHECKRECIPEREQUEST']._serialized_start=2194
+  _globals['_CHECKRECIPEREQUEST']._serialized_end=2372
+  _globals['_CHECKRECIPEREQUEST_HEADER']._serialized_start=2317
+  _globals['_CHECKRECIPEREQUEST_HEADER']._serialized_end=2364
+  _globals['_RECIPETRIAL']._serialized_start=2374
+  _globals['_RECIPETRIAL']._serialized_end=2496
+  _globals['_CHECKRECIPERESPONSE']._serialized_start=2498
+  _globals['_CHECKRECIPERESPONSE']._serialized_end=2614
+  _globals['_QUANTISEBACKBONEREQUEST']._serialized_start=2617
+  _globals['_QUANTISEBACKBONEREQUEST']._serialized_end=2978
+  _globals['_QUANTISEBACKBONEREQUEST_HEADER']._serialized_start=2827
+  _globals['_QUANTISEBACKBONEREQUEST_HEADER']._serialized_end=2907
+  _globals['_QUANTISEBACKBONEREQUEST_CALIBRATION']._serialized_start=2909
+  _globals['_QUANTISEBACKBONEREQUEST_CALIBRATION']._serialized_end=2970
+  _globals['_QUANTISEBACKBONERESPONSE']._serialized_start=2980
+  _globals['_QUANTISEBACKBONERESPONSE']._serialized_end=3079
+  _globals['_BACKBONESERVICE']._serialized_start=3082
+  _globals['_BACKBONESERVICE']._serialized_end=3617
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from icecore.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -32,18 +33,38 @@ class Recipe(_message.Message):
     CHANNELS_FIELD_NUMBER: _builtins.int
     MEAN_FIELD_NUMBER: _builtins.int
     STD_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    RESIZE_RULE_FIELD_NUMBER: _builtins.int
+    RESIZE_WIDTH_FIELD_NUMBER: _builtins.int
+    LAYOUT_FIELD_NUMBER: _builtins.int
     height: _builtins.int
     """Input height and width in pixels."""
     width: _builtins.int
     resize: _builtins.int
-    """Shorter side after resizing, before the centre crop, in pixels."""
+    """In pixels, after resizing and before the centre crop: the shorter side, the
+    longer side, or the height (see `resize_rule`).
+    """
     interpolation: _builtins.str
-    """"bicubic" or "bilinear"."""
+    """"nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos"."""
     channels: _builtins.str
     """"RGB" or "BGR"."""
+    scale: _builtins.float
+    """What pixels of 0..255 are multiplied with first; 0 means 1/255."""
+    resize_rule: _builtins.str
+    """"shorter" (or empty): keep the aspect, the shorter side becomes `resize`.
+    "longer": keep the aspect, the longer side becomes `resize`, the rest is
+    filled with the mean colour. "squash": `resize` x `resize_width`, whatever
+    the aspect.
+    """
+    resize_width: _builtins.int
+    """Of "squash" alone; 0: as `resize`."""
+    layout: _builtins.str
+    """Layout of the file's own input, "NCHW" (or empty) or "NHWC". Tensors in
+    calls are (3, h, w) for both.
+    """
     @_builtins.property
     def mean(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Per channel, of pixels scaled to 0..1."""
+        """Per channel, of pixels multiplied by `scale`."""
 
     @_builtins.property
     def std(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
@@ -57,10 +78,14 @@ class Recipe(_message.Message):
         channels: _builtins.str = ...,
         mean: _abc.Iterable[_builtins.float] | None = ...,
         std: _abc.Iterable[_builtins.float] | None = ...,
+        scale: _builtins.float = ...,
+        resize_rule: _builtins.str = ...,
+        resize_width: _builtins.int = ...,
+        layout: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "height", b"height", "interpolation", b"interpolation", "mean", b"mean", "resize", b"resize", "std", b"std", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "height", b"height", "interpolation", b"interpolation", "layout", b"layout", "mean", b"mean", "resize", b"resize", "resize_rule", b"resize_rule", "resize_width", b"resize_width", "scale", b"scale", "std", b"std", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -76,10 +101,13 @@ class Card(_message.Message):
     LICENCE_FIELD_NUMBER: _builtins.int
     TRAINED_ON_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     licence: _builtins.str
     trained_on: _builtins.str
     notes: _builtins.str
+    accuracy: _builtins.str
+    """As published, such as "75.1 % top-1 on ILSVRC2012"."""
     def __init__(
         self,
         *,
@@ -87,10 +115,11 @@ class Card(_message.Message):
         licence: _builtins.str = ...,
         trained_on: _builtins.str = ...,
         notes: _builtins.str = ...,
+        accuracy: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["licence", b"licence", "notes", b"notes", "source", b"source", "trained_on", b"trained_on"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "licence", b"licence", "notes", b"notes", "source", b"source", "trained_on", b"trained_on"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -111,10 +140,15 @@ class Layer(_message.Message):
     PARAMS_FIELD_NUMBER: _builtins.int
     MACS_FIELD_NUMBER: _builtins.int
     OP_FIELD_NUMBER: _builtins.int
+    RECEPTIVE_FIELD_FIELD_NUMBER: _builtins.int
+    PREFIX_TOKENS_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """ONNX tensor name."""
     depth: _builtins.int
-    """Rank among thresholded layers in topological order, from 1; 0: no depth."""
+    """Rank among thresholded layers in topological order, from 1; where the
+    network has none, among its blocks; 0: no depth.
+    """
     channels: _builtins.int
     height: _builtins.int
     width: _builtins.int
@@ -129,6 +163,12 @@ class Layer(_message.Message):
     macs: _builtins.int
     op: _builtins.str
     """ONNX operator that makes the tensor."""
+    receptive_field: _builtins.int
+    """Side in input pixels of what one position can see; never more than the input."""
+    prefix_tokens: _builtins.int
+    """Tokens before those of the map (a class token, say); 0 for maps."""
+    role: _builtins.str
+    """"block", "logits", "probabilities" or empty."""
     def __init__(
         self,
         *,
@@ -143,10 +183,13 @@ class Layer(_message.Message):
         params: _builtins.int = ...,
         macs: _builtins.int = ...,
         op: _builtins.str = ...,
+        receptive_field: _builtins.int = ...,
+        prefix_tokens: _builtins.int = ...,
+        role: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "depth", b"depth", "dims", b"dims", "height", b"height", "macs", b"macs", "name", b"name", "op", b"op", "params", b"params", "stride", b"stride", "thresholded", b"thresholded", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "depth", b"depth", "dims", b"dims", "height", b"height", "macs", b"macs", "name", b"name", "op", b"op", "params", b"params", "prefix_tokens", b"prefix_tokens", "receptive_field", b"receptive_field", "role", b"role", "stride", b"stride", "thresholded", b"thresholded", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,19 +206,50 @@ class Backbone(_message.Message):
     DEPTHS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     IS_DEFAULT_FIELD_NUMBER: _builtins.int
+    ADDED_BY_FIELD_NUMBER: _builtins.int
+    FILE_SHA256_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    GRAPH_BYTES_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    DERIVED_FROM_FIELD_NUMBER: _builtins.int
+    FIDELITY_FIELD_NUMBER: _builtins.int
+    RECIPE_SOURCE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     digest: _builtins.str
     """SHA-256 over graph and recipe, 64 hexadecimal digits."""
     depths: _builtins.int
-    """Number of thresholded layers, the largest depth."""
+    """Number of layers that have a depth, the largest depth."""
     is_default: _builtins.bool
     """Whether requests that name no backbone use this one."""
+    added_by: _builtins.str
+    """Who added it: "administrator KEY_ID"; empty for the one that icecore brings."""
+    file_sha256: _builtins.str
+    """SHA-256 of the file as it was given, 64 hexadecimal digits."""
+    precision: _builtins.str
+    """"float32" or "int8"."""
+    graph_bytes: _builtins.int
+    """Bytes of the graph as stored."""
+    layers: _builtins.int
+    """All layers, also those without a depth."""
+    derived_from: _builtins.str
+    """Digest of the float32 backbone that an int8 one was made of."""
+    recipe_source: _builtins.str
+    """Where the recipe came from, such as "recipe file cfg.json" or "assumed"."""
     @_builtins.property
     def recipe(self) -> Global___Recipe: ...
     @_builtins.property
     def card(self) -> Global___Card: ...
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def fidelity(self) -> Global___Fidelity:
+        """How an int8 backbone compares with the one it was made of."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What was done to the file to make it run here, one sentence each."""
+
     def __init__(
         self,
         *,
@@ -186,14 +260,121 @@ class Backbone(_message.Message):
         depths: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         is_default: _builtins.bool = ...,
+        added_by: _builtins.str = ...,
+        file_sha256: _builtins.str = ...,
+        precision: _builtins.str = ...,
+        graph_bytes: _builtins.int = ...,
+        layers: _builtins.int = ...,
+        derived_from: _builtins.str = ...,
+        fidelity: Global___Fidelity | None = ...,
+        recipe_source: _builtins.str = ...,
+        changes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "create_time", b"create_time", "recipe", b"recipe"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "create_time", b"create_time", "fidelity", b"fidelity", "recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "create_time", b"create_time", "depths", b"depths", "digest", b"digest", "is_default", b"is_default", "name", b"name", "recipe", b"recipe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_by", b"added_by", "card", b"card", "changes", b"changes", "create_time", b"create_time", "depths", b"depths", "derived_from", b"derived_from", "digest", b"digest", "fidelity", b"fidelity", "file_sha256", b"file_sha256", "graph_bytes", b"graph_bytes", "is_default", b"is_default", "layers", b"layers", "name", b"name", "precision", b"precision", "recipe", b"recipe", "recipe_source", b"recipe_source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Backbone: _TypeAlias = Backbone  # noqa: Y015
+
+@_typing.final
+class Fidelity(_message.Message):
+    """An int8 backbone against its float32 one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Layer(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        NAME_FIELD_NUMBER: _builtins.int
+        DEPTH_FIELD_NUMBER: _builtins.int
+        COSINE_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        depth: _builtins.int
+        cosine: _builtins.float
+        """Mean over images of the cosine between average-pooled codes."""
+        def __init__(
+            self,
+            *,
+            name: _builtins.str = ...,
+            depth: _builtins.int = ...,
+            cosine: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["cosine", b"cosine", "depth", b"depth", "name", b"name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Probe(_message.Message):
+        """A probe trained anew on either's codes, over the same folds."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SET_FIELD_NUMBER: _builtins.int
+        N_IMAGES_FIELD_NUMBER: _builtins.int
+        FLOAT32_ACCURACY_FIELD_NUMBER: _builtins.int
+        INT8_ACCURACY_FIELD_NUMBER: _builtins.int
+        DIFFERENCE_LOW_FIELD_NUMBER: _builtins.int
+        DIFFERENCE_HIGH_FIELD_NUMBER: _builtins.int
+        LAYER_FIELD_NUMBER: _builtins.int
+        set: _builtins.str
+        n_images: _builtins.int
+        float32_accuracy: _builtins.float
+        int8_accuracy: _builtins.float
+        difference_low: _builtins.float
+        """Paired 95 % interval of int8 minus float32."""
+        difference_high: _builtins.float
+        layer: _builtins.str
+        def __init__(
+            self,
+            *,
+            set: _builtins.str = ...,
+            n_images: _builtins.int = ...,
+            float32_accuracy: _builtins.float = ...,
+            int8_accuracy: _builtins.float = ...,
+            difference_low: _builtins.float = ...,
+            difference_high: _builtins.float = ...,
+            layer: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["difference_high", b"difference_high", "difference_low", b"difference_low", "float32_accuracy", b"float32_accuracy", "int8_accuracy", b"int8_accuracy", "layer", b"layer", "n_images", b"n_images", "set", b"set"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    N_CALIBRATION_IMAGES_FIELD_NUMBER: _builtins.int
+    THROUGHPUT_RATIO_FIELD_NUMBER: _builtins.int
+    HAS_VNNI_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
+    n_calibration_images: _builtins.int
+    throughput_ratio: _builtins.float
+    """Images a second, int8 to float32, on one thread, whole network."""
+    has_vnni: _builtins.bool
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fidelity.Layer]: ...
+    @_builtins.property
+    def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fidelity.Probe]: ...
+    def __init__(
+        self,
+        *,
+        n_calibration_images: _builtins.int = ...,
+        throughput_ratio: _builtins.float = ...,
+        has_vnni: _builtins.bool = ...,
+        layers: _abc.Iterable[Global___Fidelity.Layer] | None = ...,
+        probes: _abc.Iterable[Global___Fidelity.Probe] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_vnni", b"has_vnni", "layers", b"layers", "n_calibration_images", b"n_calibration_images", "probes", b"probes", "throughput_ratio", b"throughput_ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fidelity: _TypeAlias = Fidelity  # noqa: Y015
 
 @_typing.final
 class ListBackbonesRequest(_message.Message):
@@ -275,6 +456,32 @@ class GetBackboneResponse(_message.Message):
 Global___GetBackboneResponse: _TypeAlias = GetBackboneResponse  # noqa: Y015
 
 @_typing.final
+class RecipeFile(_message.Message):
+    """A recipe as a file says it: timm's pretrained_cfg or Hugging Face's
+    preprocessor_config.json (JSON), or icecore's TOML.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    content: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        content: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecipeFile: _TypeAlias = RecipeFile  # noqa: Y015
+
+@_typing.final
 class AddBackboneRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -285,24 +492,34 @@ class AddBackboneRequest(_message.Message):
         REQUEST_ID_FIELD_NUMBER: _builtins.int
         NAME_FIELD_NUMBER: _builtins.int
         RECIPE_FIELD_NUMBER: _builtins.int
+        RECIPE_FILE_FIELD_NUMBER: _builtins.int
         CARD_FIELD_NUMBER: _builtins.int
         request_id: _builtins.str
         name: _builtins.str
         @_builtins.property
-        def recipe(self) -> Global___Recipe: ...
+        def recipe(self) -> Global___Recipe:
+            """At most one of the two; without both, the file's metadata say it, else the
+            usual one of ImageNet networks is assumed.
+            """
+
         @_builtins.property
-        def card(self) -> Global___Card: ...
+        def recipe_file(self) -> Global___RecipeFile: ...
+        @_builtins.property
+        def card(self) -> Global___Card:
+            """Fields left empty are filled from the file's metadata."""
+
         def __init__(
             self,
             *,
             request_id: _builtins.str = ...,
             name: _builtins.str = ...,
             recipe: Global___Recipe | None = ...,
+            recipe_file: Global___RecipeFile | None = ...,
             card: Global___Card | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "recipe", b"recipe"]  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "recipe", b"recipe", "recipe_file", b"recipe_file"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "name", b"name", "recipe", b"recipe", "request_id", b"request_id"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "name", b"name", "recipe", b"recipe", "recipe_file", b"recipe_file", "request_id", b"request_id"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -383,3 +600,268 @@ class RemoveBackboneResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RemoveBackboneResponse: _TypeAlias = RemoveBackboneResponse  # noqa: Y015
+
+@_typing.final
+class LabelledImage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    SET_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    set: _builtins.str
+    """Which data set it belongs to, of several."""
+    name: _builtins.str
+    """What to call it in an error, such as its path."""
+    @_builtins.property
+    def image(self) -> _common_pb2.Image: ...
+    def __init__(
+        self,
+        *,
+        image: _common_pb2.Image | None = ...,
+        label: _builtins.str = ...,
+        set: _builtins.str = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "label", b"label", "name", b"name", "set", b"set"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelledImage: _TypeAlias = LabelledImage  # noqa: Y015
+
+@_typing.final
+class CheckRecipeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Header(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        BACKBONE_FIELD_NUMBER: _builtins.int
+        CLASS_NAMES_FIELD_NUMBER: _builtins.int
+        backbone: _builtins.str
+        """Empty: the default backbone."""
+        @_builtins.property
+        def class_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """Names of the network's classes, one a logit, to compare labels with; none:
+            recipes are judged by how sure and how consistent the network is.
+            """
+
+        def __init__(
+            self,
+            *,
+            backbone: _builtins.str = ...,
+            class_names: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "class_names", b"class_names"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___CheckRecipeRequest.Header: ...
+    @_builtins.property
+    def image(self) -> Global___LabelledImage: ...
+    def __init__(
+        self,
+        *,
+        header: Global___CheckRecipeRequest.Header | None = ...,
+        image: Global___LabelledImage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "image", b"image", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "image", b"image", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "image"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___CheckRecipeRequest: _TypeAlias = CheckRecipeRequest  # noqa: Y015
+
+@_typing.final
+class RecipeTrial(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    RECIPE_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    AGREEMENT_FIELD_NUMBER: _builtins.int
+    change: _builtins.str
+    """What is different from the stored one, such as "mean and std 127.5"; empty: nothing."""
+    accuracy: _builtins.float
+    """Share of photos whose label the network names first, where classes are known; else -1."""
+    confidence: _builtins.float
+    """Mean probability of the class named first; -1 where the network has no classes."""
+    agreement: _builtins.float
+    """Share of photos that a probe on the last codes labels right, held out."""
+    @_builtins.property
+    def recipe(self) -> Global___Recipe: ...
+    def __init__(
+        self,
+        *,
+        change: _builtins.str = ...,
+        recipe: Global___Recipe | None = ...,
+        accuracy: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        agreement: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recipe", b"recipe"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "agreement", b"agreement", "change", b"change", "confidence", b"confidence", "recipe", b"recipe"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecipeTrial: _TypeAlias = RecipeTrial  # noqa: Y015
+
+@_typing.final
+class CheckRecipeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    N_IMAGES_FIELD_NUMBER: _builtins.int
+    TRIALS_FIELD_NUMBER: _builtins.int
+    SUGGESTED_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    n_images: _builtins.int
+    suggested: _builtins.int
+    """Place in `trials` of the recipe that fits clearly better; 0: none does."""
+    verdict: _builtins.str
+    """One sentence for people."""
+    @_builtins.property
+    def trials(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecipeTrial]:
+        """As stored first, then best first."""
+
+    def __init__(
+        self,
+        *,
+        n_images: _builtins.int = ...,
+        trials: _abc.Iterable[Global___RecipeTrial] | None = ...,
+        suggested: _builtins.int = ...,
+        verdict: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["n_images", b"n_images", "suggested", b"suggested", "trials", b"trials", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckRecipeResponse: _TypeAlias = CheckRecipeResponse  # noqa: Y015
+
+@_typing.final
+class QuantiseBackboneRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Header(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        REQUEST_ID_FIELD_NUMBER: _builtins.int
+        BACKBONE_FIELD_NUMBER: _builtins.int
+        NAME_FIELD_NUMBER: _builtins.int
+        PERCENTILE_FIELD_NUMBER: _builtins.int
+        request_id: _builtins.str
+        backbone: _builtins.str
+        """The float32 backbone; empty: the default one."""
+        name: _builtins.str
+        """Of the int8 one; empty: the float32 one's with "-int8"."""
+        percentile: _builtins.float
+        """Share of values that the range of a tensor covers, in percent; 0: 99.99."""
+        def __init__(
+            self,
+            *,
+            request_id: _builtins.str = ...,
+            backbone: _builtins.str = ...,
+            name: _builtins.str = ...,
+            percentile: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "name", b"name", "percentile", b"percentile", "request_id", b"request_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Calibration(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        IMAGE_FIELD_NUMBER: _builtins.int
+        NAME_FIELD_NUMBER: _builtins.int
+        name: _builtins.str
+        @_builtins.property
+        def image(self) -> _common_pb2.Image: ...
+        def __init__(
+            self,
+            *,
+            image: _common_pb2.Image | None = ...,
+            name: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "name", b"name"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    EVALUATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def header(self) -> Global___QuantiseBackboneRequest.Header: ...
+    @_builtins.property
+    def calibration(self) -> Global___QuantiseBackboneRequest.Calibration:
+        """For the ranges."""
+
+    @_builtins.property
+    def evaluation(self) -> Global___LabelledImage:
+        """For the probes of the fidelity report."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___QuantiseBackboneRequest.Header | None = ...,
+        calibration: Global___QuantiseBackboneRequest.Calibration | None = ...,
+        evaluation: Global___LabelledImage | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "evaluation", b"evaluation", "header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "evaluation", b"evaluation", "header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "calibration", "evaluation"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___QuantiseBackboneRequest: _TypeAlias = QuantiseBackboneRequest  # noqa: Y015
+
+@_typing.final
+class QuantiseBackboneResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    BACKBONE_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """What is being done, and how far, 0 to 1."""
+    progress: _builtins.float
+    @_builtins.property
+    def backbone(self) -> Global___Backbone:
+        """In the last answer alone."""
+
+    def __init__(
+        self,
+        *,
+        stage: _builtins.str = ...,
+        progress: _builtins.float = ...,
+        backbone: Global___Backbone | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "progress", b"progress", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuantiseBackboneResponse: _TypeAlias = QuantiseBackboneResponse  # noqa: Y015

@@ -54,6 +54,16 @@ class BackboneServiceStub(object):
                 request_serializer=icecore_dot_v1_dot_backbone__pb2.RemoveBackboneRequest.SerializeToString,
                 response_deserializer=icecore_dot_v1_dot_backbone__pb2.RemoveBackboneResponse.FromString,
                 _registered_method=True)
+        self.CheckRecipe = channel.stream_unary(
+                '/icecore.v1.BackboneService/CheckRecipe',
+                request_serializer=icecore_dot_v1_dot_backbone__pb2.CheckRecipeRequest.SerializeToString,
+                response_deserializer=icecore_dot_v1_dot_backbone__pb2.CheckRecipeResponse.FromString,
+                _registered_method=True)
+        self.QuantiseBackbone = channel.stream_stream(
+                '/icecore.v1.BackboneService/QuantiseBackbone',
+                request_serializer=icecore_dot_v1_dot_backbone__pb2.QuantiseBackboneRequest.SerializeToString,
+                response_deserializer=icecore_dot_v1_dot_backbone__pb2.QuantiseBackboneResponse.FromString,
+                _registered_method=True)
 
 
 class BackboneServiceServicer(object):
@@ -75,7 +85,8 @@ class BackboneServiceServicer(object):
 
     def AddBackbone(self, request_iterator, context):
         """Administrators: add a backbone; the first message holds the header, later
-        ones the bytes of the ONNX file.
+        ones the bytes of the ONNX file. A name that is taken points to the new
+        one from then on; what pins the old digest goes on with the old.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,6 +95,23 @@ class BackboneServiceServicer(object):
     def RemoveBackbone(self, request, context):
         """Administrators: remove a backbone; refused while a probe version or a
         collection pins its digest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CheckRecipe(self, request_iterator, context):
+        """Administrators: try a backbone's recipe and likely others on labelled
+        photos; the first message holds the header, later ones the photos.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QuantiseBackbone(self, request_iterator, context):
+        """Administrators: make a static int8 backbone of a float32 one, as a backbone
+        of its own. The first message holds the header, later ones the images; the
+        last answer holds the backbone with its fidelity, those before it progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +139,16 @@ def add_BackboneServiceServicer_to_server(servicer, server):
                     servicer.RemoveBackbone,
                     request_deserializer=icecore_dot_v1_dot_backbone__pb2.RemoveBackboneRequest.FromString,
                     response_serializer=icecore_dot_v1_dot_backbone__pb2.RemoveBackboneResponse.SerializeToString,
+            ),
+            'CheckRecipe': grpc.stream_unary_rpc_method_handler(
+                    servicer.CheckRecipe,
+                    request_deserializer=icecore_dot_v1_dot_backbone__pb2.CheckRecipeRequest.FromString,
+                    response_serializer=icecore_dot_v1_dot_backbone__pb2.CheckRecipeResponse.SerializeToString,
+            ),
+            'QuantiseBackbone': grpc.stream_stream_rpc_method_handler(
+                    servicer.QuantiseBackbone,
+                    request_deserializer=icecore_dot_v1_dot_backbone__pb2.QuantiseBackboneRequest.FromString,
+                    response_serializer=icecore_dot_v1_dot_backbone__pb2.QuantiseBackboneResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -221,6 +259,60 @@ class BackboneService(object):
             '/icecore.v1.BackboneService/RemoveBackbone',
             icecore_dot_v1_dot_backbone__pb2.RemoveBackboneRequest.SerializeToString,
             icecore_dot_v1_dot_backbone__pb2.RemoveBackboneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckRecipe(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/icecore.v1.BackboneService/CheckRecipe',
+            icecore_dot_v1_dot_backbone__pb2.CheckRecipeRequest.SerializeToString,
+            icecore_dot_v1_dot_backbone__pb2.CheckRecipeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuantiseBackbone(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/icecore.v1.BackboneService/QuantiseBackbone',
+            icecore_dot_v1_dot_backbone__pb2.QuantiseBackboneRequest.SerializeToString,
+            icecore_dot_v1_dot_backbone__pb2.QuantiseBackboneResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,11 +37,21 @@ class BackboneServiceStub:
     """One backbone with its layers in topological order."""
     AddBackbone: _grpc.StreamUnaryMultiCallable[_backbone_pb2.AddBackboneRequest, _backbone_pb2.AddBackboneResponse]
     """Administrators: add a backbone; the first message holds the header, later
-    ones the bytes of the ONNX file.
+    ones the bytes of the ONNX file. A name that is taken points to the new
+    one from then on; what pins the old digest goes on with the old.
     """
     RemoveBackbone: _grpc.UnaryUnaryMultiCallable[_backbone_pb2.RemoveBackboneRequest, _backbone_pb2.RemoveBackboneResponse]
     """Administrators: remove a backbone; refused while a probe version or a
     collection pins its digest.
+    """
+    CheckRecipe: _grpc.StreamUnaryMultiCallable[_backbone_pb2.CheckRecipeRequest, _backbone_pb2.CheckRecipeResponse]
+    """Administrators: try a backbone's recipe and likely others on labelled
+    photos; the first message holds the header, later ones the photos.
+    """
+    QuantiseBackbone: _grpc.StreamStreamMultiCallable[_backbone_pb2.QuantiseBackboneRequest, _backbone_pb2.QuantiseBackboneResponse]
+    """Administrators: make a static int8 backbone of a float32 one, as a backbone
+    of its own. The first message holds the header, later ones the images; the
+    last answer holds the backbone with its fidelity, those before it progress.
     """
 
 @_typing.type_check_only
@@ -53,11 +63,21 @@ class BackboneServiceAsyncStub(BackboneServiceStub):
     """One backbone with its layers in topological order."""
     AddBackbone: _aio.StreamUnaryMultiCallable[_backbone_pb2.AddBackboneRequest, _backbone_pb2.AddBackboneResponse]  # type: ignore[assignment]
     """Administrators: add a backbone; the first message holds the header, later
-    ones the bytes of the ONNX file.
+    ones the bytes of the ONNX file. A name that is taken points to the new
+    one from then on; what pins the old digest goes on with the old.
     """
     RemoveBackbone: _aio.UnaryUnaryMultiCallable[_backbone_pb2.RemoveBackboneRequest, _backbone_pb2.RemoveBackboneResponse]  # type: ignore[assignment]
     """Administrators: remove a backbone; refused while a probe version or a
     collection pins its digest.
+    """
+    CheckRecipe: _aio.StreamUnaryMultiCallable[_backbone_pb2.CheckRecipeRequest, _backbone_pb2.CheckRecipeResponse]  # type: ignore[assignment]
+    """Administrators: try a backbone's recipe and likely others on labelled
+    photos; the first message holds the header, later ones the photos.
+    """
+    QuantiseBackbone: _aio.StreamStreamMultiCallable[_backbone_pb2.QuantiseBackboneRequest, _backbone_pb2.QuantiseBackboneResponse]  # type: ignore[assignment]
+    """Administrators: make a static int8 backbone of a float32 one, as a backbone
+    of its own. The first message holds the header, later ones the images; the
+    last answer holds the backbone with its fidelity, those before it progress.
     """
 
 class BackboneServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -84,7 +104,8 @@ class BackboneServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_backbone_pb2.AddBackboneResponse, _abc.Awaitable[_backbone_pb2.AddBackboneResponse]]:
         """Administrators: add a backbone; the first message holds the header, later
-        ones the bytes of the ONNX file.
+        ones the bytes of the ONNX file. A name that is taken points to the new
+        one from then on; what pins the old digest goes on with the old.
         """
 
     @_abc_1.abstractmethod
@@ -95,6 +116,27 @@ class BackboneServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_backbone_pb2.RemoveBackboneResponse, _abc.Awaitable[_backbone_pb2.RemoveBackboneResponse]]:
         """Administrators: remove a backbone; refused while a probe version or a
         collection pins its digest.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckRecipe(
+        self,
+        request_iterator: _MaybeAsyncIterator[_backbone_pb2.CheckRecipeRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_backbone_pb2.CheckRecipeResponse, _abc.Awaitable[_backbone_pb2.CheckRecipeResponse]]:
+        """Administrators: try a backbone's recipe and likely others on labelled
+        photos; the first message holds the header, later ones the photos.
+        """
+
+    @_abc_1.abstractmethod
+    def QuantiseBackbone(
+        self,
+        request_iterator: _MaybeAsyncIterator[_backbone_pb2.QuantiseBackboneRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_backbone_pb2.QuantiseBackboneResponse], _abc.AsyncIterator[_backbone_pb2.QuantiseBackboneResponse]]:
+        """Administrators: make a static int8 backbone of a float32 one, as a backbone
+        of its own. The first message holds the header, later ones the images; the
+        last answer holds the backbone with its fidelity, those before it progress.
         """
 
 def add_BackboneServiceServicer_to_server(servicer: BackboneServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -70,6 +70,8 @@ class _PoolingKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PoolingKi
     """Adaptive average to a grid, about 9,000 values in all."""
     POOLING_KIND_NONE: _PoolingKind.ValueType  # 5
     """The whole map: c * h * w values, shape (n, c, h, w)."""
+    POOLING_KIND_CLS: _PoolingKind.ValueType  # 6
+    """The class token of a transformer's block: c values. Refused elsewhere."""
 
 class PoolingKind(_PoolingKind, metaclass=_PoolingKindEnumTypeWrapper):
     """How a (c, h, w) map becomes a vector."""
@@ -86,6 +88,8 @@ POOLING_KIND_GRID: PoolingKind.ValueType  # 4
 """Adaptive average to a grid, about 9,000 values in all."""
 POOLING_KIND_NONE: PoolingKind.ValueType  # 5
 """The whole map: c * h * w values, shape (n, c, h, w)."""
+POOLING_KIND_CLS: PoolingKind.ValueType  # 6
+"""The class token of a transformer's block: c values. Refused elsewhere."""
 Global___PoolingKind: _TypeAlias = PoolingKind  # noqa: Y015
 
 class _DType:

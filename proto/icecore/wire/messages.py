@@ -34,6 +34,7 @@ _POOLINGS = {
     common_pb2.POOLING_KIND_GEM: PoolingKind.GEM,
     common_pb2.POOLING_KIND_GRID: PoolingKind.GRID,
     common_pb2.POOLING_KIND_NONE: PoolingKind.NONE,
+    common_pb2.POOLING_KIND_CLS: PoolingKind.CLS,
 }
 _DTYPES: dict[common_pb2.DType.ValueType, np.dtype[Any]] = {
     common_pb2.D_TYPE_FLOAT32: np.dtype("<f4"),

@@ -32,6 +32,8 @@ class PoolingKind(StrEnum):
     GEM = "gem"
     GRID = "grid"
     NONE = "none"
+    CLS = "cls"
+    """The class token, in front of a transformer's map."""
 
 
 @dataclass(frozen=True, slots=True)

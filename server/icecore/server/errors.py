@@ -152,6 +152,12 @@ class GraphInvalid(InvalidArgument):
     reason = Reason.GRAPH_INVALID
 
 
+class CalibrationInvalid(InvalidArgument):
+    """Too few images, or none that tell anything."""
+
+    reason = Reason.CALIBRATION_INVALID
+
+
 class BackboneNotFound(NotFound):
     reason = Reason.BACKBONE_NOT_FOUND
 
@@ -236,6 +242,16 @@ class FolderInUse(FailedPrecondition):
     reason = Reason.FOLDER_IN_USE
 
 
+class BackboneInUse(FailedPrecondition):
+    reason = Reason.BACKBONE_IN_USE
+
+
+class BackboneNotFloat(FailedPrecondition):
+    """Only a float32 backbone can be quantised."""
+
+    reason = Reason.BACKBONE_NOT_FLOAT
+
+
 class StorageTooNew(FailedPrecondition):
     reason = Reason.STORAGE_TOO_NEW
 
@@ -262,6 +278,16 @@ class Overloaded(ResourceExhausted):
 
 class MessageTooLarge(ResourceExhausted):
     reason = Reason.MESSAGE_TOO_LARGE
+
+
+class GraphTooLarge(ResourceExhausted):
+    reason = Reason.GRAPH_TOO_LARGE
+
+
+class GraphTooCostly(ResourceExhausted):
+    """Loading or running it takes more memory or time than is allowed."""
+
+    reason = Reason.GRAPH_TOO_COSTLY
 
 
 class StorageFull(ResourceExhausted):

@@ -19,6 +19,8 @@ _ADMINISTRATOR: Final = (
     "/icecore.v1.TenantService/",
     "/icecore.v1.BackboneService/AddBackbone",
     "/icecore.v1.BackboneService/RemoveBackbone",
+    "/icecore.v1.BackboneService/CheckRecipe",
+    "/icecore.v1.BackboneService/QuantiseBackbone",
 )
 _KNOWN: Final = (
     "/icecore.v1.BackboneService/ListBackbones",

@@ -40,3 +40,14 @@ class BackboneService(backbone_pb2_grpc.BackboneServiceServicer):
         self, request: pb.RemoveBackboneRequest, context: object
     ) -> pb.RemoveBackboneResponse:
         raise Unimplemented("this server removes no backbones yet")
+
+    async def CheckRecipe(
+        self, request_iterator: AsyncIterator[pb.CheckRecipeRequest], context: object
+    ) -> pb.CheckRecipeResponse:
+        raise Unimplemented("this server checks no recipes yet")
+
+    async def QuantiseBackbone(
+        self, request_iterator: AsyncIterator[pb.QuantiseBackboneRequest], context: object
+    ) -> AsyncIterator[pb.QuantiseBackboneResponse]:
+        raise Unimplemented("this server quantises no backbones yet")
+        yield

@@ -146,6 +146,8 @@ def pooled(map_: Exact, pooling: Pooling) -> Exact:
                 columns = slice(j * w // g, -(-(j + 1) * w // g))
                 cells[:, :, i, j] = map_[:, :, rows, columns].mean((2, 3))
             return cells.reshape(n, -1)
+        case PoolingKind.CLS:
+            raise AssertionError("a map has no class token")
         case PoolingKind.NONE:
             return map_
 

@@ -7,6 +7,7 @@ from math import prod
 import onnx
 
 from icecore.server.backbones.graphs.graph import Graph
+from icecore.server.backbones.graphs.layouts import Layout
 from icecore.server.errors import GraphInvalid
 
 
@@ -33,6 +34,10 @@ class Layer:
     params: int
     macs: int
     op: str
+    receptive_field: int = 0
+    prefix_tokens: int = 0
+    role: str = ""
+    layout: Layout = Layout.MAP
 
 
 def read_layers(data: bytes) -> tuple[Layer, ...]:

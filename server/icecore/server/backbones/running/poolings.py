@@ -12,6 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from icecore.server.backbones.graphs.layers import Layer
+from icecore.server.errors import PoolingInvalid
 from icecore.wire.taps import Pooling, PoolingKind
 
 GRID_VALUES = 9_000
@@ -69,6 +70,8 @@ class Heads:
                 pooled = self._gem(tensor, layer, pooling.gem_p)
             case PoolingKind.GRID:
                 pooled = self._grid(tensor, layer)
+            case PoolingKind.CLS:
+                raise PoolingInvalid(f"layer {layer.name!r} has no class token")
         return self._node("Flatten", [pooled])
 
     def _average(self, tensor: str, layer: Layer) -> str:
