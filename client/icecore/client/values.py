@@ -58,59 +58,6 @@ class OnDuplicate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How an image becomes the network's input."""
-
-    height: int
-    width: int
-    resize: int
-    interpolation: str
-    channels: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """Where a backbone comes from."""
-
-    source: str
-    licence: str
-    trained_on: str
-    notes: str
-
-
-@dataclass(frozen=True, slots=True)
-class Backbone:
-    """`depths` is the number of thresholded layers, so also the largest depth."""
-
-    name: str
-    digest: str
-    recipe: Recipe
-    card: Card
-    depths: int
-    create_time: datetime
-    is_default: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """`depth` is None where a layer has none; `params` and `macs` count from the input to here."""
-
-    name: str
-    depth: int | None
-    channels: int
-    height: int
-    width: int
-    stride: int
-    thresholded: bool
-    dims: int
-    params: int
-    macs: int
-    op: str
-
-
-@dataclass(frozen=True, slots=True)
 class Collection:
     """`labels` counts examples a label; "" counts those without one."""
 

@@ -13,10 +13,12 @@ from icecore.client._async.link import Link, link_to
 from icecore.client._async.stream import AwaitedStream
 from icecore.client._batches import MAX_IN_FLIGHT, Batcher
 from icecore.client._channel import NOT_REPEATED
+from icecore.client._operations.conversation import Conversation, unanswered
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
 from icecore.client._stream import Stream, bytes_of, reader
 from icecore.client._translation import border
+from icecore.client._upload import Upload
 from icecore.client._where import Embedded
 from icecore.client.errors import Unavailable
 
@@ -147,6 +149,29 @@ class Transport:
             if stream is not None:
                 stream.close()
 
+    async def converse(
+        self, conversation: Conversation[A], timeout_s: float | None = None
+    ) -> AsyncIterator[A]:
+        """Yield the answers to all requests; after a break of the connection from the start.
+
+        The requests carry an id where they change anything, so that nothing is done twice.
+        """
+        pacing = Pacing(timeout_s)
+        while True:
+            link = await self._linked()
+            upload = None
+            try:
+                upload = Upload(link.stream_channel(), link.endpoint, conversation, pacing.left_s())
+                while (answer := await asyncio.to_thread(upload.next)) is not None:
+                    pacing.progress()
+                    yield conversation.read(answer)
+                return
+            except Unavailable as error:
+                await asyncio.sleep(pacing.wait_s(error))
+            finally:
+                if upload is not None:
+                    upload.close()
+
     async def _unary(
         self, link: Link, operation: Operation[Any], timeout_s: float | None
     ) -> Message:
@@ -165,6 +190,20 @@ class Transport:
             if self._link is None:
                 self._link = await link_to(self._where)
             return self._link
+
+
+async def last(conversation: Conversation[A], answers: AsyncIterator[A]) -> A:
+    """Return the last answer.
+
+    Raises:
+        Internal: there was none.
+    """
+    answer: A | None = None
+    async for answer in answers:  # noqa: B007 - the last is wanted
+        pass
+    if answer is None:
+        raise unanswered(conversation)
+    return answer
 
 
 async def batched(

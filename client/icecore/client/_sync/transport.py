@@ -11,11 +11,13 @@ from google.protobuf.message import Message
 from icecore.client._address import Endpoint
 from icecore.client._batches import MAX_IN_FLIGHT, Batcher
 from icecore.client._channel import NOT_REPEATED
+from icecore.client._operations.conversation import Conversation, unanswered
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
 from icecore.client._stream import Stream, bytes_of, reader
 from icecore.client._sync.link import Link, link_to
 from icecore.client._translation import border
+from icecore.client._upload import Upload
 from icecore.client._where import Embedded
 from icecore.client.errors import Unavailable
 
@@ -144,6 +146,29 @@ class Transport:
             if stream is not None:
                 stream.close()
 
+    def converse(
+        self, conversation: Conversation[A], timeout_s: float | None = None
+    ) -> Iterator[A]:
+        """Yield the answers to all requests; after a break of the connection from the start.
+
+        The requests carry an id where they change anything, so that nothing is done twice.
+        """
+        pacing = Pacing(timeout_s)
+        while True:
+            link = self._linked()
+            upload = None
+            try:
+                upload = Upload(link.channel, link.endpoint, conversation, pacing.left_s())
+                while (answer := upload.next()) is not None:
+                    pacing.progress()
+                    yield conversation.read(answer)
+                return
+            except Unavailable as error:
+                time.sleep(pacing.wait_s(error))
+            finally:
+                if upload is not None:
+                    upload.close()
+
     def _unary(self, link: Link, operation: Operation[Any], timeout_s: float | None) -> Message:
         timeout = self._timeout_s if timeout_s is None else timeout_s
         with border(operation.path, link.endpoint):
@@ -160,6 +185,20 @@ class Transport:
             if self._link is None:
                 self._link = link_to(self._where)
             return self._link
+
+
+def last(conversation: Conversation[A], answers: Iterable[A]) -> A:
+    """Return the last answer.
+
+    Raises:
+        Internal: there was none.
+    """
+    answer: A | None = None
+    for answer in answers:  # noqa: B007 - the last is wanted
+        pass
+    if answer is None:
+        raise unanswered(conversation)
+    return answer
 
 
 def batched(
