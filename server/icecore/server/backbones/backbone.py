@@ -28,12 +28,13 @@ _NAME_PREFIX = "name:"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """Where a backbone comes from."""
+    """Where a backbone comes from; `accuracy` as published."""
 
     source: str = ""
     licence: str = ""
     trained_on: str = ""
     notes: str = ""
+    accuracy: str = ""
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -41,6 +42,7 @@ class Card:
             "licence": self.licence,
             "trained_on": self.trained_on,
             "notes": self.notes,
+            "accuracy": self.accuracy,
         }
 
     @classmethod
@@ -53,7 +55,7 @@ def digest(graph: bytes, recipe: Recipe) -> str:
 
     The recipe counts since other pixels make other codes.
     """
-    fed = json.dumps(recipe.to_json(), sort_keys=True, separators=(",", ":")).encode()
+    fed = json.dumps(recipe.identity(), sort_keys=True, separators=(",", ":")).encode()
     whole = hashlib.sha256(b"icecore backbone 1\0")
     whole.update(len(graph).to_bytes(8, "big"))
     whole.update(graph)
