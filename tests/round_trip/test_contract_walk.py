@@ -25,10 +25,12 @@ UNIMPLEMENTED = {
     "AddBackbone",
     "AdviseTransfer",
     "Backup",
+    "CheckRecipe",
     "CompareVersions",
     "Explain",
     "ExportProbe",
     "GetUsage",
+    "QuantiseBackbone",
     "RemoveBackbone",
     "SetQuota",
 }
