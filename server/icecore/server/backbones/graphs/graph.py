@@ -46,6 +46,10 @@ class Graph:
         index = self._makers.get(tensor)
         return None if index is None else self.nodes[index]
 
+    def readers(self, tensor: str) -> list[onnx.NodeProto]:
+        """The nodes that read a tensor, in topological order."""
+        return [self.nodes[index] for index in self._readers.get(tensor, ())]
+
     def ancestors(self, tensors: Iterable[str]) -> list[int]:
         """Places of the nodes that these tensors need, in topological order."""
         needed = 0
@@ -89,6 +93,14 @@ class Graph:
     @cached_property
     def _initializers(self) -> dict[str, onnx.TensorProto]:
         return {tensor.name: tensor for tensor in self.model.graph.initializer}
+
+    @cached_property
+    def _readers(self) -> dict[str, list[int]]:
+        readers: dict[str, list[int]] = {}
+        for index, node in enumerate(self.nodes):
+            for name in dict.fromkeys(_reads(node)):
+                readers.setdefault(name, []).append(index)
+        return readers
 
     @cached_property
     def _needs(self) -> list[int]:
