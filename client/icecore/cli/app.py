@@ -12,7 +12,7 @@ COMMANDS = {
     "demo": "demo:demo",
     "serve": "serve:serve",
     "backbones": "backbone:backbones",
-    "layers": "backbone:layers",
+    "layers": "layers:layers",
     "embed": "embed:embed",
     "train-probe": "train_probe:train_probe",
     "predict": "predict:predict",

@@ -60,7 +60,7 @@ class Group(_Helpful, click.Group):
     command_class = Command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args and not ctx.resilient_parsing:
+        if not args and not ctx.resilient_parsing and not self.invoke_without_command:
             click.echo(ctx.get_help(), err=True)
             ctx.exit(2)
         return super().parse_args(ctx, args)
@@ -85,6 +85,14 @@ def command(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Comma
     return click.command(name, cls=Command, context_settings=HELP_SETTINGS, examples=examples)
 
 
-def group(name: str, *, examples: str) -> Callable[[Callable[..., Any]], Group]:
-    """Make a function a group of commands."""
-    return click.group(name, cls=Group, context_settings=HELP_SETTINGS, examples=examples)
+def group(
+    name: str, *, examples: str, runs_alone: bool = False
+) -> Callable[[Callable[..., Any]], Group]:
+    """Make a function a group of commands; with `runs_alone` it does something without one."""
+    return click.group(
+        name,
+        cls=Group,
+        context_settings=HELP_SETTINGS,
+        examples=examples,
+        invoke_without_command=runs_alone,
+    )

@@ -1,128 +1,185 @@
-"""`icecore backbones` and `icecore layers`: what codes can be read from."""
+"""`icecore backbones ...`: the frozen networks of a server."""
 
-from typing import Any
+from pathlib import Path
 
 import click
 
 from icecore.cli import names
-from icecore.cli.choices import json_option
+from icecore.cli.backbone_words import backbone_json, print_backbone, recipe_words
+from icecore.cli.choices import FOLDER, json_option
+from icecore.cli.commands.backbone_check import check
+from icecore.cli.commands.backbone_export import export
+from icecore.cli.commands.backbone_quantise import quantise
 from icecore.cli.connection import Connection, connected
-from icecore.cli.help import command
+from icecore.cli.help import group
+from icecore.cli.mistakes import Mistake
 from icecore.cli.names import completing
-from icecore.cli.output import Column, note, print_json, print_table
-from icecore.client import Backbone, Layer
+from icecore.cli.output import Column, note, print_json, print_line, print_table
+from icecore.cli.progress import working
+from icecore.client import Backbone, Card, Client
+
+BESIDE = "preprocessor_config.json"
+"""What Hugging Face's exporters leave beside the network."""
 
 
-@command("backbones", examples="icecore backbones\nicecore backbones --json | jq '.[].name'")
+@group(
+    "backbones",
+    examples="""
+    icecore backbones                                     # those there are
+    icecore backbones show efficientnet-lite0
+    icecore backbones add resnet50 resnet50.onnx          # then: check resnet50 PHOTOS
+    icecore backbones quantise resnet50 --calibrate PHOTOS
+    icecore backbones --json | jq '.[].name'
+    """,
+    runs_alone=True,
+)
 @json_option
-@connected
-def backbones(connection: Connection, as_json: bool) -> None:
-    """List the server's backbones."""
-    with connection.client() as client:
+@click.pass_context
+def backbones(context: click.Context, as_json: bool) -> None:
+    """List the server's backbones; add, check, quantise, export and remove them.
+
+    Adding, checking, quantising and removing need the administrator's key: --key or
+    ICECORE_KEY, or else the file admin.key of the data folder.
+    """
+    if context.invoked_subcommand is not None:
+        if as_json:
+            raise Mistake(f"--json belongs behind {context.invoked_subcommand!r}")
+        return
+    with Connection.given().client() as client:
         found = client.backbones()
     if as_json:
-        print_json([_backbone_json(one) for one in found])
+        print_json([backbone_json(one) for one in found])
         return
     columns = [Column("name"), Column("digest"), Column("layers", is_number=True)]
-    columns += [Column("input"), Column("trained on"), Column("licence"), Column("")]
+    columns += [Column("input"), Column("precision"), Column("trained on"), Column("licence")]
     rows = [
         (
             one.name,
             one.digest[:12],
             one.depths,
             f"{one.recipe.height}x{one.recipe.width}",
+            one.precision,
             one.card.trained_on,
             one.card.licence,
             "default" if one.is_default else "",
         )
         for one in found
     ]
-    print_table(columns, rows)
+    print_table([*columns, Column("")], rows)
 
 
-@command(
-    "layers",
-    examples="""
-    icecore layers efficientnet-lite0
-    icecore layers efficientnet-lite0 --json | jq '.[] | select(.stride == 16) | .name'
-    """,
-)
-@click.argument("backbone", default="", shell_complete=completing(names.backbones))
-@click.option("--all", "show_all", is_flag=True, help="Also tensors without a depth.")
+@backbones.command("show", examples="icecore backbones show efficientnet-lite0")
+@click.argument("name", default="", shell_complete=completing(names.backbones))
 @json_option
 @connected
-def layers(connection: Connection, backbone: str, show_all: bool, as_json: bool) -> None:
-    """List a backbone's layers (without a name: the default one's).
+def show(connection: Connection, name: str, as_json: bool) -> None:
+    """Show a backbone's card: where it comes from, what it was trained on, how it is fed.
 
-    Each row is a place where codes can be read; `--layer` takes its depth or
-    its name. Parameters and multiply-accumulates count from the input to there.
+    Without a name, the default one's.
     """
     with connection.client() as client:
-        found = client.layers(backbone)
+        found = client.backbone(name)
     if as_json:
-        print_json([_layer_json(one) for one in found])
+        print_json(backbone_json(found))
+    else:
+        print_backbone(found)
+
+
+@backbones.command(
+    "add",
+    examples="""
+    icecore backbones add resnet50 resnet50.onnx
+    icecore backbones add resnet50 resnet50.onnx --recipe config.json --licence Apache-2.0
+    icecore backbones add cells cells.onnx --recipe cells.toml --trained-on 'cell images'
+    """,
+)
+@click.argument("name")
+@click.argument("file", metavar="FILE.onnx", type=FOLDER)
+@click.option(
+    "--recipe",
+    type=FOLDER,
+    metavar="FILE",
+    help="timm's pretrained_cfg or Hugging Face's preprocessor_config.json (JSON), or TOML.",
+)
+@click.option("--source", default="", metavar="TEXT", help="Where it comes from.")
+@click.option("--licence", default="", metavar="TEXT", help="Under which it may be used.")
+@click.option("--trained-on", default="", metavar="TEXT", help="The images it has learnt from.")
+@click.option("--accuracy", default="", metavar="TEXT", help="As published.")
+@click.option("--notes", default="", metavar="TEXT", help="What else is good to know.")
+@json_option
+@connected
+def add(
+    connection: Connection,
+    name: str,
+    file: Path,
+    recipe: Path | None,
+    source: str,
+    licence: str,
+    trained_on: str,
+    accuracy: str,
+    notes: str,
+    as_json: bool,
+) -> None:
+    """Add a network from an ONNX file: every layer of it can be read then.
+
+    Any CNN or vision transformer of float32, float16 or int8 (QDQ). Without --recipe,
+    the file's metadata say how it is fed, or a TOML or preprocessor_config.json beside it; else
+    the usual of ImageNet networks is assumed, which 'icecore backbones check' tries on photos.
+
+    A name that is taken points to the new network from then on; probes and
+    collections of the old one go on with the old one.
+    """
+    for path in (file, recipe):
+        if path is not None and not path.is_file():
+            raise Mistake(f"{str(path)!r} is no file")
+    if recipe is None:
+        recipe = _recipe_beside(file)
+    card = Card(source, licence, trained_on, notes, accuracy)
+    with connection.administrator() as client:
+        added = _sent(client, name, file, recipe, card)
+    if as_json:
+        print_json(backbone_json(added))
         return
-    shown = [one for one in found if show_all or one.depth is not None]
-    columns = [Column("depth", is_number=True), Column("name")]
-    numbers = ("channels", "map", "stride", "codes", "params", "macs")
-    columns += [Column(name, is_number=True) for name in numbers]
-    columns += [Column("op")] if show_all else []
-    rows = [
-        (
-            "-" if one.depth is None else one.depth,
-            one.name,
-            one.channels,
-            f"{one.height}x{one.width}",
-            one.stride,
-            one.dims,
-            f"{one.params:,}",
-            f"{one.macs / 1e6:,.1f} M",
-            *([one.op] if show_all else []),
-        )
-        for one in shown
-    ]
-    print_table(columns, rows)
-    if len(shown) < len(found):
-        note(f"{len(found) - len(shown)} more tensors have no depth of their own (--all)")
+    print_line(
+        f"backbone {added.name!r} is added: {added.depths} depths, {added.layers} layers, "
+        f"digest {added.digest[:12]}"
+    )
+    print_line(f"recipe: {recipe_words(added.recipe)}")
+    print_line(f"        from {added.recipe_source}")
+    for change in added.changes:
+        print_line(f"changed: {change}")
+    note(f"'icecore backbones check {name} PHOTOS' tries the recipe on labelled photos")
 
 
-def _backbone_json(backbone: Backbone) -> dict[str, Any]:
-    recipe, card = backbone.recipe, backbone.card
-    return {
-        "name": backbone.name,
-        "digest": backbone.digest,
-        "layers": backbone.depths,
-        "is_default": backbone.is_default,
-        "create_time": backbone.create_time.isoformat(),
-        "recipe": {
-            "height": recipe.height,
-            "width": recipe.width,
-            "resize": recipe.resize,
-            "interpolation": recipe.interpolation,
-            "channels": recipe.channels,
-            "mean": list(recipe.mean),
-            "std": list(recipe.std),
-        },
-        "card": {
-            "source": card.source,
-            "licence": card.licence,
-            "trained_on": card.trained_on,
-            "notes": card.notes,
-        },
-    }
+@backbones.command("remove", examples="icecore backbones remove resnet50")
+@click.argument("name", shell_complete=completing(names.backbones))
+@connected
+def remove(connection: Connection, name: str) -> None:
+    """Remove a backbone; refused while a probe or a collection needs it."""
+    with connection.administrator() as client:
+        client.remove_backbone(name)
+    print_line(f"backbone {name!r} is removed")
 
 
-def _layer_json(layer: Layer) -> dict[str, Any]:
-    return {
-        "depth": layer.depth,
-        "name": layer.name,
-        "channels": layer.channels,
-        "height": layer.height,
-        "width": layer.width,
-        "stride": layer.stride,
-        "thresholded": layer.thresholded,
-        "dims": layer.dims,
-        "params": layer.params,
-        "macs": layer.macs,
-        "op": layer.op,
-    }
+backbones.add_command(check)
+backbones.add_command(quantise)
+backbones.add_command(export)
+
+
+def _recipe_beside(file: Path) -> Path | None:
+    """The recipe file that lies beside the network, if there is one."""
+    for beside in (file.with_suffix(".toml"), file.with_name(BESIDE)):
+        if beside.is_file():
+            note(f"recipe: {str(beside)!r}, which lies beside the file (--recipe names another)")
+            return beside
+    return None
+
+
+def _sent(client: Client, name: str, file: Path, recipe: Path | None, card: Card) -> Backbone:
+    with working(f"adding {name!r}", 1.0) as work:
+
+        def show(n_sent: int, n_bytes: int) -> None:
+            done = n_sent / n_bytes
+            work.reach(0.9 * done, "sending" if n_sent < n_bytes else "the server examines it")
+
+        return client.add_backbone(name, file, recipe=recipe, card=card, on_bytes=show)

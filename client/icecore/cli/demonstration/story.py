@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from icecore.cli import bringing
 from icecore.cli.demonstration.contact_sheet import Tile, draw_sheet
-from icecore.cli.demonstration.depth_plot import plot_depths
 from icecore.cli.folders import LabelledFile, classes_of
 from icecore.cli.jobs import Wanted, percent, print_trials, train
 from icecore.cli.mistakes import Mistake
 from icecore.cli.output import Column, print_line, print_table
+from icecore.cli.plots.depth_plot import plot_depths
 from icecore.client import Client, Hit, Prediction, ProbeVersion
 
 T = TypeVar("T")

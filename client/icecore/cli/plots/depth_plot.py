@@ -8,13 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from icecore.cli.plots.style import BLUE, ORANGE, QUIET, TEXT, dress
 from icecore.client import LayerTrial
-
-BLUE = "#2563a8"
-ORANGE = "#d9730d"
-TEXT = "#1f2937"
-QUIET = "#6b7280"
-GRID = "#e5e7eb"
 
 
 def plot_depths(
@@ -123,12 +118,7 @@ def _set_scales(
 
 def _dress(axes: Axes) -> None:
     axes.set_xlabel("depth: rank of the layer, from the image inwards", color=QUIET, fontsize=9.5)
-    axes.tick_params(colors=QUIET, length=0)
-    axes.grid(axis="y", color=GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
+    dress(axes)
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(-0.01, 1.01),

@@ -1,0 +1,1 @@
+"""Pictures that commands draw: colours, axes, and what is on them."""
