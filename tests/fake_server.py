@@ -28,7 +28,7 @@ METHODS: Mapping[str, Any] = {
 }
 """Descriptors of all methods of the contract, by path."""
 
-Answer = Callable[[Any], Any]
+Answer = Callable[..., Any]
 """From a request to a message, or to an iterable of messages."""
 
 
@@ -54,7 +54,9 @@ class FakeServer(grpc.GenericRpcHandler):
     """Answers on a Unix socket, or with TLS on a port; `calls` and `requests` tell what came.
 
     `answers` maps a method's name to a function of one request; for a streaming
-    method the function is called for each request of the stream.
+    method the function is called for each request of the stream, and may answer
+    None for none. "METHOD/end" is a function of nothing that gives the answers
+    at the stream's end.
     """
 
     def __init__(
@@ -114,8 +116,11 @@ class FakeServer(grpc.GenericRpcHandler):
 
         def each(requests: Iterator[Message], context: grpc.ServicerContext) -> Iterator[Any]:
             for request in requests:
-                yield one(request, context)
+                made = one(request, context)
+                if made is not None:
+                    yield made
             self.n_finished += 1
+            yield from self.answers.get(f"{method.name}/end", tuple)()
 
         def many(request: Message, context: grpc.ServicerContext) -> Iterator[Any]:
             self.requests.append(request)
