@@ -8,10 +8,10 @@ from PIL import Image
 
 from cli_runs import photo
 from icecore.cli.demonstration.contact_sheet import OTHER, PLAIN, SAME, Tile, draw_sheet
-from icecore.cli.plots.depth_plot import plot_depths
 from icecore.cli.demonstration.digits import INK, PAPER, SIDE, draw, draw_digits
 from icecore.cli.demonstration.story import split
 from icecore.cli.folders import LabelledFile, classes_of, labelled_files
+from icecore.cli.plots.depth_plot import plot_depths
 from icecore.client import Accuracy, LayerTrial
 
 
