@@ -167,8 +167,8 @@ def unknown(name: str, known: tuple[str, ...]) -> str:
     shown = name if len(name) <= 40 else name[:40] + "…"
     near = get_close_matches(shown, known, n=3, cutoff=0.5)
     if near:
-        return f"{shown!r}, which it does not know; near it: {', '.join(map(repr, near))}"
-    return f"{shown!r}, which it does not know; there are {', '.join(map(repr, known))}"
+        return f"{shown!r}, which is not known; near it: {', '.join(map(repr, near))}"
+    return f"{shown!r}, which is not known; there are {', '.join(map(repr, known))}"
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -178,7 +178,7 @@ def is_number(value: object) -> TypeGuard[int | float]:
 def _require_side(name: str, side: object, *, least: int) -> None:
     if not isinstance(side, int) or isinstance(side, bool) or not least <= side <= MAX_SIDE:
         raise RecipeInvalid(
-            f"the recipe's {name} is {_shown(side)}, but must be a number of pixels "
+            f"the recipe's {name} is {shown(side)}, but must be a number of pixels "
             f"from {least} to {MAX_SIDE}"
         )
 
@@ -186,7 +186,7 @@ def _require_side(name: str, side: object, *, least: int) -> None:
 def _require_one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise RecipeInvalid(
-            f"the recipe's {name} is {_shown(value)}, but must be one of {allowed!r}"
+            f"the recipe's {name} is {shown(value)}, but must be one of {allowed!r}"
         )
 
 
@@ -194,7 +194,7 @@ def _scale(value: object) -> float:
     if is_number(value) and _LEAST <= value <= _MOST:
         return float(value)
     raise RecipeInvalid(
-        f"the recipe's scale is {_shown(value)}, but must be a number above 0, "
+        f"the recipe's scale is {shown(value)}, but must be a number above 0, "
         "such as 1/255 = 0.00392156862745098 or 1"
     )
 
@@ -206,11 +206,9 @@ def _triple(name: str, values: object) -> Triple:
         if len(numbers) == 3:
             one, two, three = (float(np.float32(value)) for value in numbers)
             return one, two, three
-    raise RecipeInvalid(
-        f"the recipe's {name} is {_shown(values)}, but must be three finite numbers"
-    )
+    raise RecipeInvalid(f"the recipe's {name} is {shown(values)}, but must be three finite numbers")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:80] + "…"
