@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.storage.records import (
     BackboneRecord,
     CodeArray,
+    Json,
     Metadata,
     Mutation,
     NewBatch,
@@ -21,16 +23,33 @@ DIGEST = "ab" * 32
 LAYERS = {"one": 4, "two": 6, "three": 6}
 
 
-def put_backbone(store: Store, *, name: str = "toy", digest: str = DIGEST) -> BackboneRecord:
-    record = BackboneRecord(name, digest, {"height": 8}, {"source": "us"}, datetime.now(UTC))
-    store.put_backbone(record, f"graph of {digest}".encode())
-    return record
+def put_backbone(
+    store: Store,
+    *,
+    name: str = "toy",
+    digest: str = DIGEST,
+    graph: bytes = b"",
+    card: Json = MappingProxyType({"source": "us"}),
+    facts: Json = MappingProxyType({"added_by": "us"}),
+    mutation: Mutation | None = None,
+) -> BackboneRecord:
+    record = BackboneRecord(name, digest, {"height": 8}, card, datetime.now(UTC), facts)
+    return store.put_backbone(record, graph or graph_of(digest), mutation=mutation)
+
+
+def graph_of(digest: str) -> bytes:
+    """What stands for the graph in tests that need none."""
+    return f"graph of {digest}".encode()
 
 
 def make_collection(
-    tenant: TenantStore, collection_id: str = "ants", *, keep_images: bool = True
+    tenant: TenantStore,
+    collection_id: str = "ants",
+    *,
+    digest: str = DIGEST,
+    keep_images: bool = True,
 ) -> TenantStore:
-    tenant.create_collection(collection_id, backbone="toy", digest=DIGEST, keep_images=keep_images)
+    tenant.create_collection(collection_id, backbone="toy", digest=digest, keep_images=keep_images)
     return tenant
 
 

@@ -1,4 +1,4 @@
-"""Tenants, keys and backbones, as every keeper promises them."""
+"""Tenants and keys, as every keeper promises them."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import pytest
 from icecore.server import errors
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.tenants import new_secret
-from storing import DIGEST, add, make_collection, put_backbone
+from storing import add, make_collection
 
 
 def test_the_tenant_default_is_there_from_the_start(store: Store) -> None:
@@ -93,22 +93,6 @@ def test_that_a_tenants_key_was_ever_made_is_remembered(
     store.delete_tenant("a")
     assert store.any_tenant_key_was_made()
     assert reopen().any_tenant_key_was_made()
-
-
-def test_a_name_points_to_its_last_backbone_and_old_ones_stay(store: Store) -> None:
-    first = store.backbone(DIGEST)
-    put_backbone(store)
-    assert store.backbones() == (first,), "the same digest again changed something"
-    second = put_backbone(store, digest="cd" * 32)
-    third = put_backbone(store, name="abc", digest="ef" * 32)
-    assert store.backbones() == (third, second)
-    assert store.backbone(DIGEST) == first
-    assert store.backbone_graph(DIGEST) == f"graph of {DIGEST}".encode()
-    put_backbone(store)
-    assert store.backbones() == (third, first), "the name points back again"
-    for call in (store.backbone, store.backbone_graph):
-        with pytest.raises(errors.BackboneNotFound, match="'ab'"):
-            call("ab")
 
 
 def test_everything_is_there_after_reopening(

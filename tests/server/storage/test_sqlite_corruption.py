@@ -96,11 +96,12 @@ def test_damaged_codes_are_never_packed_into_sound_ones(folder: Path) -> None:
             lambda _, tenant: tenant.probe_file("p", 1),
         ),
         (
-            "UPDATE backbone_graphs SET graph = flipped(graph)",
+            "UPDATE backbone_parts SET part = flipped(part)",
             lambda store, _: store.backbone_graph(DIGEST),
         ),
+        ("DELETE FROM backbone_parts", lambda store, _: store.backbone_graph(DIGEST)),
     ],
-    ids=["image", "probe file", "graph"],
+    ids=["image", "probe file", "graph", "a graph's part"],
 )
 def test_a_damaged_file_is_refused(
     folder: Path, statement: str, read: Callable[[Store, TenantStore], bytes]

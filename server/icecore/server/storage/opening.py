@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from icecore.server.storage import upgrading
 from icecore.server.storage.change import Change
 from icecore.server.storage.folder import DataFolder
-from icecore.server.storage.rows import mutations, tenants
+from icecore.server.storage.rows import backbones, mutations, pins, tenants
 from icecore.server.storage.sqlite import burying, connections, upkeep
 from icecore.server.storage.sqlite.store import SqliteStore
 from icecore.server.storage.sqlite.writer import Writer
@@ -37,6 +37,8 @@ def open_sqlite(folder: Path | DataFolder) -> SqliteStore:
                 change = Change(connection)
                 tenants.ensure_default(change)
                 mutations.forget_old(change)
+                backbones.let_go_if_coming(change)
+                pins.let_unneeded_go(change)
                 connection.exec_driver_sql("COMMIT")
                 _dig_all(connection)
                 # What a killed server deleted may be in the log still.

@@ -135,6 +135,8 @@ class TenantStore(Protocol):
     ) -> VersionRecord:
         """Make the next version, in state TRAINING; the probe too where it is new.
 
+        It pins the digest of the collection.
+
         Version numbers count from 1 and are never used again while the probe exists.
         Raises CollectionNotFound.
         """
@@ -223,15 +225,41 @@ class Store(Protocol):
     def tenant(self, tenant_id: str) -> TenantStore:
         """That tenant's data. Raises TenantNotFound."""
 
-    # Backbones, shared by all tenants.
-    def put_backbone(self, record: BackboneRecord, graph: bytes) -> None:
-        """Store a backbone and let its name point to it; the same digest again is no change."""
+    # Backbones, shared by all tenants. Names point to digests, several names to one perhaps.
+    # A collection pins the digest it was made on, and a probe version, in whatever state, that
+    # of its collection; a digest that no name and no pin holds any more is really deleted.
+    def put_backbone(
+        self, record: BackboneRecord, graph: bytes, *, mutation: Mutation | None = None
+    ) -> BackboneRecord:
+        """Store a backbone and let its name point to it; return what the name points to now.
+
+        A digest that is there already keeps its time and its facts, and takes the card.
+        What the name pointed to before is deleted, unless another name or a pin holds it.
+        """
+
+    def backbone_added_before(self, mutation: Mutation) -> BackboneRecord | None:
+        """The answer an earlier `put_backbone` gave under this mutation, if one did.
+
+        Raises RequestIdReused. Lets a retry skip the making of what is put.
+        """
+
+    def remove_backbone(self, name: str, *, mutation: Mutation | None = None) -> None:
+        """Take the name, and really delete the backbone if it was its last one.
+
+        Raises:
+            BackboneNotFound: no such name.
+            BackboneInUse: it is the last name of a digest that is pinned; the sentence
+                says by how many, and of which tenants.
+        """
 
     def backbones(self) -> Sequence[BackboneRecord]:
         """Those that a name points to, in order of name."""
 
     def backbone(self, digest: str) -> BackboneRecord:
         """By full digest, also one whose name points elsewhere now. Raises BackboneNotFound."""
+
+    def backbone_digests(self) -> Sequence[str]:
+        """Those of all backbones, with a name or without, in order."""
 
     def backbone_graph(self, digest: str) -> bytes:
         """The ONNX file. Raises BackboneNotFound, StorageCorrupt."""

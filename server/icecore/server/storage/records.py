@@ -30,13 +30,17 @@ class Mutation:
 
 @dataclass(frozen=True, slots=True)
 class BackboneRecord:
-    """A backbone without its graph. `digest` is over graph and recipe."""
+    """A backbone without its graph. `digest` is over graph and recipe.
+
+    `recipe`, `card` and `facts` are JSON that `backbones` alone reads and writes.
+    """
 
     name: str
     digest: str
     recipe: Json
     card: Json
     create_time: datetime
+    facts: Json = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,8 @@ class VersionRecord:
 
     `request` is what training was asked; `result` what it found, None until
     READY. Both are JSON that `training` alone reads and writes. `file_digest`
-    is the SHA-256 of the probe file, "" until READY.
+    is the SHA-256 of the probe file, "" until READY. `digest` is of the backbone
+    that the version pins: its collection's when training began.
     """
 
     probe_id: str
@@ -164,6 +169,7 @@ class VersionRecord:
     failure_reason: str = ""
     failure_message: str = ""
     seconds: float = 0.0
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,20 +96,24 @@ mutations = _numbered(
 
 backbones = _numbered(
     "backbones",
-    _column("digest", Word),
+    _column("digest", Word),  # of one that is not whole: its number, which is no digest
     _column("name", Word),
     _column("recipe", Text),
     _column("card", Text),
     _column("create_time", Number),
+    _column("facts", Text),
+    _column("state", Text),  # "coming", "whole" or "going"; only whole ones are seen
+    _column("graph_sha256", Text),
     UniqueConstraint("digest", name="backbones_by_digest"),
+    Index("backbones_by_state", "state"),
 )
 
-backbone_graphs = Table(
-    "backbone_graphs",
+backbone_parts = Table(
+    "backbone_parts",
     metadata,
     _points("backbone_pk", "backbones", is_key=True),
-    _column("sha256", Text),
-    _column("graph", LargeBinary),
+    Column("place", Number, primary_key=True, autoincrement=False),
+    _column("part", LargeBinary),  # of the graph, in this order
 )
 
 backbone_names = Table(
@@ -130,6 +134,7 @@ collections = _numbered(
     _column("create_time", Number),
     _column("sequence", Number),
     UniqueConstraint("tenant_pk", "collection_id", name="collections_by_id"),
+    Index("collections_by_digest", "digest"),
 )
 
 label_counts = Table(
@@ -214,8 +219,10 @@ versions = _numbered(
     _column("failure_message", Text),
     _column("seconds", Float),
     _column("create_time", Number),
+    _column("digest", Word),  # of the backbone that it pins; "": not known
     UniqueConstraint("probe_pk", "version", name="versions_by_number"),
     Index("versions_by_state", "state"),
+    Index("versions_by_digest", "digest"),
 )
 
 probe_files = Table(

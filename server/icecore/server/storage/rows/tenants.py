@@ -12,6 +12,9 @@ from icecore.server.storage.rows import mutations, values
 from icecore.server.storage.schema import counters, keys, tenants
 from icecore.server.tenants import DEFAULT_TENANT
 
+NOBODY = ""
+"""The tenant of what is buried: no tenant's id is empty, and none sorts before it."""
+
 _KEY_WAS_MADE = "tenant_key_was_made"
 
 

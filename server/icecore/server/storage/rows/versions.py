@@ -70,15 +70,17 @@ def unfinished(connection: Connection) -> Sequence[tuple[str, VersionRecord]]:
 
 
 def start(
-    change: Change, probe: int, version: int, kind: str, collection_id: str, request: Json
+    change: Change, probe: int, version: int, kind: str, collection: Any, request: Json
 ) -> None:
+    """Begin a version that pins the backbone of its collection (a row)."""
     change.connection.execute(
         insert(versions).values(
             probe_pk=probe,
             version=version,
             state=VersionState.TRAINING,
             kind=kind,
-            collection_id=collection_id,
+            collection_id=collection.collection_id,
+            digest=collection.digest,
             request=values.to_text(request),
             file_digest="",
             failure_reason="",
@@ -164,6 +166,7 @@ def record(row: Any, probe: Any) -> VersionRecord:
         failure_reason=row.failure_reason,
         failure_message=row.failure_message,
         seconds=row.seconds,
+        digest=row.digest,
     )
 
 

@@ -1,10 +1,10 @@
-"""Deleting collections of any size, while others go on writing.
+"""Deleting collections and backbones of any size, while others go on writing.
 
 Overwriting 1.5 GB takes 20 s and as much room in the log. So a collection is
 first buried, in one small change: it then belongs to a tenant that nobody can
-name. After that its rows are overwritten some at a time, each time in a change
-of its own, by the call that deleted it or, where the server was killed, by the
-next one before it serves.
+name; a backbone is marked as going. After that its rows are overwritten some at a
+time, each time in a change of its own, by the call that deleted it or, where the
+server was killed, by the next one before it serves.
 """
 
 from collections.abc import Collection, Sequence
@@ -13,15 +13,17 @@ from sqlalchemy import Connection, String, cast, delete, insert, select, update
 
 from icecore.server.errors import StorageFull
 from icecore.server.storage.change import Change
+from icecore.server.storage.rows import backbones as backbone_rows
 from icecore.server.storage.rows import values
-from icecore.server.storage.schema import batches, collections, tenants
+from icecore.server.storage.rows.tenants import NOBODY
+from icecore.server.storage.schema import backbone_parts, backbones, batches, collections, tenants
 from icecore.server.storage.sqlite.writer import Writer
-
-NOBODY = ""
-"""The tenant of what is buried: no tenant's id is empty, and none sorts before it."""
 
 ROWS_AT_ONCE = 512
 """About 20 MB of codes: a quarter of a second for those who wait to write."""
+
+PARTS_AT_ONCE = 4
+"""16 MB of a graph."""
 
 
 def bury(change: Change, numbers: Collection[int]) -> None:
@@ -51,7 +53,7 @@ def dig(change: Change) -> bool:
         return True
     if connection.execute(delete(collections).where(collections.c.pk.in_(buried))).rowcount:
         change.erases = True
-    return False
+    return _dig_backbone(change)
 
 
 def dig_all(writer: Writer) -> None:
@@ -68,6 +70,30 @@ def dig_all(writer: Writer) -> None:
             "it is deleted, but there was no room on the server's disk to overwrite all of it: "
             "make room on that disk and send the same request again, or start the server anew"
         ) from error
+
+
+def _dig_backbone(change: Change) -> bool:
+    """Overwrite some parts of a backbone that is going; whether there are more, or more such."""
+    connection = change.connection
+    going = connection.scalars(
+        select(backbones.c.pk).where(backbones.c.state == backbone_rows.GOING).limit(2)
+    ).all()
+    if not going:
+        return False
+    of_first = backbone_parts.c.backbone_pk == going[0]
+    places = connection.scalars(
+        select(backbone_parts.c.place)
+        .where(of_first)
+        .order_by(backbone_parts.c.place)
+        .limit(PARTS_AT_ONCE + 1)
+    ).all()
+    some = places[:PARTS_AT_ONCE]
+    connection.execute(delete(backbone_parts).where(of_first, backbone_parts.c.place.in_(some)))
+    if len(some) < len(places):
+        return True
+    connection.execute(delete(backbones).where(backbones.c.pk == going[0]))
+    change.erases = True
+    return len(going) > 1
 
 
 def _some(rows: Sequence[tuple[int, int]]) -> list[int]:

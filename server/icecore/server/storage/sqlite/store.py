@@ -14,9 +14,10 @@ from icecore.server.storage.records import (
     TenantRecord,
     VersionRecord,
 )
-from icecore.server.storage.rows import backbones, mutations, tenants, values, versions
+from icecore.server.storage.rows import backbones, mutations, pins, tenants, values, versions
 from icecore.server.storage.rows import collection as collections
 from icecore.server.storage.sqlite import burying
+from icecore.server.storage.sqlite.backbone_keeping import BackboneKeeping
 from icecore.server.storage.sqlite.connections import Readers
 from icecore.server.storage.sqlite.tenant_collections import TenantCollections
 from icecore.server.storage.sqlite.tenant_probes import TenantProbes
@@ -35,14 +36,27 @@ class SqliteStore:
         self._readers = readers
         self._writer = writer
         self._to_unlock = to_unlock
+        self._backbones = BackboneKeeping(readers, writer)
 
     def tenant(self, tenant_id: str) -> TenantStore:
         with self._readers.moment() as connection:
             number = tenants.number(connection, tenant_id)
         return SqliteTenantStore(tenant_id, number, self._readers, self._writer)
 
-    def put_backbone(self, record: BackboneRecord, graph: bytes) -> None:
-        self._writer.write(lambda change: backbones.put(change, record, graph))
+    def put_backbone(
+        self, record: BackboneRecord, graph: bytes, *, mutation: Mutation | None = None
+    ) -> BackboneRecord:
+        return self._backbones.put(record, graph, mutation)
+
+    def backbone_added_before(self, mutation: Mutation) -> BackboneRecord | None:
+        return self._backbones.added_before(mutation)
+
+    def remove_backbone(self, name: str, *, mutation: Mutation | None = None) -> None:
+        self._backbones.remove(name, mutation)
+
+    def backbone_digests(self) -> Sequence[str]:
+        with self._readers.moment() as connection:
+            return backbones.digests(connection)
 
     def backbones(self) -> Sequence[BackboneRecord]:
         with self._readers.moment() as connection:
@@ -72,6 +86,7 @@ class SqliteStore:
             number = tenants.number(change.connection, tenant_id)
             burying.bury(change, collections.numbers_of(change.connection, number))
             tenants.remove(change, tenant_id)
+            pins.let_unneeded_go(change)
 
         self._once(mutation, mutations.nothing, work)
         burying.dig_all(self._writer)

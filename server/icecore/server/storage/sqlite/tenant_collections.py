@@ -18,7 +18,7 @@ from icecore.server.storage.records import (
     Snapshot,
 )
 from icecore.server.storage.rows import collection as collections
-from icecore.server.storage.rows import mutations
+from icecore.server.storage.rows import mutations, pins
 from icecore.server.storage.sqlite import burying, example_changes, examples
 from icecore.server.storage.sqlite.tenant_rows import TenantRows
 
@@ -65,6 +65,7 @@ class TenantCollections(TenantRows):
             row = collections.row_of(change.connection, self._number, collection_id)
             mutations.forget(change, self._number, collections.subject(collection_id))
             burying.bury(change, [row.pk])
+            pins.let_unneeded_go(change)
 
         self._once(mutation, mutations.nothing, CollectionNotFound, work)
         burying.dig_all(self._writer)

@@ -16,7 +16,8 @@ from icecore.server.storage.records import (
     VersionState,
 )
 from icecore.server.storage.rows import collection as collections
-from icecore.server.storage.rows import mutations, probes, values, versions
+from icecore.server.storage.rows import mutations, pins, probes, values, versions
+from icecore.server.storage.sqlite import burying
 from icecore.server.storage.sqlite.tenant_rows import TenantRows
 
 
@@ -33,9 +34,9 @@ class TenantProbes(TenantRows):
         mutation: Mutation | None = None,
     ) -> VersionRecord:
         def work(change: Change) -> Json:
-            collections.row_of(change.connection, self._number, collection_id)
+            collection = collections.row_of(change.connection, self._number, collection_id)
             probe, version = probes.next_version(change, self._number, probe_id)
-            versions.start(change, probe, version, kind, collection_id, request)
+            versions.start(change, probe, version, kind, collection, request)
             return versions.to_json(self._version(change.connection, probe_id, version))
 
         def subject(answer: Json) -> str:
@@ -154,14 +155,18 @@ class TenantProbes(TenantRows):
     ) -> None:
         def work(change: Change) -> None:
             probes.remove_version(change, self._number, probe_id, version)
+            pins.let_unneeded_go(change)
 
         self._once(mutation, mutations.nothing, ProbeNotFound, work)
+        burying.dig_all(self._writer)
 
     def delete_probe(self, probe_id: str, *, mutation: Mutation | None = None) -> None:
         def work(change: Change) -> None:
             probes.remove(change, self._number, probe_id)
+            pins.let_unneeded_go(change)
 
         self._once(mutation, mutations.nothing, ProbeNotFound, work)
+        burying.dig_all(self._writer)
 
     def _version(self, connection: Connection, probe_id: str, version: int) -> VersionRecord:
         probe = probes.row_of(connection, self._number, probe_id)
