@@ -1,7 +1,9 @@
 """Where a tap reads: the tensor of a graph that holds a layer's values."""
 
 from icecore.server.backbones.graphs.graph import Graph
-from icecore.server.backbones.graphs.layers import Layer, is_threshold
+from icecore.server.backbones.graphs.layers import Layer
+from icecore.server.backbones.graphs.thresholds import is_threshold
+from icecore.server.backbones.graphs.wiring import WRAPPINGS
 from icecore.wire.taps import Activation
 
 
@@ -14,15 +16,15 @@ def source_of(graph: Graph, layer: Layer, activation: Activation) -> str:
     tensor before it is quantised.
     """
     if activation is Activation.NONE and layer.thresholded:
-        maker = graph.maker(layer.name)
-        if maker is None or not is_threshold(graph, maker):
-            return layer.name
-        return str(maker.input[0])
+        name, maker = layer.name, graph.maker(layer.name)
+        while maker is not None and maker.op_type in WRAPPINGS:
+            name, maker = maker.input[0], graph.maker(maker.input[0])
+        return maker.input[0] if maker is not None and is_threshold(graph, maker) else name
     return _dequantised(graph, layer.name) or layer.name
 
 
 def _dequantised(graph: Graph, tensor: str) -> str | None:
-    """The first output of tensor -> QuantizeLinear -> DequantizeLinear; None where there is none."""
+    """What tensor -> QuantizeLinear -> DequantizeLinear makes first; None where that is not."""
     for quantise in graph.readers(tensor):
         if quantise.op_type != "QuantizeLinear" or quantise.input[0] != tensor:
             continue

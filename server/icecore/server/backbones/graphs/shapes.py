@@ -1,0 +1,67 @@
+"""Sizes of all tensors, inferred from a skeleton: the graph without its large weights."""
+
+from math import prod
+from typing import TypeAlias
+
+import onnx
+from onnx import helper, shape_inference
+
+from icecore.server.backbones.graphs.parsing import one_line
+from icecore.server.errors import GraphInvalid
+
+Sizes: TypeAlias = tuple[int, ...]
+
+BATCH = 1_000_003
+"""Stands for a batch left open: a prime that no network's axis is a multiple of."""
+
+_KEPT_VALUES = 256
+"""Constants up to this many values stay: new shapes, axes and bounds are among them."""
+
+
+def sizes_of(model: onnx.ModelProto, *, image: str, is_open: bool) -> dict[str, tuple[Sizes, int]]:
+    """Return sizes and ONNX element type by tensor name, initializers too, where known.
+
+    An open batch counts as `BATCH`. What the file itself says of its inner
+    tensors is not believed.
+
+    Raises:
+        GraphInvalid: the shapes do not fit each other.
+    """
+    skeleton = _skeleton(model, image=image, is_open=is_open)
+    try:
+        inferred = shape_inference.infer_shapes(
+            skeleton, check_type=True, strict_mode=True, data_prop=True
+        ).graph
+    except (shape_inference.InferenceError, onnx.checker.ValidationError, ValueError) as error:
+        raise GraphInvalid(f"the graph's shapes do not fit: {one_line(error)}") from error
+    known = {t.name: (tuple(t.dims), t.data_type) for t in model.graph.initializer}
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        kind = value.type.tensor_type
+        if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
+            known[value.name] = (tuple(d.dim_value for d in kind.shape.dim), kind.elem_type)
+    return known
+
+
+def _skeleton(model: onnx.ModelProto, *, image: str, is_open: bool) -> onnx.ModelProto:
+    skeleton = onnx.ModelProto(ir_version=max(model.ir_version, 4))
+    skeleton.opset_import.extend(model.opset_import)
+    graph = skeleton.graph
+    graph.name = "skeleton"
+    graph.node.extend(model.graph.node)
+    for value in model.graph.input:
+        if value.name == image:
+            graph.input.append(value)
+            if is_open:
+                graph.input[0].type.tensor_type.shape.dim[0].dim_value = BATCH
+    for tensor in model.graph.initializer:
+        if prod(tensor.dims) <= _KEPT_VALUES:
+            graph.initializer.append(tensor)
+        else:
+            graph.input.append(
+                helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+            )
+    for value in model.graph.output:
+        made = graph.output.add()
+        made.name = value.name
+        made.type.tensor_type.elem_type = value.type.tensor_type.elem_type
+    return skeleton
