@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from icecore.server.backbones.backbone import digest
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.errors import RecipeInvalid
 
@@ -98,6 +99,34 @@ def test_numbers_are_what_float32_holds() -> None:
     carried = tuple(float(np.float32(value)) for value in (0.485, 0.456, 0.406))
     one, two, three = carried
     assert replace(IMAGENET, mean=(one, two, three)).to_json() == IMAGENET.to_json()
+
+
+def test_digests_of_the_first_recipes_stay() -> None:
+    """Fields that came later count only where they are used: stored codes keep their backbone."""
+    wide = Recipe(height=20, width=40, resize=48, interpolation="bilinear", channels="BGR")
+    first = "0f68b3a1fd74ffb06274616729abac9bf208840351543d519394b82324d73045"
+    second = "5b325c406223aa322c8209db847f1281a78d71017520a69c5f41722b72787310"
+    assert digest(b"a graph", IMAGENET) == first
+    assert digest(b"a graph", wide) == second
+    assert digest(b"a graph", replace(wide, resize_width=48)) == second, "the same as none"
+
+
+def test_every_later_field_counts_in_the_digest() -> None:
+    changes: list[dict[str, Any]] = [
+        {"scale": 1.0},
+        {"resize_rule": "longer"},
+        {"resize_rule": "squash"},
+        {"resize_width": 300},
+        {"layout": "NHWC"},
+        {"interpolation": "box"},
+    ]
+    digests = {digest(b"a graph", replace(IMAGENET, **change)) for change in changes}
+    assert len(digests | {digest(b"a graph", IMAGENET)}) == len(changes) + 1
+
+
+def test_json_without_the_later_fields_is_a_recipe_of_their_defaults() -> None:
+    assert Recipe.from_json(IMAGENET.identity()) == IMAGENET
+    assert Recipe.from_json(replace(IMAGENET, scale=1.0).identity()).scale == 1.0
 
 
 @pytest.mark.parametrize(

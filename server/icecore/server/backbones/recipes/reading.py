@@ -157,7 +157,7 @@ def _depth(text: str) -> int:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a number of JSON")
+    raise ValueError(f"it holds {name}, which is not a number of JSON")
 
 
 def _sentence(error: Exception) -> str:

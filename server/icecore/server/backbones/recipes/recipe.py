@@ -97,7 +97,7 @@ class Recipe:
         """Return the network's input for an image of mode RGB.
 
         Equal to torchvision's and timm's transforms on the same image, to the
-        bit where it is at most 4 times as long as wide; of longer ones only
+        bit where it is at most 32 times as long as wide; of longer ones only
         what the crop shows is resized (so that 1 x 1,000,000 pixels cost no more
         than others), equal to 1 grey level.
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-MAX_ASPECT: Final = 4
+MAX_ASPECT: Final = 32
 """Long side to short; of what is longer, only what the crop shows is resized."""
 
 INTERPOLATIONS: Final[Mapping[str, Image.Resampling]] = {
