@@ -212,9 +212,9 @@ def test_gem_overflows_with_no_exponent(p: float) -> None:
 def test_a_vector_is_a_map_of_one_place() -> None:
     toy = toy_backbone()
     for pooling in POOLINGS:
-        tap = toy.tap(toy.layer("flat"), pooling=pooling)
+        tap = toy.tap(toy.layer("logits"), pooling=pooling)
         (codes,) = run(cut(toy.graph, [tap]), images(toy, 2))
-        assert codes.shape == ((2, 6, 1, 1) if pooling == WHOLE_MAP else (2, 6)), str(pooling)
+        assert codes.shape == ((2, 5, 1, 1) if pooling == WHOLE_MAP else (2, 5)), str(pooling)
 
 
 def test_outputs_come_in_the_order_of_the_taps_also_twice() -> None:

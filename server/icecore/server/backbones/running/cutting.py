@@ -4,14 +4,17 @@ ONNX Runtime runs a graph to its end whatever is asked of it, so a shallow tap i
 cheap only where the graph ends there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx
 from onnx import TensorProto, helper
 
 from icecore.server.backbones.graphs.graph import Graph
-from icecore.server.backbones.graphs.layers import Layer, is_threshold, layers_of
-from icecore.server.backbones.running.poolings import Heads, codes_shape
+from icecore.server.backbones.graphs.layers import Layer, layers_of
+from icecore.server.backbones.graphs.sources import source_of
+from icecore.server.backbones.running.heads import Heads
+from icecore.server.backbones.running.poolings import codes_shape
+from icecore.server.backbones.running.stored_weights import join, split
 from icecore.server.errors import LayerNotFound
 from icecore.wire.taps import Activation, TapId
 
@@ -27,71 +30,122 @@ def cut(data: bytes, taps: Sequence[TapId]) -> bytes:
     Raises:
         GraphInvalid: as `Graph`.
         LayerNotFound: a tap's layer is not in the graph.
+        PoolingInvalid: as `codes_shape`.
     """
-    graph = Graph(data)
-    layers = {layer.name: layer for layer in layers_of(graph)}
-    heads = Heads(_free_prefix(graph))
-    outputs = []
-    sources = []
-    for tap in taps:
-        if tap.layer not in layers:
-            raise LayerNotFound(f"layer {tap.layer!r} is not in the graph")
-        layer = layers[tap.layer]
-        source = _source(graph, tap)
-        sources.append(source)
-        name = _head(graph, heads, source, layer, tap)
-        shape: list[str | int | None] = ["n", *codes_shape(layer, tap.pooling)]
-        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
-    return _part(graph, sources, heads, outputs).SerializeToString()
+    return Outline(data).cut(data, taps)
 
 
-def _source(graph: Graph, tap: TapId) -> str:
-    """The tensor that a tap reads: before the threshold with activation NONE."""
-    maker = graph.maker(tap.layer)
-    if tap.activation is Activation.NONE and maker is not None and is_threshold(graph, maker):
-        return maker.input[0]
-    return tap.layer
+class Outline:
+    """A graph without its weights: enough to cut it anywhere, many times over.
+
+    Reading one of 100 MB takes half a second, a cut then a tenth of that; it
+    keeps none of those bytes.
+
+    Args:
+        data: the ONNX file.
+        layers: those of the graph, where they have been read before.
+
+    Raises:
+        GraphInvalid: as `Graph` and `layers_of`.
+    """
+
+    def __init__(self, data: bytes, layers: Sequence[Layer] = ()) -> None:
+        graph = Graph(data)
+        self._opset = graph.opset
+        self._layers = {layer.name: layer for layer in layers or layers_of(graph)}
+        self._sources = {
+            (layer.name, activation): source_of(graph, layer, activation)
+            for layer in self._layers.values()
+            for activation in Activation
+        }
+        self._model, self._spans = split(data)
+        self._nodes = list(self._model.graph.node)
+        self._prefix = _free_prefix(self._nodes, self._spans)
+
+    def cut(self, data: bytes, taps: Sequence[TapId]) -> bytes:
+        """Return what `cut` does, of the file that this was read from.
+
+        Raises:
+            LayerNotFound: a tap's layer is not in the graph.
+            PoolingInvalid: as `codes_shape`.
+        """
+        for tap in taps:
+            if tap.layer not in self._layers:
+                raise LayerNotFound(f"layer {tap.layer!r} is not in the graph")
+        heads = Heads(self._prefix, self._opset)
+        sources = [self._sources[tap.layer, tap.activation] for tap in taps]
+        names = [self._head(heads, tap) for tap in taps]
+        kept, read = _needed(self._nodes, sources)
+        whole = self._model
+        part = onnx.ModelProto(ir_version=whole.ir_version, producer_name="icecore")
+        part.opset_import.extend(whole.opset_import)
+        part.graph.name = whole.graph.name or "backbone"
+        part.graph.input.extend(
+            value
+            for value in whole.graph.input
+            if value.name in read or value.name not in self._spans
+        )
+        part.graph.initializer.extend(heads.constants)
+        part.graph.node.extend(in_running_order([*kept, *heads.nodes], names))
+        part.graph.output.extend(
+            helper.make_tensor_value_info(
+                name, TensorProto.FLOAT, [None, *codes_shape(self._layers[tap.layer], tap.pooling)]
+            )
+            for name, tap in zip(names, taps, strict=True)
+        )
+        return join(part, data, (span for name, span in self._spans.items() if name in read))
+
+    def _head(self, heads: Heads, tap: TapId) -> str:
+        """Add what comes after the tensor; return the output's name."""
+        layer = self._layers[tap.layer]
+        tensor = self._sources[tap.layer, tap.activation]
+        if tap.activation is Activation.RELU and not layer.thresholded:
+            tensor = heads.relu(tensor)
+        return heads.pool(tensor, layer, tap.pooling)
 
 
-def _head(graph: Graph, heads: Heads, source: str, layer: Layer, tap: TapId) -> str:
-    """Add what comes after the tensor; return the output's name."""
-    tensor = heads.relu(source) if tap.activation is Activation.RELU else source
-    shape = graph.shape(layer.name)
-    if shape is not None and len(shape) == 2:
-        tensor = heads.as_map(tensor)
-    return heads.pool(tensor, layer, tap.pooling)
+def in_running_order(
+    nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]
+) -> list[onnx.NodeProto]:
+    """Return `nodes` so ordered that ONNX Runtime pools each layer as soon as it is there.
+
+    It works back from the nodes that nobody reads, the last in the file first. Put
+    there in the order of the taps, the deepest's whole network would run before the
+    first map is pooled, with all maps kept and gone from the processor's caches: the
+    core of EfficientNet-Lite0 cost 22 % over a plain pass instead of 5 %.
+
+    Args:
+        outputs: from the shallowest to the deepest.
+    """
+    places = {name: place for place, name in enumerate(outputs)}
+    last = {
+        index: max(places[name] for name in node.output if name in places)
+        for index, node in enumerate(nodes)
+        if not places.keys().isdisjoint(node.output)
+    }
+    read = {name for node in nodes for name in node.input}
+    ends = [i for i in last if read.isdisjoint(nodes[i].output)]
+    rest = [node for index, node in enumerate(nodes) if index not in set(ends)]
+    return rest + [nodes[index] for index in sorted(ends, key=lambda i: -last[i])]
 
 
-def _part(
-    graph: Graph,
-    sources: Sequence[str],
-    heads: Heads,
-    outputs: Sequence[onnx.ValueInfoProto],
-) -> onnx.ModelProto:
-    """The sub-graph up to `sources`, followed by the heads."""
-    whole = graph.model
-    kept = [graph.nodes[index] for index in graph.ancestors(sources)]
-    needed = {graph.input, *sources} | {name for node in kept for name in graph.reads(node)}
-    part = onnx.ModelProto(ir_version=whole.ir_version, producer_name="icecore")
-    part.opset_import.extend(whole.opset_import)
-    part.functions.extend(whole.functions)
-    part.graph.name = whole.graph.name or "backbone"
-    part.graph.input.extend(value for value in whole.graph.input if value.name in needed)
-    part.graph.initializer.extend(t for t in whole.graph.initializer if t.name in needed)
-    part.graph.sparse_initializer.extend(
-        t for t in whole.graph.sparse_initializer if t.values.name in needed
-    )
-    part.graph.node.extend(kept)
-    part.graph.initializer.extend(heads.constants)
-    part.graph.node.extend(heads.nodes)
-    part.graph.output.extend(outputs)
-    return part
+def _needed(
+    nodes: Sequence[onnx.NodeProto], tensors: Iterable[str]
+) -> tuple[list[onnx.NodeProto], set[str]]:
+    """The nodes that make `tensors`, in their order, and the names of all that is read."""
+    read = set(tensors)
+    kept = []
+    for node in reversed(nodes):
+        if not read.isdisjoint(node.output):
+            kept.append(node)
+            read.update(name for name in node.input if name)
+    return kept[::-1], read
 
 
-def _free_prefix(graph: Graph) -> str:
+def _free_prefix(nodes: Iterable[onnx.NodeProto], weights: Iterable[str]) -> str:
     """A start that no name in the graph has, so that what is added clashes with nothing."""
-    names = {tensor.name for tensor in graph.model.graph.initializer} | {graph.input}
-    for node in graph.nodes:
+    names = set(weights)
+    for node in nodes:
         names |= {node.name, *node.input, *node.output}
     prefix = _PREFIX
     while any(name.startswith(prefix) for name in names):
