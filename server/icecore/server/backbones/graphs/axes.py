@@ -10,6 +10,7 @@ from math import prod
 from typing import NamedTuple, TypeAlias
 
 from icecore.server.backbones.graphs.layouts import Layout
+from icecore.server.backbones.graphs.shapes import BATCH
 
 
 class Part(NamedTuple):
@@ -35,8 +36,8 @@ def axis(kind: str, size: int) -> Axis:
 
 
 def unknown(sizes: Sequence[int]) -> Axes:
-    """Return axes of which nothing is known."""
-    return tuple(axis("?", size) for size in sizes)
+    """Return axes of which nothing is known but whether images lie along them."""
+    return tuple(axis("n" if size and size % BATCH == 0 else "?", size) for size in sizes)
 
 
 def map_axes(sizes: Sequence[int]) -> Axes:

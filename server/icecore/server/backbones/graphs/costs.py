@@ -4,9 +4,9 @@ from math import prod
 
 import onnx
 
+from icecore.server.backbones.graphs.attributes import Attributes
 from icecore.server.backbones.graphs.graph import Graph, set_bits
 from icecore.server.backbones.graphs.shapes import BATCH
-from icecore.server.backbones.graphs.views import Attributes
 
 _SETTINGS = ("Clip", "Pad", "Resize", "Upsample", "QuantizeLinear", "DequantizeLinear", "Expand")
 """Nodes whose constants are no parameters."""

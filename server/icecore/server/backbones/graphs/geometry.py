@@ -7,10 +7,11 @@ from typing import TypeAlias
 import onnx
 
 from icecore.server.backbones.graphs import moves
+from icecore.server.backbones.graphs.attributes import Attributes
 from icecore.server.backbones.graphs.axes import Axes, axis, has_places, map_axes, unknown
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.shapes import Sizes
-from icecore.server.backbones.graphs.views import Attributes, View, as_map, window
+from icecore.server.backbones.graphs.views import View, as_map, window
 from icecore.server.backbones.graphs.wiring import VIEWS, Wiring
 
 _Move: TypeAlias = Callable[[Graph, onnx.NodeProto, View, Sizes], View]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import onnx
 
+from icecore.server.backbones.graphs.attributes import Attributes
 from icecore.server.backbones.graphs.axes import (
     Axes,
     Axis,
@@ -15,10 +16,11 @@ from icecore.server.backbones.graphs.axes import (
     is_grid,
     is_whole,
     regroup,
+    unknown,
 )
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.shapes import Sizes
-from icecore.server.backbones.graphs.views import Attributes, View
+from icecore.server.backbones.graphs.views import View
 
 
 def viewed(_: Graph, node: onnx.NodeProto, view: View, sizes: Sizes) -> View:
@@ -190,7 +192,7 @@ def _exchanged(axes: Axes, which: int, made: Axis) -> Axes:
 def _unknown_where_changed(graph: Graph, node: onnx.NodeProto, view: View, sizes: Sizes) -> View:
     before: Sequence[int] = graph.sizes(node.input[0]) or ()
     if len(before) != len(sizes):
-        return View(tuple(axis("?", size) for size in sizes), view.rows, view.columns).everywhere()
+        return View(unknown(sizes), view.rows, view.columns).everywhere()
     axes = tuple(
         one if old == new else axis("?", new)
         for one, old, new in zip(view.axes, before, sizes, strict=True)

@@ -4,15 +4,19 @@ from math import prod
 from typing import TypeAlias
 
 import onnx
-from onnx import helper, shape_inference
+from onnx import helper, numpy_helper, shape_inference
 
 from icecore.server.backbones.graphs.parsing import one_line
+from icecore.server.backbones.graphs.shape_values import values_of
 from icecore.server.errors import GraphInvalid
 
 Sizes: TypeAlias = tuple[int, ...]
 
-BATCH = 1_000_003
+BATCH = 10_007
 """Stands for a batch left open: a prime that no network's axis is a multiple of."""
+
+_PASSES = 8
+"""Each brings inference past one more shape that it could not compute."""
 
 _KEPT_VALUES = 256
 """Constants up to this many values stay: new shapes, axes and bounds are among them."""
@@ -28,18 +32,47 @@ def sizes_of(model: onnx.ModelProto, *, image: str, is_open: bool) -> dict[str, 
         GraphInvalid: the shapes do not fit each other.
     """
     skeleton = _skeleton(model, image=image, is_open=is_open)
+    known = _inferred(skeleton)
+    made = {name for node in skeleton.graph.node for name in node.output if name}
+    for _ in range(_PASSES):
+        n_unknown = len(made - known.keys())
+        if not n_unknown or not _settle(skeleton, known):
+            break
+        known = _inferred(skeleton)
+        if len(made - known.keys()) == n_unknown:
+            break
+    known.update({t.name: (tuple(t.dims), t.data_type) for t in model.graph.initializer})
+    return known
+
+
+def _inferred(skeleton: onnx.ModelProto) -> dict[str, tuple[Sizes, int]]:
     try:
         inferred = shape_inference.infer_shapes(
             skeleton, check_type=True, strict_mode=True, data_prop=True
         ).graph
     except (shape_inference.InferenceError, onnx.checker.ValidationError, ValueError) as error:
         raise GraphInvalid(f"the graph's shapes do not fit: {one_line(error)}") from error
-    known = {t.name: (tuple(t.dims), t.data_type) for t in model.graph.initializer}
+    known = {t.name: (tuple(t.dims), t.data_type) for t in inferred.initializer}
     for value in (*inferred.input, *inferred.value_info, *inferred.output):
         kind = value.type.tensor_type
         if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
             known[value.name] = (tuple(d.dim_value for d in kind.shape.dim), kind.elem_type)
     return known
+
+
+def _settle(skeleton: onnx.ModelProto, known: dict[str, tuple[Sizes, int]]) -> bool:
+    """Put values in the place of nodes that compute shapes; return whether there were any."""
+    graph = skeleton.graph
+    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    sizes = {name: one for name, (one, _) in known.items()}
+    found = values_of(graph.node, constants, sizes)
+    nodes = [node for node in graph.node if node.output[0] not in found]
+    if not found:
+        return False
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(numpy_helper.from_array(v, name) for name, v in found.items())
+    return True
 
 
 def _skeleton(model: onnx.ModelProto, *, image: str, is_open: bool) -> onnx.ModelProto:
