@@ -5,28 +5,20 @@ names of the real network's. Where a class fixes its widths, `narrow` divides th
 weight, bias and running statistic is drawn at random: a wrong fold shows.
 """
 
-import math
 from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import torch
+from icecore.server.backbones.exporting import libraries
 
-# torch's CPU builds and torchvision's differ in what they register: without these names torchvision
-# does not import beside a torch it was not compiled with. Where the pair fits they exist already.
-_OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
-for _signature in (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-):
-    _name = _signature.partition("(")[0]
-    if not hasattr(torch.ops.torchvision, _name):
-        _OPERATORS.define(_signature)
+libraries.timm()  # with torchvision, also beside a torch that it was not compiled for
 
 import timm.layers as timm_layers  # noqa: E402
-import timm.models as timm_models  # noqa: E402  torchvision must come after the lines above
+import timm.models as timm_models  # noqa: E402
+import torch  # noqa: E402
 import torchvision.models as vision  # noqa: E402
+from timm.models._efficientnet_builder import decode_arch_def  # noqa: E402
 from timm.models.deit import VisionTransformerDistilled  # noqa: E402
 from timm.models.efficientnet import EfficientNet as TimmEfficientNet  # noqa: E402
 from timm.models.resnetv2 import ResNetV2  # noqa: E402
@@ -34,7 +26,7 @@ from torch import nn  # noqa: E402
 from torchvision.models import convnext, efficientnet, mobilenetv3, regnet, resnet  # noqa: E402
 from torchvision.ops import Conv2dNormActivation  # noqa: E402
 
-CLASSES = 10
+from torch_weights import CLASSES, narrow, redraw  # noqa: E402
 
 
 def torch_network(name: str, seed: int = 0) -> nn.Module:
@@ -43,89 +35,10 @@ def torch_network(name: str, seed: int = 0) -> nn.Module:
     try:
         torch.manual_seed(seed)
         network = _BUILDERS[name]()
-        _redraw(network, SIZES[name])
+        redraw(network, SIZES[name])
         return network.eval()
     finally:
         torch.random.set_rng_state(random_state)
-
-
-def narrow(network: nn.Module, by: int) -> nn.Module:
-    """Divide the channels of all layers but the image's and the classes'."""
-    linears = [module for module in network.modules() if isinstance(module, nn.Linear)]
-    for parent in list(network.modules()):
-        for key, module in list(parent.named_children()):
-            new: nn.Module
-            if isinstance(module, nn.Conv2d):
-                new = _narrow_conv(module, by)
-            elif isinstance(module, nn.BatchNorm2d):
-                new = nn.BatchNorm2d(module.num_features // by, module.eps)
-            elif isinstance(module, nn.Linear):
-                out = module.out_features
-                is_last = module is linears[-1]
-                new = nn.Linear(module.in_features // by, out if is_last else out // by)
-            else:
-                continue
-            setattr(parent, key, new)
-    return network
-
-
-def _narrow_conv(conv: nn.Conv2d, by: int) -> nn.Conv2d:
-    def fewer(channels: int) -> int:
-        return channels if channels in (3, CLASSES) else max(1, channels // by)
-
-    groups = fewer(conv.in_channels) if conv.groups == conv.in_channels else conv.groups
-    return nn.Conv2d(
-        fewer(conv.in_channels),
-        fewer(conv.out_channels),
-        conv.kernel_size,  # type: ignore[arg-type]
-        conv.stride,  # type: ignore[arg-type]
-        conv.padding,  # type: ignore[arg-type]
-        conv.dilation,  # type: ignore[arg-type]
-        groups,
-        bias=conv.bias is not None,
-    )
-
-
-def _redraw(network: nn.Module, size: int) -> None:
-    """Random weights that keep the signal's size, then batch norms that are far from identity."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            fan_in = module.weight[0].numel()
-            nn.init.normal_(module.weight, std=math.sqrt(2.0 / fan_in))
-            if module.bias is not None:
-                nn.init.normal_(module.bias, std=0.2)
-    for name, parameter in network.named_parameters():
-        if parameter.dim() < 2 and "norm" in name:
-            nn.init.uniform_(parameter, 0.6, 1.4) if "weight" in name else nn.init.normal_(
-                parameter, std=0.2
-            )
-        elif name.rpartition(".")[2] in ("layer_scale", "gamma"):
-            nn.init.uniform_(parameter, 0.2, 0.6)
-        elif name.endswith(
-            ("cls_token", "dist_token", "reg_token", "pos_embed", "class_token", "pos_embedding")
-        ):
-            nn.init.normal_(parameter, std=0.3)
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = 1.0
-        nn.init.uniform_(norm.weight, 0.6, 1.4)
-        nn.init.normal_(norm.bias, std=0.3)
-    if norms:
-        _measure(network, norms, size)
-
-
-def _measure(network: nn.Module, norms: list[nn.BatchNorm2d], size: int) -> None:
-    """Fill the running statistics from noise, each then off by some tenths."""
-    network.eval()
-    for norm in norms:
-        norm.train()
-    with torch.no_grad():
-        network(torch.randn(16, 3, size, size))
-        for norm in norms:
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            norm.running_var.mul_(torch.empty_like(norm.running_var).uniform_(0.7, 1.4))
-            norm.running_mean.add_(0.2 * torch.randn_like(norm.running_mean))
 
 
 def _alexnet() -> nn.Module:
@@ -176,8 +89,6 @@ def _efficientnet() -> nn.Module:
 
 
 def _timm_mobile(rows: list[list[str]], **more: Any) -> nn.Module:
-    from timm.models._efficientnet_builder import decode_arch_def
-
     return TimmEfficientNet(
         decode_arch_def(rows), num_classes=CLASSES, stem_size=8, act_layer=nn.ReLU6, **more
     )
@@ -217,7 +128,7 @@ def _googlenet() -> nn.Module:
     return narrow(vision.GoogLeNet(CLASSES, aux_logits=False, init_weights=False), 16)
 
 
-class ShuffleNetV1(nn.Module):
+class ShuffleNetV1(nn.Module):  # type: ignore[misc]
     """The network of Zhang et al. (2018) in small: grouped 1 x 1 convolutions and a shuffle."""
 
     def __init__(self, groups: int = 2) -> None:
@@ -238,7 +149,7 @@ class ShuffleNetV1(nn.Module):
         return answers
 
 
-class _Shuffle(nn.Module):
+class _Shuffle(nn.Module):  # type: ignore[misc]
     def __init__(self, before: int, after: int, stride: int, groups: int) -> None:
         super().__init__()
         self.stride, self.groups = stride, groups

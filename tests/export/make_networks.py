@@ -24,8 +24,9 @@ import onnx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
-import torch_networks
 from torch import nn
+
+import torch_networks
 from written_networks import written_network
 
 FOLDER = Path(__file__).parents[1] / "data" / "networks"
@@ -155,7 +156,7 @@ def _thresholds(network: nn.Module, image: torch.Tensor) -> int:
     """How often a forward pass calls ReLU or ReLU6, as a module or as a function."""
     calls = 0
 
-    class Counting(torch.overrides.TorchFunctionMode):
+    class Counting(torch.overrides.TorchFunctionMode):  # type: ignore[misc]
         def __torch_function__(
             self, call: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
