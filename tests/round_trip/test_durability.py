@@ -14,12 +14,14 @@ import numpy as np
 import pytest
 
 from callers import Caller, calling, pixels, refusal
+from icecore.server.backbones.lite0 import efficientnet_lite0
 from icecore.server.storage.opening import open_sqlite
 from icecore.v1 import codes_pb2 as epb
 from icecore.v1 import collection_pb2 as cpb
 from icecore.v1 import probe_pb2 as ppb
 from icecore.wire.messages import codes_from_message
-from servers import process, serving
+from servers import process
+from toy_store import put_toy_backbone
 
 CLIENTS = 3
 IN_BATCH = 4
@@ -111,10 +113,12 @@ class Feeder:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder that holds the toy backbone."""
+    """A folder that holds the toy backbone, also in the place of the default, which is large."""
     folder = tmp_path / "data"
-    with serving(folder):
-        pass
+    store = open_sqlite(folder)
+    for name in ("toy", efficientnet_lite0.NAME):
+        put_toy_backbone(store, name=name)
+    store.close()
     return folder
 
 

@@ -114,7 +114,7 @@ class House:
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     store = open_sqlite(tmp_path / "data")
-    put_toy_backbone(store, seed=ANOTHER)
+    put_toy_backbone(store, seed=ANOTHER, name="another")
     put_toy_backbone(store)
     yield store
     store.close()

@@ -95,3 +95,7 @@ class Facts:
             derived_from=str(fields.get("derived_from", "")),
             fidelity=None if fidelity is None else Fidelity.from_json(fidelity),
         )
+
+
+NO_FACTS = Facts()
+"""Of a backbone that icecore brings itself."""
