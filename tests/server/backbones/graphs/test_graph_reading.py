@@ -8,7 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from icecore.server.backbones.graphs import shapes
 from icecore.server.backbones.graphs.graph import Graph
+from icecore.server.backbones.graphs.parsing import MAX_NODES
 from icecore.server.errors import GraphInvalid
 from toys import toy_graph
 
@@ -49,8 +51,53 @@ def take_bytes(model: onnx.ModelProto) -> None:
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
 
 
-def fix_the_batch(model: onnx.ModelProto) -> None:
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+def fix_the_batch_at(n: int) -> Change:
+    def change(model: onnx.ModelProto) -> None:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = n
+        model.graph.output[0].type.tensor_type.shape.dim[0].dim_value = n
+
+    return change
+
+
+def take_negative_rows(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = -8
+
+
+def use_a_foreign_operator(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    model.graph.node[1].op_type, model.graph.node[1].domain = "Gelu", "com.microsoft"
+
+
+def branch(model: onnx.ModelProto) -> None:
+    inner = helper.make_graph(
+        [helper.make_node("Relu", ["two.conv"], ["inner"])],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)],
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
+    model.graph.node.append(
+        helper.make_node("If", ["yes"], ["chosen"], then_branch=inner, else_branch=inner)
+    )
+
+
+def define_a_function(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("mine", 1))
+    body = [helper.make_node("Relu", ["x"], ["y"])]
+    opsets = [helper.make_opsetid("", 13)]
+    model.functions.append(helper.make_function("mine", "Rectify", ["x"], ["y"], body, opsets))
+
+
+def keep_weights_sparse(model: onnx.ModelProto) -> None:
+    values = numpy_helper.from_array(np.ones(1, np.float32), "sparse")
+    places = numpy_helper.from_array(np.zeros(1, np.int64))
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [9]))
+
+
+def have_too_many_nodes(model: onnx.ModelProto) -> None:
+    model.graph.node.extend(
+        helper.make_node("Relu", ["one"], [f"more.{i}"]) for i in range(MAX_NODES)
+    )
 
 
 def open_the_height(model: onnx.ModelProto) -> None:
@@ -58,12 +105,7 @@ def open_the_height(model: onnx.ModelProto) -> None:
 
 
 def use_an_old_opset(model: onnx.ModelProto) -> None:
-    model.opset_import[0].version = 7
-    del model.graph.node[3:]
-    del model.graph.output[:]
-    model.graph.output.append(
-        helper.make_tensor_value_info("two.conv", TensorProto.FLOAT, ["n", 6, 4, 4])
-    )
+    model.opset_import[0].version = 12
 
 
 @pytest.mark.parametrize(
@@ -75,9 +117,15 @@ def use_an_old_opset(model: onnx.ModelProto) -> None:
         (read_what_is_not_there, "checker refuses the graph: .*nowhere"),
         (take_a_second_input, r"inputs \['image', 'more'\]"),
         (take_bytes, "must be float32"),
-        (fix_the_batch, "must leave the batch open"),
+        (fix_the_batch_at(2), "must leave the batch open"),
+        (take_negative_rows, "fix height and width"),
+        (use_a_foreign_operator, "operator 'Gelu' of domain 'com.microsoft'"),
+        (branch, "operator 'If', which holds a graph of its own"),
+        (define_a_function, "function 'Rectify'"),
+        (keep_weights_sparse, "sparse initializers"),
+        (have_too_many_nodes, "20,010 nodes, but at most 20,000"),
         (open_the_height, "fix height and width"),
-        (use_an_old_opset, "has opset 7"),
+        (use_an_old_opset, "has opset 12"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -115,23 +163,40 @@ def test_ancestors_are_all_that_a_tensor_needs_and_no_more() -> None:
     assert graph.ancestors(["image", "one.weight"]) == []
 
 
-def test_a_tensor_used_only_inside_of_a_branch_is_an_ancestor() -> None:
-    """A subgraph reads outer tensors without naming them as its node's inputs."""
+def test_a_batch_is_open_or_one() -> None:
+    assert Graph(toy_graph()).batch is None
+    one = Graph(changed(fix_the_batch_at(1)))
+    assert one.batch == 1
+    assert one.shape("two") == (1, 6, 4, 4)
 
-    def branch(model: onnx.ModelProto) -> None:
-        inner = helper.make_graph(
-            [helper.make_node("Relu", ["two.conv"], ["inner"])],
-            "inner",
-            [],
-            [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)],
-        )
-        model.graph.initializer.append(numpy_helper.from_array(np.array(True), "yes"))
-        node = helper.make_node(
-            "If", ["yes"], ["chosen"], name="chosen", then_branch=inner, else_branch=inner
-        )
-        model.graph.node.append(node)
 
-    graph = Graph(changed(branch))
-    names = [graph.nodes[index].name for index in graph.ancestors(["chosen"])]
-    assert names == ["one.conv", "one", "two.conv", "chosen"]
-    assert graph.is_data("chosen")
+def test_readers_are_all_that_take_a_tensor() -> None:
+    graph = Graph(toy_graph())
+    assert [node.name for node in graph.readers("two")] == ["branch", "sum"]
+    assert graph.readers("logits") == []
+
+
+def test_shapes_are_known_with_the_batch_open() -> None:
+    graph = Graph(toy_graph())
+    assert graph.shape("image") == (None, 3, 8, 8)
+    assert graph.shape("two.conv") == (None, 6, 4, 4)
+    assert graph.shape("logits") == (None, 5)
+    assert graph.shape("two.weight") == (6, 4, 3, 3)
+    assert graph.shape("nowhere") is None
+
+
+def test_what_a_file_says_of_its_inner_shapes_is_not_believed() -> None:
+    def lie(model: onnx.ModelProto) -> None:
+        said = helper.make_tensor_value_info("two", TensorProto.FLOAT, ["n", 6, 4000, 4000])
+        model.graph.value_info.append(said)
+
+    assert Graph(changed(lie)).shape("two") == (None, 6, 4, 4)
+
+
+def test_weights_take_no_part_in_finding_shapes() -> None:
+    """A network of any size is read at the price of its nodes."""
+    model = onnx.load_model_from_string(toy_graph())
+    wide = np.zeros((4, 3, 500, 500), np.float32)
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(wide, "one.weight"))
+    assert model.ByteSize() > wide.nbytes
+    assert shapes.skeleton(model, image="image", is_open=True).ByteSize() < 4_000

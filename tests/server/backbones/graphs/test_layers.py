@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from icecore.server.backbones.graphs.layers import Layer, read_layers
+from icecore.server.backbones.graphs.layouts import Layout
 from icecore.server.errors import GraphInvalid
 from toys import toy_graph
 
@@ -35,6 +36,13 @@ def conv(source: str, name: str, stride: int = 1) -> onnx.NodeProto:
     )
 
 
+def swish(source: str, name: str) -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("Sigmoid", [source], [f"{name}.gate"]),
+        helper.make_node("Mul", [source, f"{name}.gate"], [name]),
+    ]
+
+
 def depths(layers: tuple[Layer, ...]) -> dict[str, int]:
     return {layer.name: layer.depth for layer in layers if layer.depth is not None}
 
@@ -50,19 +58,21 @@ def test_the_toys_layers_are_those_worked_out_by_hand() -> None:
         "sum",
         "three",
         "pooled",
-        "flat",
         "logits",
     ]
     # 4 * 3 + 4 parameters; 8 * 8 * 4 outputs of 3 products each.
-    assert layers["one"] == Layer("one", 1, 4, 8, 8, 1, True, 4, 16, 768, "Relu")
+    assert layers["one"] == Layer("one", 1, 4, 8, 8, 1, True, 4, 16, 768, "Relu", 1)
     # and 6 * 4 * 9 + 6; 4 * 4 * 6 outputs of 36 products each.
-    assert layers["two"] == Layer("two", 2, 6, 4, 4, 2, True, 6, 16 + 222, 768 + 3456, "Clip")
-    # and 6 * 6 * 9 + 6; 4 * 4 * 6 outputs of 54 products each.
-    assert layers["three"] == Layer("three", 3, 6, 4, 4, 2, True, 6, 238 + 330, 4224 + 5184, "Relu")
+    assert layers["two"] == Layer("two", 2, 6, 4, 4, 2, True, 6, 16 + 222, 768 + 3456, "Clip", 3)
+    # and 6 * 6 * 9 + 6; 4 * 4 * 6 outputs of 54 products each; 3 + 2 * 2 pixels.
+    assert layers["three"] == Layer(
+        "three", 3, 6, 4, 4, 2, True, 6, 238 + 330, 4224 + 5184, "Relu", 7
+    )
     assert layers["sum"].depth is None
     assert not layers["sum"].thresholded
     assert layers["logits"] == Layer(
-        "logits", None, 5, 1, 1, 8, False, 5, 568 + 35, 9408 + 30, "Gemm"
+        *("logits", None, 5, 1, 1, 8, False, 5, 568 + 35, 9408 + 30, "Gemm", 8, 0, "logits"),
+        layout=Layout.VECTOR,
     )
 
 
@@ -75,15 +85,6 @@ def test_only_a_clip_at_zero_is_a_threshold() -> None:
         helper.make_node("Relu", ["open"], ["relu"]),
     ]
     assert depths(read_layers(network(nodes, "relu"))) == {"at0": 1, "relu": 2}
-
-
-def test_a_clip_says_its_bounds_by_attribute_in_old_opsets() -> None:
-    nodes = [
-        conv("image", "a"),
-        helper.make_node("Clip", ["a"], ["at0"], min=0.0, max=6.0),
-        helper.make_node("Clip", ["at0"], ["at1"], min=1.0, max=6.0),
-    ]
-    assert depths(read_layers(network(nodes, "at1", opset=9))) == {"at0": 1}
 
 
 def test_a_bound_made_by_a_constant_node_counts() -> None:
@@ -99,16 +100,17 @@ def test_a_bound_made_by_a_constant_node_counts() -> None:
 def test_a_network_without_thresholds_is_ranked_by_its_residual_sums() -> None:
     nodes = [
         conv("image", "a"),
-        helper.make_node("Sigmoid", ["a"], ["s"]),
-        helper.make_node("Mul", ["a", "s"], ["swish"]),
-        conv("swish", "b"),
+        *swish("a", "a2"),
+        conv("a2", "b"),
         helper.make_node("Add", ["b", "a"], ["sum1"]),
-        conv("sum1", "c"),
-        helper.make_node("Add", ["c", "one"], ["shifted"]),
+        *swish("sum1", "c"),
+        conv("c", "d"),
+        helper.make_node("Add", ["d", "one"], ["shifted"]),
         helper.make_node("Add", ["shifted", "sum1"], ["sum2"]),
     ]
     layers = read_layers(network(nodes, "sum2"))
     assert depths(layers) == {"sum1": 1, "sum2": 2}
+    assert {layer.name for layer in layers if layer.role == "block"} == {"sum1", "sum2"}
     assert not any(layer.thresholded for layer in layers)
 
 

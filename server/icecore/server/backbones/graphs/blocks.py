@@ -76,7 +76,7 @@ def _trunk(wiring: Wiring) -> set[str]:
     end = max(targets, key=lambda n: (graph.needs(n).bit_count(), graph.place(n) or 0))
     needed = graph.needs(end)
     waiting = {graph.input: sum(1 for r in wiring.readers(graph.input) if needed >> r & 1)}
-    trunk: set[str] = set()
+    trunk = {wiring.core(end)}
     for place in wiring.places:
         if not needed >> place & 1:
             continue

@@ -3,7 +3,7 @@
 Behind learned weights: products, norms, activation functions, poolings, sums,
 products of two maps, joins of maps, affine scalings. Not the insides of larger
 operations, nor views and parts of a layer, nor scalings by a number; an output of the
-graph is one even where it is a view, since its author gave it a name to be read by.
+graph is one even where it is one of these, since its author gave it a name to be read by.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _ALWAYS = (
     *("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"),
 )
 _OF_SEVERAL = ("Add", "Sum", "Mul", "Max", "Min", "Mean")
-_OUTPUTS = (*VIEWS, "Slice", "Gather", "Pad", "Resize")
+_OUTPUTS = (*VIEWS, "Slice", "Gather", "Pad", "Resize", "Mul", "Div", "Add", "Sub")
 
 
 def are_layers(wiring: Wiring, geometry: Geometry, insides: Insides) -> Iterator[str]:

@@ -14,8 +14,8 @@ def roles_of(wiring: Wiring) -> dict[str, str]:
 
     Probabilities are what a Softmax makes that the graph puts out; logits what that
     Softmax reads, or else an output of the graph that nothing reads further and that
-    a learned product makes with nothing behind it but views. Where the class maps
-    are averaged last (SqueezeNet, Network in Network), a Relu may stand between: a
+    a learned product makes, a mean of two (DeiT) too. Where the class maps are
+    averaged last (SqueezeNet, Network in Network), a Relu may stand between: a
     convolution 1 x 1, Relu, mean. A network without its classifier that ends just so
     cannot be told from one with.
     """
@@ -44,24 +44,23 @@ def _before_views(wiring: Wiring, core: str) -> str:
 
 
 def _is_classified(wiring: Wiring, core: str) -> bool:
+    """Whether a tensor is a learned product, a sum of some, or a mean of class maps."""
     name = _before_views(wiring, core)
-    node = wiring.graph.maker(name)
-    if node is not None and node.op_type in _MEANS:
-        name = _before_views(wiring, wiring.core(node.input[0]))
+    node, place = wiring.graph.maker(name), wiring.graph.place(name)
+    if node is None or place is None:
+        return False
+    read = wiring.inputs(place)
+    if node.op_type in _MEANS:
+        name = _before_views(wiring, read[0])
         node = wiring.graph.maker(name)
         if node is not None and node.op_type == "Relu":
             node = wiring.graph.maker(wiring.core(node.input[0]))
         return node is not None and node.op_type == "Conv" and _is_1x1(wiring, node.input[1])
-    while node is not None and node.op_type == "Add" and _n_data(wiring, name) == 1:
-        data = next(one for one in node.input if wiring.graph.is_data(one))
-        name = wiring.core(data)
-        node = wiring.graph.maker(name)
-    return node is not None and node.op_type in PRODUCTS and _n_data(wiring, name) == 1
-
-
-def _n_data(wiring: Wiring, name: str) -> int:
-    place = wiring.graph.place(name)
-    return 0 if place is None else len(wiring.inputs(place))
+    if node.op_type in PRODUCTS:
+        return len(read) == 1
+    if node.op_type == "Add" or (node.op_type in ("Mul", "Div") and len(read) == 1):
+        return all(_is_classified(wiring, one) for one in read)
+    return False
 
 
 def _is_1x1(wiring: Wiring, weight: str) -> bool:

@@ -12,8 +12,9 @@ from icecore.server.errors import GraphInvalid
 
 Sizes: TypeAlias = tuple[int, ...]
 
-BATCH = 10_007
-"""Stands for a batch left open: a prime that no network's axis is a multiple of."""
+BATCH = 1_009
+"""Stands for a batch left open: a prime that no network's axis is a multiple of, and not a larger
+one since inference follows a Range over the batch value by value."""
 
 _PASSES = 8
 """Each brings inference past one more shape that it could not compute."""
@@ -31,24 +32,24 @@ def sizes_of(model: onnx.ModelProto, *, image: str, is_open: bool) -> dict[str, 
     Raises:
         GraphInvalid: the shapes do not fit each other.
     """
-    skeleton = _skeleton(model, image=image, is_open=is_open)
-    known = _inferred(skeleton)
-    made = {name for node in skeleton.graph.node for name in node.output if name}
+    bones = skeleton(model, image=image, is_open=is_open)
+    known = _inferred(bones)
+    made = {name for node in bones.graph.node for name in node.output if name}
     for _ in range(_PASSES):
         n_unknown = len(made - known.keys())
-        if not n_unknown or not _settle(skeleton, known):
+        if not n_unknown or not _settle(bones, known):
             break
-        known = _inferred(skeleton)
+        known = _inferred(bones)
         if len(made - known.keys()) == n_unknown:
             break
     known.update({t.name: (tuple(t.dims), t.data_type) for t in model.graph.initializer})
     return known
 
 
-def _inferred(skeleton: onnx.ModelProto) -> dict[str, tuple[Sizes, int]]:
+def _inferred(bones: onnx.ModelProto) -> dict[str, tuple[Sizes, int]]:
     try:
         inferred = shape_inference.infer_shapes(
-            skeleton, check_type=True, strict_mode=True, data_prop=True
+            bones, check_type=True, strict_mode=True, data_prop=True
         ).graph
     except (shape_inference.InferenceError, onnx.checker.ValidationError, ValueError) as error:
         raise GraphInvalid(f"the graph's shapes do not fit: {one_line(error)}") from error
@@ -60,9 +61,9 @@ def _inferred(skeleton: onnx.ModelProto) -> dict[str, tuple[Sizes, int]]:
     return known
 
 
-def _settle(skeleton: onnx.ModelProto, known: dict[str, tuple[Sizes, int]]) -> bool:
+def _settle(bones: onnx.ModelProto, known: dict[str, tuple[Sizes, int]]) -> bool:
     """Put values in the place of nodes that compute shapes; return whether there were any."""
-    graph = skeleton.graph
+    graph = bones.graph
     constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     sizes = {name: one for name, (one, _) in known.items()}
     found = values_of(graph.node, constants, sizes)
@@ -75,10 +76,11 @@ def _settle(skeleton: onnx.ModelProto, known: dict[str, tuple[Sizes, int]]) -> b
     return True
 
 
-def _skeleton(model: onnx.ModelProto, *, image: str, is_open: bool) -> onnx.ModelProto:
-    skeleton = onnx.ModelProto(ir_version=max(model.ir_version, 4))
-    skeleton.opset_import.extend(model.opset_import)
-    graph = skeleton.graph
+def skeleton(model: onnx.ModelProto, *, image: str, is_open: bool) -> onnx.ModelProto:
+    """Return the graph without weights: large constants become inputs of their sizes."""
+    bones = onnx.ModelProto(ir_version=max(model.ir_version, 4))
+    bones.opset_import.extend(model.opset_import)
+    graph = bones.graph
     graph.name = "skeleton"
     graph.node.extend(model.graph.node)
     for value in model.graph.input:
@@ -97,4 +99,4 @@ def _skeleton(model: onnx.ModelProto, *, image: str, is_open: bool) -> onnx.Mode
         made = graph.output.add()
         made.name = value.name
         made.type.tensor_type.elem_type = value.type.tensor_type.elem_type
-    return skeleton
+    return bones
