@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icecore.server.backbones.exporting.export import Exported, export
-from icecore.server.backbones.exporting.mistakes import ExportError, SpecMistake
+from icecore.server.backbones.exporting.mistakes import ExportError, SpecMistake, told_of
 from icecore.server.backbones.exporting.subject import Wish
 from icecore.server.backbones.recipes.recipe import MAX_SIDE
 
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str]) -> int:
         return error.status
     except OSError as error:
         print(f"icecore: {wanted.out!r} cannot be written: {error}", file=sys.stderr)
+        return 3
+    except Exception as error:  # the door: what others' libraries and networks can raise is open
+        print(f"icecore: the export of {wanted.spec!r} failed: {told_of(error)}", file=sys.stderr)
         return 3
     seconds = round(time.monotonic() - started, 1)
     if wanted.as_json:

@@ -29,3 +29,8 @@ class NotExportable(ExportError):
 
 class NotFaithful(ExportError):
     """The file computes something else than torch does."""
+
+
+def told_of(error: Exception) -> str:
+    """Return an error of others as part of a sentence: its kind and its first words."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:400]

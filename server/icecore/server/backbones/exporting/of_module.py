@@ -9,7 +9,7 @@ from typing import Any
 
 from icecore.server.backbones.backbone import Card
 from icecore.server.backbones.exporting import libraries
-from icecore.server.backbones.exporting.mistakes import SpecMistake
+from icecore.server.backbones.exporting.mistakes import SpecMistake, told_of
 from icecore.server.backbones.exporting.subject import DEFAULT_SIDE, Subject, Wish, resized
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.errors import RecipeInvalid
@@ -29,7 +29,11 @@ def subject(module: str, name: str, wish: Wish) -> Subject:
     torch = libraries.torch()
     if wish.weights:
         raise SpecMistake(f"--weights is of libraries, but {module}:{name} brings its own")
-    made = _callable(module, name)()
+    build = _callable(module, name)
+    try:
+        made = build()
+    except Exception as error:
+        raise SpecMistake(f"{module}:{name} raised {told_of(error)}") from error
     network, told = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(network, torch.nn.Module):
         raise SpecMistake(
@@ -53,10 +57,12 @@ def _callable(module: str, name: str) -> Any:
         found = getattr(importlib.import_module(module), name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise
+            raise SpecMistake(f"importing {module!r} raised {told_of(error)}") from error
         raise SpecMistake(f"there is no module {module!r} in {folder!r} or on the path") from error
     except AttributeError as error:
         raise SpecMistake(f"module {module!r} has no {name!r}") from error
+    except Exception as error:
+        raise SpecMistake(f"importing {module!r} raised {told_of(error)}") from error
     if not callable(found):
         raise SpecMistake(f"{module}:{name} is {type(found).__name__!r}, but must be a callable")
     return found

@@ -16,7 +16,7 @@ from typing import Any
 import onnx
 
 from icecore.server.backbones.exporting import libraries
-from icecore.server.backbones.exporting.mistakes import NotExportable
+from icecore.server.backbones.exporting.mistakes import NotExportable, told_of
 from icecore.server.backbones.exporting.naming import names_of, scoped, unique
 
 OPSET = 20
@@ -51,7 +51,7 @@ def trace(network: Any, height: int, width: int) -> Traced:
             except Exception as error:
                 raise NotExportable(
                     f"torch cannot trace the network on images of {height} x {width}: "
-                    f"{_one_line(error)}"
+                    f"{told_of(error)}"
                 ) from first
         try:
             written = torch.onnx.export(
@@ -59,7 +59,7 @@ def trace(network: Any, height: int, width: int) -> Traced:
             )
         except Exception as error:
             raise NotExportable(
-                f"torch's ONNX exporter refuses the network: {_one_line(error)}"
+                f"torch's ONNX exporter refuses the network: {told_of(error)}"
             ) from error
     names = names_of(written.exported_program.graph.nodes)
     model = written.model_proto
@@ -113,10 +113,6 @@ def _scope(node: onnx.NodeProto) -> str:
             scopes = ast.literal_eval(entry.value)
             return str(scopes[-2]) if len(scopes) > 1 else ""
     return ""
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:400]
 
 
 @contextlib.contextmanager

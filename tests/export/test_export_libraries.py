@@ -1,0 +1,70 @@
+"""Full-size networks of torchvision and timm, random weights, through the command itself."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from icecore.server.backbones.graphs.layers import read_layers
+
+WHY = "torch is not installed; `make test-export` installs the extra 'export'"
+pytest.importorskip("torch", reason=WHY)
+pytest.importorskip("onnxscript", reason=WHY)
+
+pytestmark = pytest.mark.export
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Names of the first and the last layer with a depth, how many there are, and the recipe."""
+
+    first: str
+    last: str
+    n_depths: int
+    resize: int
+    mean: float
+
+
+EXPECTED = {
+    "torchvision:resnet18": Expected("relu", "layer4.1.relu_1", 17, 256, 0.485),
+    "torchvision:mobilenet_v3_small": Expected(
+        "features.1.block.0.2", "features.3.block.1.2", 5, 256, 0.485
+    ),
+    "torchvision:efficientnet_b0": Expected("features.0.2", "features.8.2", 17, 256, 0.485),
+    "timm:convnext_atto": Expected("stages.0.blocks.0", "stages.3.blocks.1", 12, 256, 0.485),
+    "timm:vit_tiny_patch16_224": Expected("blocks.0", "blocks.11", 12, 248, 0.5),
+    "torchvision:regnet_x_400mf": Expected(
+        "stem.2", "trunk_output.block4.block4-11.activation", 67, 256, 0.485
+    ),
+    "torchvision:densenet121": Expected("features.relu0", "relu", 121, 256, 0.485),
+}
+
+
+@pytest.mark.parametrize("spec", EXPECTED)
+def test_a_librarys_network_is_exported_checked_and_listed(spec: str, tmp_path: Path) -> None:
+    expected = EXPECTED[spec]
+    path = tmp_path / "network.onnx"
+    command = [sys.executable, "-P", "-m", "icecore.server.backbones", "export", spec]
+    done = subprocess.run(
+        [*command, "--random", "--out", str(path), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=dict(os.environ),
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    ranked = [one for one in read_layers(path.read_bytes()) if one.depth is not None]
+    assert [one.name for one in ranked] == told["depths"]
+    assert (ranked[0].name, ranked[-1].name) == (expected.first, expected.last)
+    assert len(ranked) == expected.n_depths
+    assert told["difference"]["share_of_peak"] <= 1e-4
+    assert told["batch"] == "open"
+    assert told["recipe"]["resize"] == expected.resize
+    assert told["recipe"]["mean"][0] == pytest.approx(expected.mean)
+    assert "random weights" in told["card"]["source"]
