@@ -118,7 +118,7 @@ async def serving(
         make_catalog = make_catalog or partial(Catalog, default_graph=settings.default_graph)
         catalog = make_catalog(store)
         await asyncio.to_thread(catalog.ensure_default)
-        parts = _build(stack, settings, store, catalog)
+        parts = _build(stack, settings, folder, store, catalog)
         await parts.trainer.start()
         stack.push_async_callback(parts.trainer.close)
         activity = Activity()
@@ -155,17 +155,23 @@ async def serving(
 
 
 def _build(
-    stack: contextlib.AsyncExitStack, settings: Settings, store: Store, catalog: Catalog
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    folder: DataFolder,
+    store: Store,
+    catalog: Catalog,
 ) -> Parts:
     """Make the parts, and let them end in the opposite order."""
     sessions = Sessions(max_bytes=SESSION_BYTES, threads=settings.threads)
     stack.callback(sessions.close)
+    catalog.when_gone(sessions.forget)
     embedder = Embedder(sessions, threads=settings.threads)
     stack.callback(embedder.close)
     searcher = Searcher(max_bytes=INDEX_BYTES)
     stack.callback(searcher.close)
     collection_codes = CollectionCodes(catalog, embedder)
     return Parts(
+        folder=folder.path,
         store=store,
         catalog=catalog,
         embedder=embedder,

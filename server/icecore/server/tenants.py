@@ -45,9 +45,13 @@ def hash_of(text: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling: a tenant, or the administrator (`tenant_id` None), who owns no data."""
+    """Who is calling: a tenant, or the administrator (`tenant_id` None), who owns no data.
+
+    `key_id` is of the key used, "" without one; who calls is the same under any key.
+    """
 
     tenant_id: str | None
+    key_id: str = field(default="", compare=False)
 
     @property
     def is_administrator(self) -> bool:

@@ -5,8 +5,6 @@ from datetime import datetime
 
 from google.protobuf import struct_pb2, timestamp_pb2
 
-from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.graphs.layers import Layer
 from icecore.server.embedding.embedder import Timings
 from icecore.server.search.searcher import Hit
 from icecore.server.storage.records import (
@@ -16,7 +14,6 @@ from icecore.server.storage.records import (
     TenantRecord,
 )
 from icecore.v1 import (
-    backbone_pb2,
     collection_pb2,
     common_pb2,
     tenant_pb2,
@@ -41,48 +38,6 @@ def key(record: KeyRecord) -> tenant_pb2.Key:
         tenant_id=record.tenant_id or "",
         label=record.label,
         create_time=time(record.create_time),
-    )
-
-
-def backbone(found: Backbone) -> backbone_pb2.Backbone:
-    recipe, card = found.recipe, found.card
-    return backbone_pb2.Backbone(
-        name=found.name,
-        digest=found.digest,
-        recipe=backbone_pb2.Recipe(
-            height=recipe.height,
-            width=recipe.width,
-            resize=recipe.resize,
-            interpolation=recipe.interpolation,
-            channels=recipe.channels,
-            mean=recipe.mean,
-            std=recipe.std,
-        ),
-        card=backbone_pb2.Card(
-            source=card.source,
-            licence=card.licence,
-            trained_on=card.trained_on,
-            notes=card.notes,
-        ),
-        depths=sum(1 for one in found.layers if one.thresholded),
-        create_time=time(found.create_time),
-        is_default=found.is_default,
-    )
-
-
-def layer(found: Layer) -> backbone_pb2.Layer:
-    return backbone_pb2.Layer(
-        name=found.name,
-        depth=found.depth or 0,
-        channels=found.channels,
-        height=found.height,
-        width=found.width,
-        stride=found.stride,
-        thresholded=found.thresholded,
-        dims=found.dims,
-        params=found.params,
-        macs=found.macs,
-        op=found.op,
     )
 
 

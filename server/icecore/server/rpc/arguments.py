@@ -68,24 +68,35 @@ def version(number: int) -> int:
     return number
 
 
-def mutation(request_id: str, request: Message) -> Mutation | None:
-    """Return what makes the request exactly-once; None without an id.
-
-    The fingerprint is over the whole request, so that the same id with another
-    request is refused.
+def request_id(text: str) -> str:
+    """Return the id of a request, which may be empty.
 
     Raises:
         RequestIdInvalid: too long, or not printable ASCII.
     """
-    if not request_id:
-        return None
-    if len(request_id) > MAX_REQUEST_ID_LENGTH or not all("!" <= c <= "~" for c in request_id):
+    if len(text) > MAX_REQUEST_ID_LENGTH or not all("!" <= c <= "~" for c in text):
         raise RequestIdInvalid(
-            f"the request_id {request_id[:40]!r} is not 1 to {MAX_REQUEST_ID_LENGTH} "
+            f"the request_id {text[:40]!r} is not 1 to {MAX_REQUEST_ID_LENGTH} "
             "printable ASCII characters without spaces"
         )
-    fingerprint = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
-    return Mutation(request_id, current_call().method, fingerprint)
+    return text
+
+
+def mutation(asked: str, request: Message, content: str = "") -> Mutation | None:
+    """Return what makes the request with the id `asked` exactly-once; None without an id.
+
+    The fingerprint is over the whole request, so that the same id with another
+    request is refused; `content` is the digest of what came beside it.
+
+    Raises:
+        RequestIdInvalid: as `request_id`.
+    """
+    if not request_id(asked):
+        return None
+    whole = hashlib.sha256(request.SerializeToString(deterministic=True))
+    if content:
+        whole.update(b"\0" + content.encode())
+    return Mutation(asked, current_call().method, whole.hexdigest())
 
 
 def page_size(number: int, *, default: int, most: int) -> int:

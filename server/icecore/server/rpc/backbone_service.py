@@ -2,25 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.errors import Unimplemented
-from icecore.server.rpc import answers, arguments
+from icecore.server.rpc import arguments, backbone_answers
+from icecore.server.rpc.backbone_adding import BackboneAdding
+from icecore.server.rpc.finishing import finish
 from icecore.v1 import backbone_pb2 as pb
 from icecore.v1 import backbone_pb2_grpc
 
 
 class BackboneService(backbone_pb2_grpc.BackboneServiceServicer):
-    """Backbones are shared: every tenant sees the same."""
+    """Backbones are shared: every tenant sees the same, and administrators change them."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, adding: BackboneAdding) -> None:
         self._catalog = catalog
+        self._adding = adding
 
     async def ListBackbones(
         self, request: pb.ListBackbonesRequest, context: object
     ) -> pb.ListBackbonesResponse:
         found = await asyncio.to_thread(self._catalog.backbones)
-        return pb.ListBackbonesResponse(backbones=[answers.backbone(one) for one in found])
+        return pb.ListBackbonesResponse(backbones=[backbone_answers.backbone(one) for one in found])
 
     async def GetBackbone(
         self, request: pb.GetBackboneRequest, context: object
@@ -28,18 +32,24 @@ class BackboneService(backbone_pb2_grpc.BackboneServiceServicer):
         name = arguments.named("backbone", request.backbone) if request.backbone else ""
         found = await asyncio.to_thread(self._catalog.get, name)
         return pb.GetBackboneResponse(
-            backbone=answers.backbone(found), layers=[answers.layer(one) for one in found.layers]
+            backbone=backbone_answers.backbone(found),
+            layers=[backbone_answers.layer(one) for one in found.layers],
         )
 
     async def AddBackbone(
         self, request_iterator: AsyncIterator[pb.AddBackboneRequest], context: object
     ) -> pb.AddBackboneResponse:
-        raise Unimplemented("this server takes no backbones of others yet")
+        added = await self._adding.add(request_iterator)
+        return pb.AddBackboneResponse(backbone=backbone_answers.backbone(added))
 
     async def RemoveBackbone(
         self, request: pb.RemoveBackboneRequest, context: object
     ) -> pb.RemoveBackboneResponse:
-        raise Unimplemented("this server removes no backbones yet")
+        name = arguments.named("backbone", request.backbone)
+        mutation = arguments.mutation(request.request_id, request)
+        remove = partial(self._catalog.remove, name, mutation=mutation)
+        await finish(asyncio.to_thread(remove))
+        return pb.RemoveBackboneResponse()
 
     async def CheckRecipe(
         self, request_iterator: AsyncIterator[pb.CheckRecipeRequest], context: object

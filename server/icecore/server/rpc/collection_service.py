@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.ingest import Ingest
-from icecore.server.errors import IdDuplicate, InvalidArgument
+from icecore.server.errors import BackboneNotFound, IdDuplicate, InvalidArgument
 from icecore.server.rpc import answers, arguments, example_arguments
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.finishing import finish
@@ -15,6 +15,7 @@ from icecore.server.rpc.listing import Listing
 from icecore.server.rpc.searching import Searching
 from icecore.server.search.searcher import Searcher
 from icecore.server.storage.promise import Store, TenantStore
+from icecore.server.storage.records import CollectionRecord
 from icecore.v1 import collection_pb2 as pb
 from icecore.v1 import collection_pb2_grpc
 
@@ -46,16 +47,23 @@ class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
         collection_id = arguments.named("collection", request.collection_id)
         mutation = arguments.mutation(request.request_id, request)
         name = arguments.named("backbone", request.backbone) if request.backbone else ""
-        backbone = await asyncio.to_thread(self._catalog.get, name)
         tenant = await self._tenant()
-        record = await asyncio.to_thread(
-            tenant.create_collection,
-            collection_id,
-            backbone=backbone.name,
-            digest=backbone.digest,
-            keep_images=request.keep_images if request.HasField("keep_images") else True,
-            mutation=mutation,
-        )
+
+        def create() -> CollectionRecord:
+            backbone = self._catalog.get(name)
+            return tenant.create_collection(
+                collection_id,
+                backbone=backbone.name,
+                digest=backbone.digest,
+                keep_images=request.keep_images if request.HasField("keep_images") else True,
+                mutation=mutation,
+            )
+
+        try:
+            record = await asyncio.to_thread(create)
+        except BackboneNotFound:  # replaced, perhaps, since the name was looked up
+            await asyncio.to_thread(self._catalog.refresh)
+            record = await asyncio.to_thread(create)
         return pb.CreateCollectionResponse(collection=answers.collection(tenant.tenant_id, record))
 
     async def GetCollection(

@@ -87,7 +87,7 @@ class Gate:
                 if len(self._kept) >= _KEPT_KEYS:
                     self._kept.clear()
                 self._kept[hashed] = record
-        return Principal(record.tenant_id)
+        return Principal(record.tenant_id, record.key_id)
 
     async def _of_place(self, peer: str) -> Principal:
         if self._require_keys:

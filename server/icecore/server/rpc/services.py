@@ -1,6 +1,7 @@
 """All services on one gRPC server: icecore.v1, health and reflection."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -10,6 +11,7 @@ from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.ingest import Ingest
+from icecore.server.rpc.backbone_adding import BackboneAdding
 from icecore.server.rpc.backbone_service import BackboneService
 from icecore.server.rpc.codes_service import CodesService
 from icecore.server.rpc.collection_service import CollectionService
@@ -47,8 +49,9 @@ CONTRACT = (
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the services work with."""
+    """What the services work with; `folder` is where files lie while they come in."""
 
+    folder: Path
     store: Store
     catalog: Catalog
     embedder: Embedder
@@ -67,7 +70,9 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
         parts.predictor.forget(tenant_id)
         await parts.trainer.forget(tenant_id)
 
-    backbone_pb2_grpc.add_BackboneServiceServicer_to_server(BackboneService(parts.catalog), server)
+    backbone_pb2_grpc.add_BackboneServiceServicer_to_server(
+        BackboneService(parts.catalog, BackboneAdding(parts.catalog, parts.folder)), server
+    )
     codes_pb2_grpc.add_CodesServiceServicer_to_server(
         CodesService(parts.catalog, parts.embedder), server
     )
