@@ -8,8 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.running import cutting
-from icecore.server.backbones.running import sessions as module
+from icecore.server.backbones.running.cutting import Outline
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.errors import LayerNotFound, TapMismatch
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
@@ -28,13 +27,13 @@ def images(backbone: Backbone, n: int, seed: int = 0) -> Array:
 def cuts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TapId, ...]]:
     """The taps of every session made, in the order made."""
     made: list[tuple[TapId, ...]] = []
-    real: Cut = cutting.cut
+    real: Cut = Outline.cut
 
-    def counted(graph: bytes, taps: tuple[TapId, ...]) -> bytes:
+    def counted(outline: Outline, graph: bytes, taps: tuple[TapId, ...]) -> bytes:
         made.append(taps)
-        return real(graph, taps)
+        return real(outline, graph, taps)
 
-    monkeypatch.setattr(module, "cut", counted)
+    monkeypatch.setattr(Outline, "cut", counted)
     return made
 
 
@@ -140,16 +139,16 @@ def test_a_session_that_could_not_be_made_is_tried_again(
 ) -> None:
     toy = toy_backbone()
     sessions = Sessions(max_bytes=1 << 20, threads=1)
-    real: Cut = cutting.cut
+    real: Cut = Outline.cut
 
-    def fails(graph: bytes, taps: tuple[TapId, ...]) -> bytes:
+    def fails(outline: Outline, graph: bytes, taps: tuple[TapId, ...]) -> bytes:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(module, "cut", fails)
+    monkeypatch.setattr(Outline, "cut", fails)
     with pytest.raises(MemoryError):
         sessions.run(toy, toy.core, images(toy, 1))
     assert sessions.held_bytes == 0
-    monkeypatch.setattr(module, "cut", real)
+    monkeypatch.setattr(Outline, "cut", real)
     assert len(sessions.run(toy, toy.core, images(toy, 1))) == 3
 
 

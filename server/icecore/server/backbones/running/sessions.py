@@ -11,37 +11,36 @@ from threading import Lock
 from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime as ort
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.running.cutting import cut
+from icecore.server.backbones.running.cutting import Outline
+from icecore.server.backbones.running.freed_memory import give_back
+from icecore.server.backbones.running.loaded import FloatArray, Loaded
+from icecore.server.backbones.running.shared_weights import SharedWeights
 from icecore.wire.taps import TapId
 
-FloatArray: TypeAlias = npt.NDArray[np.float32]
 _Key: TypeAlias = tuple[TapId, ...]
-
-COPIES = 2
-"""A session holds its weights about twice: as read, and packed for the processor."""
-
-_ERROR = 3
-"""Log severity of ONNX Runtime; its warnings are about optimisations it skipped."""
 
 
 class Sessions:
-    """An LRU of cut sessions.
+    """An LRU of cut sessions. Those of equal weights share them.
 
     Args:
         max_bytes: what all sessions kept may hold together, by estimate; the one
-            used last is kept even if it alone is larger.
+            used last is kept even if it alone is larger. The maps of a pass are not
+            counted: they lie in one arena for all, as large as the largest pass needed.
         threads: threads of ONNX Runtime a session.
     """
 
     def __init__(self, *, max_bytes: int, threads: int) -> None:
         self._max_bytes = max_bytes
         self._threads = threads
+        self._weights = SharedWeights()
         self._lock = Lock()
-        self._kept: OrderedDict[_Key, Future[_Session]] = OrderedDict()
+        self._kept: OrderedDict[_Key, Future[Loaded]] = OrderedDict()
+        self._outlines: dict[str, Outline] = {}
+        # Held while a session is made, which needs its weights several times over.
+        self._making = Lock()
 
     def run(
         self, backbone: Backbone, taps: Sequence[TapId], inputs: FloatArray
@@ -74,73 +73,77 @@ class Sessions:
 
     @property
     def held_bytes(self) -> int:
-        """Estimated bytes of the sessions kept."""
+        """Estimated bytes of the sessions kept; weights that several share count once."""
         with self._lock:
-            return sum(_size(session) for session in self._kept.values())
+            return self._held()
+
+    def forget(self, digest: str) -> None:
+        """Let all go that is kept of a backbone; sessions that run finish first."""
+        with self._lock:
+            for key in [key for key in self._kept if key[0].digest == digest]:
+                del self._kept[key]
+            self._outlines.pop(digest, None)
+        give_back()
 
     def close(self) -> None:
         """Let all sessions go; those running finish first. The next run makes them anew."""
         with self._lock:
             self._kept.clear()
+            self._outlines.clear()
+        give_back()
 
-    def _session(self, backbone: Backbone, key: _Key) -> "_Session":
+    def _session(self, backbone: Backbone, key: _Key) -> Loaded:
         with self._lock:
             future = self._kept.get(key)
             if future is not None:
                 self._kept.move_to_end(key)
             else:
-                mine: Future[_Session] = Future()
+                mine: Future[Loaded] = Future()
                 self._kept[key] = mine
         if future is not None:
             return future.result()
         try:
-            session = _Session(cut(backbone.graph, key), self._threads)
+            with self._making:
+                session = self._made(backbone, key)
         except BaseException as error:
             with self._lock:
-                self._kept.pop(key, None)
+                if self._kept.get(key) is mine:
+                    del self._kept[key]
             mine.set_exception(error)
             raise
         mine.set_result(session)
         self._evict()
+        give_back()
         return session
+
+    def _made(self, backbone: Backbone, key: _Key) -> Loaded:
+        graph = backbone.graph
+        with self._lock:
+            outline = self._outlines.get(backbone.digest)
+        if outline is None:
+            outline = Outline(graph, backbone.layers)
+            with self._lock:
+                self._outlines[backbone.digest] = outline
+        return Loaded(outline.cut(graph, key), threads=self._threads, weights=self._weights)
 
     def _evict(self) -> None:
         """Drop those used longest ago until the rest fits; threads running one keep it alive."""
         with self._lock:
-            held = sum(_size(session) for session in self._kept.values())
             for key in list(self._kept)[:-1]:
-                if held <= self._max_bytes:
+                if self._held() <= self._max_bytes:
                     return
                 if self._kept[key].done():
-                    held -= _size(self._kept.pop(key))
+                    del self._kept[key]
 
-
-class _Session:
-    """One cut graph, loaded."""
-
-    def __init__(self, graph: bytes, threads: int) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERROR
-        # Threads that wait by spinning made a pass of 6 ms take 27 on a busy two-core machine.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        self._input = self._session.get_inputs()[0].name
-        self.n_bytes = COPIES * len(graph)
-
-    def run(self, inputs: FloatArray) -> list[FloatArray]:
-        codes: list[FloatArray] = self._session.run(None, {self._input: inputs})
-        return codes
+    def _held(self) -> int:
+        """Bytes of what is kept; called with the lock held."""
+        done = [future for future in self._kept.values() if future.done()]
+        kept = [future.result() for future in done if future.exception() is None]
+        shared = {weight for session in kept for weight in session.weights.values()}
+        return sum(s.own_bytes for s in kept) + sum(weight.n_bytes for weight in shared)
 
 
 def _in_order(backbone: Backbone, taps: Sequence[TapId]) -> _Key:
     """Each tap once, in an order that does not depend on how they were asked."""
     places = {layer.name: place for place, layer in enumerate(backbone.layers)}
     return tuple(sorted(set(taps), key=lambda tap: (places[tap.layer], tap.key)))
-
-
-def _size(session: "Future[_Session]") -> int:
-    if not session.done() or session.exception() is not None:
-        return 0
-    return session.result().n_bytes

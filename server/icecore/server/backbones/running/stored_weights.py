@@ -25,7 +25,8 @@ def split(data: bytes) -> tuple[onnx.ModelProto, dict[str, Span]]:
         ValueError: not the bytes of a ModelProto.
     """
     view = memoryview(data)
-    rest, spans = bytearray(), {}
+    rest = bytearray()
+    spans: dict[str, Span] = {}
     for field, start, first, end in _fields(view, 0, len(view)):
         if field != _MODEL_GRAPH:
             rest += view[start:end]
@@ -46,7 +47,7 @@ def join(model: onnx.ModelProto, data: bytes, spans: Iterator[Span]) -> bytes:
     A message that occurs twice is merged, so they are a second graph after the first.
     """
     view = memoryview(data)
-    tensors = []
+    tensors: list[bytes | memoryview] = []
     for first, end in spans:
         tensors += [_field(_GRAPH_INITIALIZER, end - first), view[first:end]]
     length = sum(map(len, tensors))
