@@ -22,7 +22,6 @@ METHODS = {
     for method in service.methods
 }
 UNIMPLEMENTED = {
-    "AddBackbone",
     "AdviseTransfer",
     "Backup",
     "CheckRecipe",
@@ -31,7 +30,6 @@ UNIMPLEMENTED = {
     "ExportProbe",
     "GetUsage",
     "QuantiseBackbone",
-    "RemoveBackbone",
     "SetQuota",
 }
 

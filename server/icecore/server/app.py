@@ -22,6 +22,7 @@ from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.ingest import Ingest
 from icecore.server.rpc import listening
 from icecore.server.rpc.activity import Activity
+from icecore.server.rpc.backbone_adding import BackboneAdding
 from icecore.server.rpc.door import Door
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
@@ -171,9 +172,9 @@ def _build(
     stack.callback(searcher.close)
     collection_codes = CollectionCodes(catalog, embedder)
     return Parts(
-        folder=folder.path,
         store=store,
         catalog=catalog,
+        adding=BackboneAdding(catalog, folder.path),
         embedder=embedder,
         ingest=Ingest(catalog, embedder),
         collection_codes=collection_codes,

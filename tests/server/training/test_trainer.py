@@ -540,6 +540,27 @@ async def test_late_results_never_become_a_new_probes(house: House) -> None:
     assert house.version().state is VersionState.TRAINING
 
 
+async def test_a_collection_made_anew_over_another_backbone_fails_the_version(
+    house: House,
+) -> None:
+    """The version pins the first backbone, and must not read codes of one that it does not pin."""
+    house.collect()
+    house.collect(collection_id="moved")
+    trainer = await house.trainer(stand_in("wait"))
+    await trainer.train(TENANT, REQUEST)
+    record = await trainer.train(TENANT, TrainRequest("moved", "moved"))
+    assert record.digest == house.backbone.digest
+    house.store.tenant(TENANT).delete_collection("moved")
+    house.backbone = put_toy_backbone(house.store, seed=1, name="other")
+    house.collect(collection_id="moved")
+    await until(trainer, "choosing")
+    await trainer.cancel(TENANT, "ants-bees", 1)
+    end = await last(trainer, "moved")
+    assert end.version.state is VersionState.FAILED
+    assert end.version.failure_reason == "COLLECTION_NOT_FOUND"
+    assert "over another backbone" in end.version.failure_message
+
+
 async def test_a_collection_deleted_before_its_turn_fails_the_version(house: House) -> None:
     house.collect()
     house.collect(collection_id="gone")

@@ -1,7 +1,6 @@
 """All services on one gRPC server: icecore.v1, health and reflection."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -49,11 +48,11 @@ CONTRACT = (
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the services work with; `folder` is where files lie while they come in."""
+    """What the services work with."""
 
-    folder: Path
     store: Store
     catalog: Catalog
+    adding: BackboneAdding
     embedder: Embedder
     ingest: Ingest
     collection_codes: CollectionCodes
@@ -71,7 +70,7 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
         await parts.trainer.forget(tenant_id)
 
     backbone_pb2_grpc.add_BackboneServiceServicer_to_server(
-        BackboneService(parts.catalog, BackboneAdding(parts.catalog, parts.folder)), server
+        BackboneService(parts.catalog, parts.adding), server
     )
     codes_pb2_grpc.add_CodesServiceServicer_to_server(
         CodesService(parts.catalog, parts.embedder), server

@@ -18,7 +18,8 @@ class Spool:
     """
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
+        # Without a buffer, whose last bytes would find the disk full when it is closed.
+        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - see __exit__
         self._max_bytes = max_bytes
         self._sha256 = hashlib.sha256()
         self._n_bytes = 0
@@ -28,8 +29,10 @@ class Spool:
         if self._n_bytes > self._max_bytes:
             raise GraphTooLarge(f"the file has more than {self._max_bytes:,} bytes, the most taken")
         self._sha256.update(chunk)
+        left = memoryview(chunk)
         try:
-            self._file.write(chunk)
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             if error.errno not in _NO_ROOM:
                 raise

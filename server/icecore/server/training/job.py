@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.errors import (
+    CollectionNotFound,
     IcecoreError,
     Internal,
     NotFound,
@@ -171,10 +172,19 @@ async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[Version
     request = TrainRequest.from_json(job.record.request)
     job.tell("codes", 0.0)
     collection = await asyncio.to_thread(tenant.collection, request.collection_id)
+    if job.record.digest not in ("", collection.digest):  # what the version pins
+        raise CollectionNotFound(
+            f"collection {request.collection_id!r} was deleted, and made anew over another "
+            "backbone, since this training began"
+        )
     backbone = await asyncio.to_thread(tools.catalog.by_digest, collection.digest)
     taps = candidate_taps(backbone, collection, request)
     snapshot = await tools.collection_codes.read(
-        tenant, request.collection_id, taps, on_progress=partial(job.tell, "codes")
+        tenant,
+        request.collection_id,
+        taps,
+        number=collection.number,
+        on_progress=partial(job.tell, "codes"),
     )
     training_set = await asyncio.to_thread(TrainingSet.of, request.collection_id, snapshot)
     digest = await asyncio.to_thread(training_set.digest)
