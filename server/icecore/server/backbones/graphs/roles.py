@@ -47,7 +47,7 @@ def _is_classified(wiring: Wiring, core: str) -> bool:
     """Whether a tensor is a learned product, a sum of some, or a mean of class maps."""
     name = _before_views(wiring, core)
     node, place = wiring.graph.maker(name), wiring.graph.place(name)
-    if node is None or place is None:
+    if node is None or place is None or not _is_vector(wiring, core):
         return False
     read = wiring.inputs(place)
     if node.op_type in _MEANS:
@@ -61,6 +61,12 @@ def _is_classified(wiring: Wiring, core: str) -> bool:
     if node.op_type == "Add" or (node.op_type in ("Mul", "Div") and len(read) == 1):
         return all(_is_classified(wiring, one) for one in read)
     return False
+
+
+def _is_vector(wiring: Wiring, core: str) -> bool:
+    """Whether an image has values along one axis only."""
+    sizes = wiring.graph.sizes(core) or ()
+    return len([size for size in sizes[1:] if size > 1]) <= 1
 
 
 def _is_1x1(wiring: Wiring, weight: str) -> bool:

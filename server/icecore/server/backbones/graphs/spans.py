@@ -23,7 +23,7 @@ class Span(NamedTuple):
         return Span(first, last, self.step * stride)
 
     def spread(self, *, kernel: int, stride: int, dilation: int = 1, before: int = 0) -> "Span":
-        """What a transposed window sees, to the next whole position."""
+        """What a transposed window sees at most; neighbours see unlike parts of it."""
         step = self.step / stride
         first = self.first - ((kernel - 1) * dilation - before) * step
         return Span(first, self.last + before * step, step)
