@@ -6,7 +6,8 @@ arranges the values: the shapes are inferred at two sizes, from the front to
 the back. Nothing is promised: who calls this runs the result and compares.
 """
 
-from typing import Final
+from math import prod
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnx
@@ -19,6 +20,16 @@ _FACTOR: Final = 7
 """How many times the batch is for telling its dimension from others; a prime."""
 
 Dims = tuple[int, ...]
+
+
+class _Place(NamedTuple):
+    """The dimension that has the batch, and how many of its positions are from image to image.
+
+    (n, c, h, w) has it at (0, 1); (n * heads, t, d) at (0, heads); (t * n, d) at (0, 1) too.
+    """
+
+    axis: int
+    step: int
 
 
 class NotOpened(Exception):
@@ -38,15 +49,24 @@ def open_batch(draft: Draft, batch: int) -> None:
     }
     for value in draft.outputs:
         value.type.tensor_type.ClearField("shape")
+    reshaped: dict[str, _Place] = {}
+    draft.set_batch(batch * _FACTOR)
     while pending:
-        draft.set_batch(batch * _FACTOR)
         after = _shapes(draft)
+        places = _places(draft, before, after, reshaped, batch)
         for node in _front(draft, pending):
             del pending[node.output[0]]
-            if node.op_type == "Reshape":
-                _mend_reshape(draft, node, before, after, batch)
-            else:
-                _mend_concat(draft, node, before, after, batch)
+            if any(name not in before or name not in after for name in node.input):
+                raise NotOpened
+            if node.op_type == "Concat":
+                _mend_concat(draft, node, places)
+            elif node.input[0] in places:
+                if node.output[0] not in before:
+                    raise NotOpened
+                shapes = before[node.input[0]], before[node.output[0]]
+                place = _place(shapes, places[node.input[0]], batch)
+                reshaped[node.output[0]] = place
+                _mend_reshape(draft, node, place, before, after)
     draft.set_batch(None)
 
 
@@ -57,6 +77,31 @@ def _shapes(draft: Draft) -> dict[str, Dims]:
         for name, kind in draft.inferred().items()
         if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim)
     }
+
+
+def _places(
+    draft: Draft,
+    before: dict[str, Dims],
+    after: dict[str, Dims],
+    reshaped: dict[str, _Place],
+    batch: int,
+) -> dict[str, _Place]:
+    """Where each tensor has the batch, as far as that is known; those without are left out."""
+    places = dict(reshaped)
+    for name in (*(value.name for value in draft.inputs), *draft.initializers):
+        if name in before and before[name] != after.get(name):
+            places[name] = _Place(0, 1)
+    for node in draft.nodes:
+        merged = [places[name] for name in node.input if name in places]
+        for name in node.output:
+            one, several = before.get(name), after.get(name)
+            if name in places or one is None or several is None or len(one) != len(several):
+                continue
+            grown = [at for at, (b, a) in enumerate(zip(one, several, strict=True)) if b != a]
+            if len(grown) == 1 and several[grown[0]] == one[grown[0]] * _FACTOR:
+                whole = one[grown[0]] == batch
+                places[name] = _Place(grown[0], 1 if whole or not merged else merged[0].step)
+    return places
 
 
 def _front(draft: Draft, pending: dict[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
@@ -73,67 +118,55 @@ def _front(draft: Draft, pending: dict[str, onnx.NodeProto]) -> list[onnx.NodePr
     return front
 
 
-def _axis(before: Dims | None, after: Dims | None, batch: int) -> int | None:
-    """Where the batch is; None where a tensor has none."""
-    if before is None or after is None or len(before) != len(after):
-        raise NotOpened
-    grown = [place for place, (b, a) in enumerate(zip(before, after, strict=True)) if b != a]
-    if not grown:
-        return None
-    if len(grown) > 1 or after[grown[0]] != before[grown[0]] * _FACTOR or before[grown[0]] % batch:
-        raise NotOpened
-    return grown[0]
-
-
 def _mend_reshape(
-    draft: Draft, node: onnx.NodeProto, before: dict[str, Dims], after: dict[str, Dims], batch: int
+    draft: Draft,
+    node: onnx.NodeProto,
+    place: _Place,
+    before: dict[str, Dims],
+    after: dict[str, Dims],
 ) -> None:
-    source, result = node.input[0], node.output[0]
-    axis = _axis(before.get(source), after.get(source), batch)
-    if axis is None:
-        return
-    if result not in before:
-        raise NotOpened
-    place = _place(before[source], axis, before[result], batch)
-    wanted = tuple(
-        size * _FACTOR if at == place else size for at, size in enumerate(before[result])
-    )
-    if after.get(result) != wanted:
-        shape = [-1 if at == place else size for at, size in enumerate(before[result])]
+    result = node.output[0]
+    sizes = before[result]
+    grown = tuple(size * _FACTOR if at == place.axis else size for at, size in enumerate(sizes))
+    if after.get(result) != grown:
+        shape = [-1 if at == place.axis else size for at, size in enumerate(sizes)]
         name = draft.fresh(f"{result}.shape")
         node.input[1] = draft.add_constant(name, np.array(shape, np.int64))
 
 
-def _place(source: Dims, axis: int, result: Dims, batch: int) -> int:
-    """The dimension of a Reshape's result that holds the batch of its source.
+def _place(shapes: tuple[Dims, Dims], found: _Place, batch: int) -> _Place:
+    """Where the result of a Reshape has the batch that its source has in `found`.
 
-    In memory, the batch is what counts in steps of `step` values; the dimension
-    sought must have it as its slowest part. The smallest that fits is taken.
+    Counted in values, the next image is `stride` further in memory. Of the dimensions
+    that have such a stride within them, one that is the batch alone is taken, else
+    the one whose slowest part it is (heads of each image), else its fastest.
     """
-    step = int(np.prod(source[axis:])) // batch
+    source, result = shapes
+    stride = found.step * prod(source[found.axis + 1 :])
+    inner = [prod(result[at + 1 :]) for at in range(len(result))]
     fits = [
         at
         for at, size in enumerate(result)
-        if step % (inner := int(np.prod(result[at + 1 :]))) == 0
-        and (size * inner) % (step * batch) == 0
+        if stride % inner[at] == 0 and (size * inner[at]) % (stride * batch) == 0
     ]
     if not fits:
         raise NotOpened
-    return min(fits, key=lambda at: result[at])
+    alone = [at for at in fits if result[at] == batch and inner[at] == stride]
+    slowest = [at for at in fits if result[at] * inner[at] == stride * batch]
+    # Features are never spread over images: a last dimension only where nothing else fits.
+    slowest = [at for at in slowest if at < len(result) - 1]
+    axis = found.axis if found.axis in alone else (alone or slowest or fits)[0]
+    return _Place(axis, stride // inner[axis])
 
 
-def _mend_concat(
-    draft: Draft, node: onnx.NodeProto, before: dict[str, Dims], after: dict[str, Dims], batch: int
-) -> None:
+def _mend_concat(draft: Draft, node: onnx.NodeProto, places: dict[str, _Place]) -> None:
     """Repeat constants (class tokens) as often as there are images."""
-    axes = {name: _axis(before.get(name), after.get(name), batch) for name in node.input}
-    grown = {name: axis for name, axis in axes.items() if axis is not None}
-    if not grown:
+    with_images = next((name for name in node.input if name in places), None)
+    if with_images is None:
         return
-    with_images, axis = next(iter(grown.items()))
-    for place, name in enumerate(node.input):
-        if name not in grown:
-            node.input[place] = _repeated(draft, node, name, with_images, axis)
+    for at, name in enumerate(node.input):
+        if name not in places:
+            node.input[at] = _repeated(draft, node, name, with_images, places[with_images].axis)
 
 
 def _repeated(draft: Draft, node: onnx.NodeProto, name: str, like: str, axis: int) -> str:

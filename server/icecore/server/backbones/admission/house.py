@@ -88,7 +88,7 @@ def _require_same(data: bytes, found: ImageInput, settled: Settled) -> None:
     if found.layout == "NHWC":
         images = images.transpose(0, 2, 3, 1)
     try:
-        run = PlainRun(data)
+        run = PlainRun(data, literally=True)
         outputs = run(images.astype(run.dtype))
     except NotRunnable:
         return

@@ -32,17 +32,22 @@ class NotRunnable(Exception):
 
 
 class PlainRun:
-    """A session on one thread.
+    """A session on one thread, as icecore runs graphs.
+
+    `literally`: node by node, as the file says. So are files run that are not in
+    house form: on some of half precision, onnxruntime 1.31's optimiser ends the process.
 
     Raises:
         NotRunnable: ONNX Runtime refuses the graph.
     """
 
-    def __init__(self, model: onnx.ModelProto | bytes) -> None:
+    def __init__(self, model: onnx.ModelProto | bytes, *, literally: bool = False) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
+        if literally:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
         data = model if isinstance(model, bytes) else model.SerializeToString()
         try:
             self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
