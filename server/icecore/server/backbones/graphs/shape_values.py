@@ -81,7 +81,7 @@ def _new_sizes(shape: Array) -> list[int]:
 
 def _filled(given: Attributes, shape: Array) -> Array:
     value = given.value("value")
-    fill = np.zeros(1, np.int64) if value is None else numpy_helper.to_array(value)
+    fill = np.zeros(1, np.float32) if value is None else numpy_helper.to_array(value)
     if fill.dtype.kind not in "iub":
         raise ValueError("no whole numbers")
     return np.full(_new_sizes(shape), fill.reshape(-1)[0])
