@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds
-from icecore.probes.intervals import held_out_accuracy
+from icecore.probes.intervals import held_out_accuracy, paired_difference
 from icecore.probes.linear_probe import ProbeKind
 from icecore.probes.losses import loss_of
 from icecore.probes.newton import Problem
@@ -39,6 +39,19 @@ def test_copies_of_images_tell_nothing_new() -> None:
 def test_nothing_held_out_tells_nothing() -> None:
     found = held_out_accuracy(np.zeros(0, bool), np.zeros(0, int), n_folds=5)
     assert (found.low, found.high) == (0.0, 1.0)
+
+
+def test_a_paired_difference_is_newcombes() -> None:
+    """Figures of his paper of 1998, method 10."""
+    np.testing.assert_allclose(paired_difference(36, 2, 12, 0), [0.0569, 0.3404], atol=5e-5)
+    np.testing.assert_allclose(paired_difference(54, 0, 0, 0), [-0.0664, 0.0664], atol=5e-5)
+
+
+def test_a_paired_difference_turns_with_its_two_sides() -> None:
+    low, high = paired_difference(150.5, 9, 4.5, 36)
+    np.testing.assert_allclose(paired_difference(150.5, 4.5, 9, 36), [-high, -low], atol=1e-12)
+    assert low < (4.5 - 9) / 200 < high
+    assert paired_difference(0, 0, 0, 0) == (-1.0, 1.0)
 
 
 def test_the_interval_holds_the_fitted_probes_accuracy_in_95_of_100_runs() -> None:

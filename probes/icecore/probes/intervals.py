@@ -54,12 +54,49 @@ def held_out_accuracy(is_right: np.ndarray, groups: np.ndarray, *, n_folds: int)
     if not n:
         return Accuracy(0.0, 0.0, 1.0)
     sizes = np.unique(groups, return_counts=True)[1].astype(np.float64)
-    n_effective = n**2 / np.square(sizes).sum() / (1.0 + n_folds / (n_folds - 1.0))
+    n_effective = float(n**2 / np.square(sizes).sum() / (1.0 + n_folds / (n_folds - 1.0)))
     p = float(np.mean(is_right))
-    z2 = Z_95**2 / n_effective
-    middle = (p + z2 / 2.0) / (1.0 + z2)
-    half = np.sqrt(z2 * p * (1.0 - p) + z2**2 / 4.0) / (1.0 + z2)
-    # Rounding must not put the estimate outside where it is 0 or 1.
-    return Accuracy(
-        p, min(max(float(middle - half), 0.0), p), max(min(float(middle + half), 1.0), p)
+    low, high = _wilson(p, n_effective)
+    return Accuracy(p, low, high)
+
+
+def paired_difference(
+    both: float, first_only: float, second_only: float, neither: float
+) -> tuple[float, float]:
+    """Return the 95 % interval of the second's accuracy minus the first's.
+
+    The four count the images that each of two classifiers gets right; together they are
+    the images. Counts may be means over several sets of folds.
+
+    Source: Newcombe, "Improved confidence intervals for the difference between binomial
+    proportions based on paired data", 1998, method 10.
+    """
+    n = both + first_only + second_only + neither
+    if n <= 0.0:
+        return -1.0, 1.0
+    first, second = (both + first_only) / n, (both + second_only) / n
+    low1, high1 = _wilson(first, n)
+    low2, high2 = _wilson(second, n)
+    lean = both * neither - first_only * second_only
+    if lean > 0.0:
+        lean = max(lean - n / 2.0, 0.0)
+    spread = n**4 * first * (1.0 - first) * second * (1.0 - second)
+    phi = lean / np.sqrt(spread) if spread > 0.0 else 0.0
+
+    def reach(one: float, other: float) -> float:
+        return float(np.sqrt(max(one**2 - 2.0 * phi * one * other + other**2, 0.0)))
+
+    difference = second - first
+    return (
+        difference - reach(second - low2, high1 - first),
+        difference + reach(high2 - second, first - low1),
     )
+
+
+def _wilson(p: float, n: float) -> tuple[float, float]:
+    """Wilson's score interval of a share `p` of `n`."""
+    z2 = Z_95**2 / n
+    middle = (p + z2 / 2.0) / (1.0 + z2)
+    half = float(np.sqrt(z2 * p * (1.0 - p) + z2**2 / 4.0)) / (1.0 + z2)
+    # Rounding must not put the estimate outside where it is 0 or 1.
+    return min(max(middle - half, 0.0), p), max(min(middle + half, 1.0), p)
