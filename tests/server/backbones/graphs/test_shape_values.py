@@ -45,7 +45,7 @@ CHAIN = [
     node("Neg", ["less"], ["below"]),
     node("Div", ["below", "two"], ["towards zero"]),
     node("Range", ["zero", "n0", "one"], ["counted"]),
-    node("ConstantOfShape", ["three"], ["noughts"]),
+    node("ConstantOfShape", ["three"], ["noughts"], value=numpy_helper.from_array(whole([0]))),
     node("Add", ["noughts", "one"], ["ones"]),
     node("Equal", ["wanted", "minus"], ["open"]),
     node("Where", ["open", "ones", "wanted"], ["settled"]),
@@ -86,6 +86,7 @@ def test_values_are_onnx_runtimes() -> None:
         node("Gather", ["axis", "two"], ["made"]),
         node("Unsqueeze", ["one", "huge"], ["made"]),
         node("Slice", ["axis", "axis", "wanted"], ["made"]),
+        node("ConstantOfShape", ["three"], ["floats"]),
     ],
 )
 def test_what_would_be_large_or_does_not_fit_has_no_value(bomb: onnx.NodeProto) -> None:
