@@ -63,7 +63,7 @@ def test_a_librarys_network_is_exported_checked_and_listed(spec: str, tmp_path: 
     assert [one.name for one in ranked] == told["depths"]
     assert (ranked[0].name, ranked[-1].name) == (expected.first, expected.last)
     assert len(ranked) == expected.n_depths
-    assert told["difference"]["share_of_peak"] <= 1e-4
+    assert told["comparison"]["share_of_peak"] <= 1e-4
     assert told["batch"] == "open"
     assert told["recipe"]["resize"] == expected.resize
     assert told["recipe"]["mean"][0] == pytest.approx(expected.mean)

@@ -133,7 +133,7 @@ def test_layers_are_named_as_the_modules_are(capsys: pytest.CaptureFixture[str])
     assert {"layers.0.bn1", "layers.0.conv2", "layers.0.add", "mean", "head"} <= names
     assert told["recipe"] is None
     assert told["batch"] == "open"
-    assert told["difference"]["share_of_peak"] <= 1e-5
+    assert told["comparison"]["share_of_peak"] <= 1e-5
 
 
 def test_batch_norms_and_paddings_are_folded_and_no_path_is_left(folder: Path) -> None:

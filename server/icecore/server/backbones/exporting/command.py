@@ -98,7 +98,11 @@ def _fields(exported: Exported, spec: str, path: Path, seconds: float) -> dict[s
         "batch": "open" if exported.is_batch_open else "one",
         "layers": exported.n_layers,
         "depths": list(exported.depths),
-        "difference": {"layer": exported.worst.layer, "share_of_peak": exported.worst.share},
+        "comparison": {
+            "layers": exported.comparison.n_layers,
+            "worst": exported.comparison.worst,
+            "share_of_peak": exported.comparison.share,
+        },
         "recipe": None if recipe is None else recipe.to_json(),
         "card": exported.card.to_json(),
         "seconds": seconds,
@@ -113,6 +117,7 @@ def _words(exported: Exported, path: Path) -> str:
     )
     return (
         f"{path}: {len(exported.depths)} layers with a depth, {len(exported.file):,} bytes; "
-        f"at most {exported.worst.share:.1e} of a layer's peak from torch "
-        f"(at {exported.worst.layer}); {fed}"
+        f"{exported.comparison.n_layers} layers compared with torch, at most "
+        f"{exported.comparison.share:.1e} of a layer's peak from it "
+        f"(at {exported.comparison.worst}); {fed}"
     )

@@ -9,7 +9,7 @@ import onnx
 from icecore.server.backbones.admission.house import bring_home
 from icecore.server.backbones.backbone import Card
 from icecore.server.backbones.exporting import of_module, of_timm, of_torchvision
-from icecore.server.backbones.exporting.checking import Difference, check, test_images
+from icecore.server.backbones.exporting.checking import Comparison, check
 from icecore.server.backbones.exporting.mistakes import NotExportable, SpecMistake
 from icecore.server.backbones.exporting.subject import Subject, Wish
 from icecore.server.backbones.exporting.tracing import trace
@@ -36,7 +36,7 @@ class Exported:
     is_batch_open: bool
     n_layers: int
     depths: tuple[str, ...]
-    worst: Difference
+    comparison: Comparison
 
 
 def export(spec: str, wish: Wish, progress: Callable[[str], None]) -> Exported:
@@ -58,9 +58,8 @@ def export(spec: str, wish: Wish, progress: Callable[[str], None]) -> Exported:
     except IcecoreError as error:
         raise NotExportable(f"what torch's exporter wrote is refused: {error}") from error
     depths = tuple(layer.name for layer in layers if layer.depth is not None)
-    progress(f"comparing {len(depths)} layers with torch")
-    images = test_images(subject.height, subject.width)
-    worst = check(house.graph, depths, traced, network, images)
+    progress(f"comparing {len(layers)} layers with torch")
+    comparison = check(house.graph, [layer.name for layer in layers], depths, traced, network)
     file = _labelled(house.graph, subject)
     return Exported(
         file=file,
@@ -72,7 +71,7 @@ def export(spec: str, wish: Wish, progress: Callable[[str], None]) -> Exported:
         is_batch_open=traced.is_batch_open,
         n_layers=len(layers),
         depths=depths,
-        worst=worst,
+        comparison=comparison,
     )
 
 

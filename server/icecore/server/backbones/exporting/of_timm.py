@@ -61,7 +61,7 @@ def _made(timm: Any, name: str, wish: Wish) -> Any:
                 raise
         except (OSError, RuntimeError) as error:
             raise WeightsUnavailable(
-                f"timm did not bring the weights of {name!r}: {' '.join(str(error).split()).rstrip('.')}; "
+                f"timm did not bring the weights of {name!r}: {str(error).rstrip('. ')}; "
                 "--random exports it with random ones"
             ) from error
     raise AssertionError("the second try has no arguments to refuse")
