@@ -15,6 +15,7 @@ import storing
 from icecore.server import errors
 from icecore.server.storage.change import Change
 from icecore.server.storage.opening import open_sqlite
+from icecore.server.storage.records import BackboneRecord
 from icecore.server.storage.rows import backbones
 from icecore.server.storage.sqlite import backbone_keeping, burying
 from icecore.server.storage.sqlite.store import SqliteStore
@@ -150,7 +151,7 @@ def test_what_was_begun_by_a_killed_server_leaves_nothing(folder: Path) -> None:
     assert numbers(folder, "SELECT count(*) FROM backbones") == [1]
 
 
-def _begin(change: Change, record: storing.BackboneRecord) -> None:
+def _begin(change: Change, record: BackboneRecord) -> None:
     number = backbones.begin(change, record, "sha")
     backbones.add_part(change, number, 0, memoryview(SECRET))
 
