@@ -29,7 +29,7 @@ COMMAND: Final = (
     "icecore.server.training.worker",
 )
 
-_THREADS: Final = {
+ONE_THREAD: Final = {
     "MKL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -84,7 +84,7 @@ class Worker:
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, **_THREADS},
+            env={**os.environ, **ONE_THREAD},
             start_new_session=True,  # Ctrl-C in the server's terminal is the server's
         )
         if process.stdin is None or process.stdout is None:

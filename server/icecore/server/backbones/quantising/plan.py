@@ -21,7 +21,11 @@ _CARRIERS: Final = frozenset(
 
 _MIXERS: Final = frozenset(("Add", "Mul", "Concat"))
 
-_SHRINKERS: Final = frozenset(("GlobalAveragePool", "AveragePool", "Sigmoid", "LeakyRelu"))
+_SHRINKERS: Final = frozenset(
+    ("GlobalAveragePool", "AveragePool", "ReduceMean", "Sigmoid", "LeakyRelu")
+)
+"""They read one tensor, and what they give has a range of its own. ReduceMean has no int8
+kernel, but is always small and stands between those that have."""
 
 
 @dataclass(slots=True)
@@ -93,7 +97,9 @@ class _Planning:
             return False
         if node.op_type in _CARRIERS:
             return node.input[0] in ranges and all(map(self._graph.readers, node.output))
-        return node.op_type in _MIXERS | _SHRINKERS and all(name in ranges for name in node.input)
+        if node.op_type in _SHRINKERS:
+            return node.input[0] in ranges
+        return node.op_type in _MIXERS and all(name in ranges for name in node.input)
 
     def _behind_threshold(self, tensor: str) -> str:
         """The threshold's output, where only a threshold reads the tensor; else itself."""

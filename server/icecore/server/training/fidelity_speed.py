@@ -1,0 +1,50 @@
+"""How many times as fast the int8 network runs on one thread."""
+
+import time
+from statistics import median
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.graphs.layers import Layer
+from icecore.server.backbones.running.sessions import Sessions
+
+FloatArray = npt.NDArray[np.float32]
+
+BATCH: Final = 8
+"""Images at once, as the embedder runs them."""
+
+MIN_ROUNDS, MAX_ROUNDS, SECONDS = 5, 40, 4.0
+"""Enough for a median, and no longer than it takes to be bored."""
+
+
+def throughput_ratio(
+    plain: Backbone, int8: Backbone, inputs: FloatArray, *, layer: Layer | None = None
+) -> float:
+    """Return images a second of int8 to float32, the median of rounds that run both in turn.
+
+    In CPU time of this thread, which does all of the work: so neighbours on a busy
+    machine weigh little.
+
+    Args:
+        inputs: a batch; shorter ones are repeated to `BATCH` images.
+        layer: where both are cut; the network's last, which is all of it, by default.
+    """
+    whole = np.resize(inputs, (BATCH, *inputs.shape[1:]))
+    sessions = Sessions(max_bytes=1 << 30, threads=1)
+    name = (layer or plain.layers[-1]).name
+    taps = [(one, one.tap(one.layer(f"name:{name}"))) for one in (plain, int8)]
+    ratios: list[float] = []
+    began = time.monotonic()
+    while len(ratios) <= MIN_ROUNDS or (
+        len(ratios) <= MAX_ROUNDS and time.monotonic() - began < SECONDS
+    ):
+        spent = []
+        for backbone, tap in taps:
+            start = time.thread_time()
+            sessions.run(backbone, [tap], whole)
+            spent.append(time.thread_time() - start)
+        ratios.append(spent[0] / max(spent[1], 1e-9))
+    return median(ratios[1:])  # the first made the sessions
