@@ -13,15 +13,18 @@ import grpc
 import numpy as np
 import pytest
 
+from adding import TOY_RECIPE, add_toy, messages, remove_backbone
 from callers import Caller, calling, pixels, refusal
 from icecore.server.backbones.lite0 import efficientnet_lite0
 from icecore.server.storage.opening import open_sqlite
+from icecore.v1 import backbone_pb2 as bpb
 from icecore.v1 import codes_pb2 as epb
 from icecore.v1 import collection_pb2 as cpb
 from icecore.v1 import probe_pb2 as ppb
 from icecore.wire.messages import codes_from_message
 from servers import process
 from toy_store import put_toy_backbone
+from toys import toy_graph
 
 CLIENTS = 3
 IN_BATCH = 4
@@ -30,6 +33,16 @@ ENOUGH = 8
 
 LAYERS = ("one", "two", "three")
 PROBES = ("first", "second", "third")
+
+LEFT_BY_A_KILLED_SERVER = {
+    "admin.key",
+    "icecore.db",
+    "icecore.db-shm",
+    "icecore.db-wal",
+    "lock",
+    "server.json",
+    "server.sock",
+}
 
 
 def batch_of(name: str, *, size: int = 8) -> cpb.AddExamplesRequest:
@@ -170,6 +183,57 @@ def test_a_killed_server_has_all_it_acknowledged_and_nothing_by_half(data: Path)
         for layer, codes in zip(LAYERS, wanted[name], strict=True):
             assert snapshot.codes[layer].dtype == np.float16
             np.testing.assert_array_equal(snapshot.codes[layer][row], codes[int(place)])
+
+
+def test_a_server_killed_while_a_backbone_comes_has_all_others_and_nothing_of_it(
+    data: Path,
+) -> None:
+    acknowledged = {}
+    with process(data) as server, calling(server.address, server.admin_key) as admin:
+        for number in range(2):
+            name = f"n{number}"
+            acknowledged[name] = add_toy(admin, name, number + 1, request_id=name)
+        remove_backbone(admin, "n0")
+        halfway, go_on = threading.Event(), threading.Event()
+
+        def coming() -> Iterator[bpb.AddBackboneRequest]:
+            fields = {"recipe": TOY_RECIPE, "request_id": "half"}
+            for message in messages("half", toy_graph(7), chunk_bytes=1500, **fields):
+                yield message
+                if message.chunk:
+                    halfway.set()
+                    go_on.wait(60)
+
+        call = admin.backbones.AddBackbone.future(coming())
+        assert halfway.wait(60)
+        looked_at = admin.backbones.AddBackbone.future(
+            messages("late", toy_graph(8), recipe=TOY_RECIPE, request_id="late")
+        )
+        assert server.child is not None
+        server.child.kill()
+        go_on.set()
+        assert call.exception().code() is grpc.StatusCode.UNAVAILABLE
+        was_told = looked_at.exception() is None
+    before = {path.name for path in data.iterdir()}
+    assert before <= LEFT_BY_A_KILLED_SERVER
+    with process(data) as server, calling(server.address, server.admin_key) as admin:
+        there = {
+            one.name: one
+            for one in admin.backbones.ListBackbones(bpb.ListBackbonesRequest()).backbones
+        }
+        assert there["n1"] == acknowledged["n1"]
+        assert "n0" not in there, "an acknowledged removal is undone"
+        assert "half" not in there
+        assert "late" in there or not was_told
+        assert add_toy(admin, "n1", 2, request_id="n1") == acknowledged["n1"]
+        add_toy(admin, "half", 7, request_id="half")
+        late = add_toy(admin, "late", 8, request_id="late")
+        if was_told:
+            assert late == looked_at.result().backbone
+    with process(data) as server, calling(server.address) as caller:
+        for name in ("n1", "half", "late"):
+            request = epb.EmbedRequest(backbone=name, layers=["*"], images=[pixels(0)])
+            assert len(caller.codes.Embed(request).codes) == len(LAYERS)
 
 
 def test_a_server_with_a_full_disk_says_so_keeps_what_it_has_and_goes_on(data: Path) -> None:
