@@ -21,10 +21,16 @@ MAX_LENGTH: Final = 290
 """Characters of a sentence; libraries' own can have thousands."""
 
 _MEMORY: Final = re.compile(r"bad_alloc|allocate memory|out of memory|bad array new length", re.I)
-_SOURCE: Final = re.compile(r"\S*/\S+\.(?:cc|cpp|cxx|h|hpp|inc|py|so)\b(?::\d+)?:?(?: [\w:~]+)?")
-_RUNTIME: Final = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ")
-_SIGNATURE: Final = re.compile(
-    r"(?:virtual |static )?[\w:<>~&* ]+::[\w:<>~]+\([^()]*\)(?: const)? ?"
+_RUNTIME: Final = "[ONNXRuntimeError]"
+_CODE: Final = re.compile(r"\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ?")
+_FAILED_AT: Final = re.compile(
+    r"Non-zero status code returned while running (\w+) node\. Name:'([^']*)' Status Message:?"
+)
+_SIGNATURE: Final = re.compile(r"\S*::\S*(?:\([^()]*(?:\)|$))?(?: const\b)?")
+_PARAMETERS: Final = re.compile(r"\([^()]*::[^()]*(?:\)|$)")
+_KEYWORDS: Final = re.compile(r"\b(?:virtual|static|void)\b")
+_SOURCE: Final = re.compile(
+    r"\S*\.(?:cc|cpp|cxx|h|hpp|inc|py|so)\b:\d+:?(?: [A-Z]\w+\b(?= [A-Z]))?"
 )
 
 
@@ -37,7 +43,9 @@ def refusal_of(error: BaseException, *, memory_bytes: int) -> IcecoreError:
         return kind(one_sentence(error.message), **error.details)
     if isinstance(error, RecursionError):
         return GraphInvalid("the graph cannot be read: it is nested too deep")
-    return GraphInvalid(one_sentence(f"the graph cannot be read: {plain(error)}"))
+    return GraphInvalid(
+        one_sentence(f"the graph cannot be read: {str(error) or type(error).__name__}")
+    )
 
 
 def too_much_memory(memory_bytes: int) -> GraphTooCostly:
@@ -48,15 +56,17 @@ def too_much_memory(memory_bytes: int) -> GraphTooCostly:
     )
 
 
-def plain(error: BaseException) -> str:
-    """A library's error without the places in its own sources."""
-    text = _RUNTIME.sub("", " ".join(str(error).split()))
-    text = _SIGNATURE.sub("", _SOURCE.sub("", text)).strip(" :.")
-    return " ".join(text.split()) or type(error).__name__
+def plain(text: str) -> str:
+    """The text without what libraries tell of their own sources."""
+    before, marker, after = " ".join(text.split()).partition(_RUNTIME)
+    if marker:
+        after = _FAILED_AT.sub(r"\1 \2:", _CODE.sub("", marker + after))
+        for noise in (_SIGNATURE, _PARAMETERS, _KEYWORDS):
+            after = noise.sub("", after)
+    return " ".join(_SOURCE.sub("", before + after).split()).strip(" :")
 
 
 def one_sentence(text: str) -> str:
     """The text on one printable line of bounded length."""
-    line = " ".join(_SOURCE.sub("", text).split())
-    line = "".join(c if c.isprintable() else "?" for c in line)
+    line = "".join(c if c.isprintable() else "?" for c in plain(text))
     return line if len(line) <= MAX_LENGTH else line[: MAX_LENGTH - 1] + "…"

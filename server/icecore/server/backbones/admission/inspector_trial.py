@@ -4,9 +4,10 @@ What a file says of itself is compared with what comes out.
 """
 
 from time import process_time
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
@@ -16,14 +17,17 @@ from icecore.server.backbones.admission.vetting_walk import shown
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.graphs.layers import Layer
 from icecore.server.backbones.graphs.layouts import Layout
-from icecore.server.backbones.running.sessions import FloatArray, Sessions
+from icecore.server.backbones.running.cutting import Outline
 from icecore.server.errors import GraphInvalid, GraphTooCostly
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 TOLERANCE: Final = 1e-2
 """Of the largest code: other kernels serve other batches and round differently, in int8 by steps;
 a network that mixes images is off by far more on noise."""
 
-_ERROR = 3
+_FATAL: Final = 4
+"""Log severity of ONNX Runtime: what goes wrong comes as an error, too."""
 
 
 def try_out(backbone: Backbone, limits: AdmissionLimits) -> None:
@@ -36,31 +40,32 @@ def try_out(backbone: Backbone, limits: AdmissionLimits) -> None:
     """
     images = _noise(backbone)
     _compare_shapes(backbone, images[:1])
-    # Nothing is kept beyond the session in use.
-    sessions = Sessions(max_bytes=1, threads=1)
-    everywhere = [backbone.tap(layer) for layer in backbone.layers]
-    for layer, codes in zip(
-        backbone.layers, sessions.run(backbone, everywhere, images[:1]), strict=True
-    ):
+    outline = Outline(backbone.graph, backbone.layers)
+    everywhere = _session(outline.cut(backbone.graph, list(map(backbone.tap, backbone.layers))))
+    for layer, codes in zip(backbone.layers, _run(everywhere, images[:1]), strict=True):
         if codes.shape != (1, layer.dims):
             raise GraphInvalid(
                 f"layer {shown(layer.name)} has codes of shape {codes.shape[1:]!r}, "
                 f"but the graph tells {(layer.dims,)!r}"
             )
-        _require_finite(codes, f"layer {shown(layer.name)}")
+        _require_finite(codes, layer)
+    del everywhere
+    core = _session(outline.cut(backbone.graph, backbone.core))
     alone = []
     for image in images:
         start = process_time()
-        alone.append(sessions.run(backbone, backbone.core, image[None]))
+        alone.append(_run(core, image[None]))
         seconds = process_time() - start
         if seconds > limits.max_run_s:
             raise GraphTooCostly(
                 f"one image takes {seconds:.0f} s, but {limits.max_run_s:.0f} are the most"
             )
-    together = sessions.run(backbone, backbone.core, images)
-    for layer, both, *each in zip(backbone.ranked, together, *alone, strict=True):
+    batch = core.get_inputs()[0].shape[0]
+    if isinstance(batch, int):
+        return  # images are never together
+    for layer, both, *each in zip(backbone.ranked, _run(core, images), *alone, strict=True):
         apart = np.concatenate(each)
-        _require_finite(apart, f"layer {shown(layer.name)}")
+        _require_finite(apart, layer)
         if both.shape != apart.shape or not np.allclose(
             both, apart, rtol=0, atol=TOLERANCE * float(np.abs(apart).max() or 1.0)
         ):
@@ -68,6 +73,21 @@ def try_out(backbone: Backbone, limits: AdmissionLimits) -> None:
                 f"layer {shown(layer.name)} has other codes for an image when another image "
                 "is in the same batch"
             )
+
+
+def _run(session: ort.InferenceSession, images: FloatArray) -> list[FloatArray]:
+    codes: list[FloatArray] = session.run(None, {session.get_inputs()[0].name: images})
+    return codes
+
+
+def _session(
+    data: bytes, level: ort.GraphOptimizationLevel = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL
+    options.graph_optimization_level = level
+    return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 
 def _noise(backbone: Backbone) -> FloatArray:
@@ -96,13 +116,7 @@ def _compare_shapes(backbone: Backbone, images: FloatArray) -> None:
         model.graph.output.append(
             helper.make_tensor_value_info(prefix + name, TensorProto.INT64, None)
         )
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = _ERROR
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    data = model.SerializeToString()
-    del model
-    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    session = _session(model.SerializeToString(), ort.GraphOptimizationLevel.ORT_DISABLE_ALL)
     shapes = session.run(None, {session.get_inputs()[0].name: images})
     for layer, shape in zip(told.values(), shapes, strict=True):
         found, told_shape = tuple(int(side) for side in shape), _shape(layer)
@@ -126,6 +140,8 @@ def _shape(layer: Layer) -> tuple[int, ...]:
             return 1, layer.channels
 
 
-def _require_finite(codes: FloatArray, what: str) -> None:
+def _require_finite(codes: FloatArray, layer: Layer) -> None:
     if not np.isfinite(codes).all():
-        raise GraphInvalid(f"{what} has codes that are no finite numbers on an ordinary image")
+        raise GraphInvalid(
+            f"layer {shown(layer.name)} has codes that are no finite numbers on an ordinary image"
+        )

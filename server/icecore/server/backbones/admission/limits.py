@@ -13,7 +13,8 @@ class AdmissionLimits:
     of protobuf in it: an empty node takes 2 bytes in a file and a hundred in memory.
     `max_nesting` are graphs within graphs. `max_nodes` counts those that
     functions bring when they are written out; the largest common networks have 5,000.
-    `max_analysis_s` is for reading the layers of the finished graph, which the server
+    `max_layers` can all be asked for at once, which takes a session of as many pooling
+    heads; ResNet-1001 has a thousand. `max_analysis_s` is for reading the layers of the finished graph, which the server
     does again, and then others wait.
 
     Of a run with one image: `max_tensor_bytes` for a single tensor and
@@ -35,7 +36,7 @@ class AdmissionLimits:
     max_outputs: int = 1_000
     max_rank: int = 12
     max_name_bytes: int = 1_024
-    max_layers: int = 10_000
+    max_layers: int = 2_000
     max_analysis_s: float = 10.0
 
     max_tensor_bytes: int = 256 << 20
@@ -43,7 +44,7 @@ class AdmissionLimits:
     max_macs: int = 250_000_000_000
     max_run_s: float = 20.0
 
-    base_memory_bytes: int = 1536 << 20
+    base_memory_bytes: int = 1 << 30
     memory_factor: float = 10.0
     max_memory_bytes: int = 12 << 30
     cpu_s: int = 120

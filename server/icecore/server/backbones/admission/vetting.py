@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from icecore.server.backbones.admission.limits import USUAL, AdmissionLimits
 from icecore.server.backbones.admission.vetting_functions import vet_functions
+from icecore.server.backbones.admission.vetting_names import vet_names
 from icecore.server.backbones.admission.vetting_order import vet_order
 from icecore.server.backbones.admission.vetting_pieces import count_pieces
 from icecore.server.backbones.admission.vetting_sizes import vet_sizes
@@ -30,13 +31,14 @@ def vet(data: bytes, limits: AdmissionLimits = USUAL) -> onnx.ModelProto:
         model = onnx.ModelProto.FromString(data)
     except DecodeError as error:
         raise GraphInvalid(f"the file's {len(data):,} bytes are not an ONNX file") from error
-    try:
-        vet_functions(model, limits)
-        vet_order(model.graph, limits)
-        vet_tensors(model, limits)
-        vet_sizes(model, limits)
-    except UnicodeDecodeError as error:
-        raise GraphInvalid("a name in the graph is not UTF-8 text") from error
+    vet_names(model, limits)
+    domains = [imported.domain for imported in model.opset_import]
+    if len(set(domains)) < len(domains):
+        raise GraphInvalid("the file names two versions of the same operators")
+    vet_functions(model, limits)
+    vet_order(model.graph, limits)
+    vet_tensors(model, limits)
+    vet_sizes(model, limits)
     return model
 
 

@@ -1,4 +1,4 @@
-"""Whether a graph is one: each tensor made once, from what was made before, under a usable name."""
+"""Whether a graph is one: each tensor made once, from what was made before."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from icecore.server.errors import GraphInvalid, GraphTooLarge
 
 
 def vet_order(graph: onnx.GraphProto, limits: AdmissionLimits) -> None:
-    """Raise where names clash or cannot be shown, and where nodes go in a circle.
+    """Raise where names clash, and where nodes go in a circle.
 
     Raises:
         GraphInvalid: as said; also a graph without nodes, image or outputs.
@@ -21,8 +21,6 @@ def vet_order(graph: onnx.GraphProto, limits: AdmissionLimits) -> None:
     inputs = [value.name for value in graph.input]
     made = [name for node in graph.node for name in node.output if name]
     _vet_counts(graph, set(inputs) - set(constants), limits)
-    for name in (*constants, *inputs, *made, *(node.name for node in graph.node)):
-        _vet_name(name, limits)
     _vet_once(constants, "constants")
     _vet_once(inputs, "inputs")
     _vet_once([value.name for value in graph.output], "outputs")
@@ -38,7 +36,7 @@ def vet_order(graph: onnx.GraphProto, limits: AdmissionLimits) -> None:
 
 def _vet_counts(graph: onnx.GraphProto, images: set[str], limits: AdmissionLimits) -> None:
     if not graph.node:
-        raise GraphInvalid("the graph has no nodes")
+        raise GraphInvalid("the graph has no nodes that make anything of an image")
     if len(images) != 1:
         has = f"the inputs {counted(sorted(images))}" if images else "no input"
         raise GraphInvalid(f"the graph has {has}, but must have one, the image")
@@ -48,16 +46,6 @@ def _vet_counts(graph: onnx.GraphProto, images: set[str], limits: AdmissionLimit
         raise GraphTooLarge(
             f"the graph has {len(graph.output):,} outputs, but {limits.max_outputs:,} are the most"
         )
-
-
-def _vet_name(name: str, limits: AdmissionLimits) -> None:
-    if len(name) > limits.max_name_bytes:
-        raise GraphInvalid(
-            f"the graph has a name of {len(name):,} characters, "
-            f"but {limits.max_name_bytes:,} are the most"
-        )
-    if not name.isprintable():
-        raise GraphInvalid(f"the graph has the name {name[:40]!a}, which cannot be printed")
 
 
 def _vet_once(names: list[str], what: str) -> None:

@@ -1,7 +1,7 @@
 """What a run would cost, as far as shapes tell: the largest tensor, and steps.
 
-Shapes are inferred from the file's own nodes; what it says about them itself is
-not believed. What depends on pixels stays unknown here, and counts little: a limit of
+Shapes are inferred from the file's own nodes; what it tells of them itself is not
+believed but compared. What depends on pixels stays unknown here, and counts little: a limit of
 the process that runs it is what holds then.
 """
 
@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, shape_inference
 
 from icecore.server.backbones.admission.limits import AdmissionLimits
 from icecore.server.backbones.admission.vetting_walk import shown
-from icecore.server.errors import GraphTooCostly
+from icecore.server.errors import GraphInvalid, GraphTooCostly
 
 SMALL_VALUES: Final = 1_024
 """Constants of at most so many values may say shapes; larger ones are weights."""
@@ -28,10 +28,15 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 class Sized(NamedTuple):
-    """A tensor's shape, its open dimensions counted as 1, and bytes a value."""
+    """A tensor's dimensions, None where they are left open, and bytes a value."""
 
-    shape: Shape
+    dims: tuple[int | None, ...]
     item_bytes: int
+
+    @property
+    def shape(self) -> Shape:
+        """The shape for one image: open dimensions count as 1."""
+        return tuple(1 if dim is None else dim for dim in self.dims)
 
     @property
     def n_bytes(self) -> int:
@@ -42,7 +47,8 @@ def vet_sizes(model: onnx.ModelProto, limits: AdmissionLimits) -> None:
     """Raise for a graph that would make too large a tensor, or take too many steps.
 
     Raises:
-        GraphTooCostly
+        GraphTooCostly: as said.
+        GraphInvalid: it tells another shape of a tensor than its nodes make.
     """
     # Without values first: working out a shape's values can be the bomb itself.
     for with_values in (False, True):
@@ -59,6 +65,22 @@ def vet_sizes(model: onnx.ModelProto, limits: AdmissionLimits) -> None:
             f"but {limits.max_macs / 1e9:,.0f} are the most"
         )
     _vet_live(model.graph, sizes, limits)
+    _vet_told(model.graph, sizes)
+
+
+def _vet_told(graph: onnx.GraphProto, sizes: Mapping[str, Sized]) -> None:
+    """Compare what the file tells; but not of the batch, which people change by hand."""
+    for value in (*graph.value_info, *graph.output):
+        told, made = _sized(value), sizes.get(value.name)
+        if told is None or made is None:
+            continue
+        pairs = list(zip(told.dims, made.dims, strict=False))[1:]
+        is_other = any(one and other and one != other for one, other in pairs)
+        if is_other or len(told.dims) != len(made.dims):
+            raise GraphInvalid(
+                f"the graph tells the shape {_dims(told)} of tensor {shown(value.name)}, "
+                f"but makes {_dims(made)}"
+            )
 
 
 def _vet_largest(sizes: Mapping[str, Sized], limits: AdmissionLimits) -> None:
@@ -95,7 +117,7 @@ def _inferred(model: onnx.ModelProto, *, with_values: bool) -> dict[str, Sized]:
     """What the nodes make, by name; nothing where shapes cannot be inferred at all."""
     try:
         inferred = shape_inference.infer_shapes(_skeleton(model), data_prop=with_values).graph
-    except (shape_inference.InferenceError, RuntimeError):
+    except (shape_inference.InferenceError, RuntimeError, UnicodeDecodeError):
         return {}  # what is wrong will be said by who reads it whole
     sizes = {}
     for value in (*inferred.value_info, *inferred.output):
@@ -135,9 +157,9 @@ def _sized(value: onnx.ValueInfoProto) -> Sized | None:
     kind = value.type.tensor_type
     if not kind.HasField("shape"):
         return None
-    shape = tuple(dim.dim_value if dim.HasField("dim_value") else 1 for dim in kind.shape.dim)
+    dims = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim)
     is_wide = kind.elem_type in (TensorProto.DOUBLE, TensorProto.INT64, TensorProto.UINT64)
-    return Sized(shape, 8 if is_wide else 4)
+    return Sized(dims, 8 if is_wide else 4)
 
 
 def _macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
@@ -160,6 +182,10 @@ def _depth(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
         case "Gemm" if len(before) == 2:
             return before[1]
     return 0
+
+
+def _dims(sized: Sized) -> str:
+    return "(" + ", ".join("n" if dim is None else str(dim) for dim in sized.dims) + ")"
 
 
 def _mebibytes(n_bytes: int) -> str:

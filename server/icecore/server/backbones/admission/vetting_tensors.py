@@ -75,10 +75,7 @@ def _vet_amount(tensor: TensorProto, limits: AdmissionLimits) -> None:
     dims = tuple(tensor.dims)
     _vet_dims(tensor.name, dims, limits)
     wanted = prod(dims)
-    if tensor.HasField("raw_data"):
-        there = len(tensor.raw_data) / _SIZES[kind]
-    else:
-        there = _n_typed(tensor)
+    there = _n_values(tensor)
     if there != wanted:
         raise GraphInvalid(
             f"the graph's tensor {shown(tensor.name)} says that it has {_values(wanted)}, "
@@ -86,8 +83,10 @@ def _vet_amount(tensor: TensorProto, limits: AdmissionLimits) -> None:
         )
 
 
-def _n_typed(tensor: TensorProto) -> int:
-    """How many values are there where they are not raw."""
+def _n_values(tensor: TensorProto) -> float:
+    """How many values are there, whatever the dimensions say; each type has a field of its own."""
+    if tensor.HasField("raw_data"):
+        return len(tensor.raw_data) / _SIZES[tensor.data_type]
     match tensor.data_type:
         case TensorProto.FLOAT:
             return len(tensor.float_data)

@@ -1,0 +1,67 @@
+"""Files that hurt whoever trusts them, made by code; each with what must be said of it.
+
+`HOSTILE` holds them by name. They are made when asked for, since some are large.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import hostile_bombs
+import hostile_bytes
+import hostile_lies
+import hostile_references
+import hostile_shapes
+import onnx
+
+from icecore.server.errors import (
+    GraphInvalid,
+    GraphTooCostly,
+    GraphTooLarge,
+    IcecoreError,
+    RecipeInvalid,
+)
+
+__all__ = ["HOSTILE", "Hostile"]
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """One file: how it is made, as which errors it may be refused, and a part of the sentence."""
+
+    name: str
+    make: Callable[[], bytes]
+    errors: tuple[type[IcecoreError], ...]
+    says: str
+
+
+_WORDS: dict[str, tuple[type[IcecoreError], ...]] = {
+    "invalid": (GraphInvalid,),
+    "large": (GraphTooLarge,),
+    "costly": (GraphTooCostly,),
+    "recipe": (RecipeInvalid,),
+    "any": (GraphInvalid, GraphTooLarge, GraphTooCostly),
+}
+
+
+def _hostile(name: str, made: object, kind: str, says: str) -> Hostile:
+    def make() -> bytes:
+        value = made() if callable(made) else made
+        return value.SerializeToString() if isinstance(value, onnx.ModelProto) else bytes(value)
+
+    return Hostile(name, make, _WORDS[kind], says)
+
+
+_PARTS = (
+    hostile_bytes.FILES,
+    hostile_references.FILES,
+    hostile_lies.FILES,
+    hostile_shapes.FILES,
+    hostile_bombs.FILES,
+)
+
+HOSTILE: dict[str, Hostile] = {
+    name: _hostile(name, made, kind, says)
+    for part in _PARTS
+    for name, (made, kind, says) in part.items()
+}
+assert len(HOSTILE) == sum(map(len, _PARTS)), "two files have one name"
