@@ -77,6 +77,12 @@ def mish(net: SmallGraph, x: str, name: str) -> None:
     net.node("Mul", [x, net.node("Tanh", [net.node("Softplus", [x])])], name)
 
 
+def prelu_by_two_relus(net: SmallGraph, x: str, name: str) -> None:
+    below = net.node("Relu", [net.node("Neg", [x])])
+    sloped = net.node("Mul", [below, net.weights(8, 1, 1)])
+    net.node("Sub", [net.node("Relu", [x]), sloped], name)
+
+
 @pytest.mark.parametrize(
     "write",
     [
@@ -87,6 +93,7 @@ def mish(net: SmallGraph, x: str, name: str) -> None:
         gelu_by_tanh,
         swish_by_division,
         mish,
+        prelu_by_two_relus,
     ],
     ids=lambda write: write.__name__,
 )

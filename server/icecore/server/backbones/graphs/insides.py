@@ -6,7 +6,7 @@ Found by structure, never by name:
   of each channel to keep; it is squeezed from the same map, which is a layer, and the
   product is one too. Its Relu thresholds no trunk, so it has no depth;
 - *decomposed activation functions*: x * sigmoid(x), x * Clip(x + 3, 0, 6) / 6,
-  x * (1 + erf(x / 1.41)) * 0.5, normalisations written out. Only the result counts;
+  x * (1 + erf(x / 1.41)) * 0.5, Relu(x) - a * Relu(-x), and norms. Only the result counts;
 - *attention*: queries, keys, values, scores and their weighted sum;
 - products whose bias is added by a node of its own: the sum counts.
 """
@@ -37,6 +37,8 @@ class Insides:
             read = wiring.inputs(place)
             if op in ("Mul", "Div") and len(read) == 2:
                 self._look_at_gate(place, *read)
+            elif op in ("Add", "Sub") and len(read) == 2:
+                self._look_at_pieces(place, *read)
             elif op == "Attention" or (op == "MatMul" and len(read) == 2):
                 self._hide_operands(place)
             elif self._is_affine(place):
@@ -67,6 +69,14 @@ class Insides:
             other = right if gate == left else left
             if self._is_smaller(gate, other) or self._squeezes(region, other):
                 self._hide(region, place)
+
+    def _look_at_pieces(self, place: int, left: str, right: str) -> None:
+        """Hide the pieces of a function that a sum puts together: Relu(x) - a * Relu(-x)."""
+        needs_left, needs_right = self._needs(left), self._needs(right)
+        mine, others = needs_left & ~needs_right, needs_right & ~needs_left
+        if mine and others and not (mine | others) & ~self._pointwise:
+            self.functions.add(self._wiring.node(place).output[0])
+            self._hide(mine | others, place)
 
     def _needs(self, tensor: str) -> int:
         """Ancestors without wrappings and constants."""
