@@ -24,12 +24,10 @@ METHODS = {
 UNIMPLEMENTED = {
     "AdviseTransfer",
     "Backup",
-    "CheckRecipe",
     "CompareVersions",
     "Explain",
     "ExportProbe",
     "GetUsage",
-    "QuantiseBackbone",
     "SetQuota",
 }
 

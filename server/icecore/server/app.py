@@ -23,9 +23,12 @@ from icecore.server.embedding.ingest import Ingest
 from icecore.server.rpc import listening
 from icecore.server.rpc.activity import Activity
 from icecore.server.rpc.backbone_adding import BackboneAdding
+from icecore.server.rpc.backbone_quantising import BackboneQuantising
 from icecore.server.rpc.door import Door
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
+from icecore.server.rpc.parts import Turns
+from icecore.server.rpc.recipe_checking import RecipeChecking
 from icecore.server.rpc.services import Parts, add_services
 from icecore.server.search.searcher import Searcher
 from icecore.server.settings import Settings
@@ -34,6 +37,7 @@ from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import Store
 from icecore.server.tenants import new_secret
 from icecore.server.training.predictor import Predictor
+from icecore.server.training.recipe_check import RecipeChecker
 from icecore.server.training.trainer import Trainer
 
 SESSION_BYTES: Final = 1 << 30
@@ -171,10 +175,13 @@ def _build(
     searcher = Searcher(max_bytes=INDEX_BYTES)
     stack.callback(searcher.close)
     collection_codes = CollectionCodes(catalog, embedder)
+    reports = Turns(1, "a recipe is being checked or a backbone quantised; try again after that")
     return Parts(
         store=store,
         catalog=catalog,
         adding=BackboneAdding(catalog, folder.path),
+        checking=RecipeChecking(catalog, RecipeChecker(embedder), reports),
+        quantising=BackboneQuantising(catalog, reports),
         embedder=embedder,
         ingest=Ingest(catalog, embedder),
         collection_codes=collection_codes,

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from functools import partial
 
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.errors import Unimplemented
 from icecore.server.rpc import arguments, backbone_answers
 from icecore.server.rpc.backbone_adding import BackboneAdding
+from icecore.server.rpc.backbone_quantising import BackboneQuantising
 from icecore.server.rpc.finishing import finish
+from icecore.server.rpc.recipe_checking import RecipeChecking
 from icecore.v1 import backbone_pb2 as pb
 from icecore.v1 import backbone_pb2_grpc
 
@@ -16,9 +18,17 @@ from icecore.v1 import backbone_pb2_grpc
 class BackboneService(backbone_pb2_grpc.BackboneServiceServicer):
     """Backbones are shared: every tenant sees the same, and administrators change them."""
 
-    def __init__(self, catalog: Catalog, adding: BackboneAdding) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        adding: BackboneAdding,
+        checking: RecipeChecking,
+        quantising: BackboneQuantising,
+    ) -> None:
         self._catalog = catalog
         self._adding = adding
+        self._checking = checking
+        self._quantising = quantising
 
     async def ListBackbones(
         self, request: pb.ListBackbonesRequest, context: object
@@ -54,11 +64,11 @@ class BackboneService(backbone_pb2_grpc.BackboneServiceServicer):
     async def CheckRecipe(
         self, request_iterator: AsyncIterator[pb.CheckRecipeRequest], context: object
     ) -> pb.CheckRecipeResponse:
-        raise Unimplemented("this server checks no recipes yet")
+        return await self._checking.check(request_iterator)
 
     async def QuantiseBackbone(
         self, request_iterator: AsyncIterator[pb.QuantiseBackboneRequest], context: object
     ) -> AsyncIterator[pb.QuantiseBackboneResponse]:
-        for _ in ():
-            yield pb.QuantiseBackboneResponse()
-        raise Unimplemented("this server quantises no backbones yet")
+        async with aclosing(self._quantising.quantise(request_iterator)) as answers:
+            async for answer in answers:
+                yield answer

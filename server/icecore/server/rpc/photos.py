@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.message import Message
 
@@ -13,6 +13,9 @@ from icecore.v1 import backbone_pb2 as pb
 from icecore.v1 import common_pb2
 from icecore.wire import names
 
+if TYPE_CHECKING:
+    from hashlib import _Hash
+
 MAX_PHOTOS: Final = 4_000
 """Enough to tell accuracies 2 points apart."""
 
@@ -22,14 +25,16 @@ MAX_PHOTO_BYTES: Final = 1 << 30
 
 @dataclass(slots=True)
 class Budget:
-    """What the photos of one call may be together, and the digest of all that came."""
+    """Counts the photos of one call, and makes a digest of all that came."""
 
+    max_photos: int = MAX_PHOTOS
+    max_bytes: int = MAX_PHOTO_BYTES
     n_photos: int = 0
     n_bytes: int = 0
-    _sha256: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    _sha256: "_Hash" = field(default_factory=hashlib.sha256)
 
-    def take(self, kind: str, part: Message) -> None:
-        """Count a part of the stream.
+    def take(self, kind: str, part: Message) -> int:
+        """Count a part of the stream; return which one it is, from 0.
 
         Raises:
             ImagesTooMany: there are too many, or too many bytes.
@@ -38,13 +43,14 @@ class Budget:
         self._sha256.update(f"{kind} {len(data)}\0".encode() + data)
         self.n_photos += 1
         self.n_bytes += len(data)
-        if self.n_photos > MAX_PHOTOS:
-            raise ImagesTooMany(f"there are more than {MAX_PHOTOS:,} images, which are the most")
-        if self.n_bytes > MAX_PHOTO_BYTES:
+        if self.n_photos > self.max_photos:
+            raise ImagesTooMany(f"there are more than {self.max_photos:,} images, the most taken")
+        if self.n_bytes > self.max_bytes:
             raise ImagesTooMany(
-                f"the first {self.n_photos:,} images have more than {MAX_PHOTO_BYTES:,} bytes, "
-                "which are the most: send fewer or smaller ones"
+                f"the first {self.n_photos:,} images have more than {self.max_bytes:,} bytes, the "
+                "most taken: send fewer or smaller ones"
             )
+        return self.n_photos - 1
 
     @property
     def digest(self) -> str:
@@ -54,36 +60,29 @@ class Budget:
 
 @dataclass(slots=True)
 class Photos:
-    """Images with their labels, in the order they came."""
+    """Images in the order they came, with their labels ("": none) and what to call them."""
 
     images: list[ImageInput] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
-    def add(self, sent: pb.LabelledImage, index: int) -> None:
-        """Take one in.
+    def add(self, image: common_pb2.Image, index: int, *, label: str = "", name: str = "") -> None:
+        """Take one in; `index` is its place among all of the call.
 
         Raises:
             ImageInvalid, TensorInvalid: no image.
-            NameInvalid: no label, or one that cannot be.
+            NameInvalid: a label or a name that cannot be.
         """
-        self.images.append(photo(sent.image, sent.name, index))
-        self.labels.append(
-            arguments.free_text(
-                f"label of image {index}", sent.label, max_length=names.MAX_LABEL_LENGTH
-            )
+        self.images.append(inputs.image(image, index))
+        self.labels.append(arguments.label(label))
+        called = arguments.free_text(
+            f"name of image {index}",
+            name,
+            max_length=names.MAX_EXAMPLE_ID_LENGTH,
+            may_be_empty=True,
         )
+        self.names.append(repr(called) if called else f"image {index}")
 
-
-def photo(sent: common_pb2.Image, name: str, index: int) -> ImageInput:
-    """Return the image; an error names it by its number and, where it has one, its name.
-
-    Raises:
-        ImageInvalid, TensorInvalid, NameInvalid.
-    """
-    arguments.free_text(
-        f"name of image {index}",
-        name,
-        max_length=names.MAX_EXAMPLE_ID_LENGTH,
-        may_be_empty=True,
-    )
-    return inputs.image(sent, index)
+    def add_labelled(self, sent: pb.LabelledImage, index: int) -> None:
+        """As `add`."""
+        self.add(sent.image, index, label=sent.label, name=sent.name)

@@ -11,12 +11,14 @@ from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.ingest import Ingest
 from icecore.server.rpc.backbone_adding import BackboneAdding
+from icecore.server.rpc.backbone_quantising import BackboneQuantising
 from icecore.server.rpc.backbone_service import BackboneService
 from icecore.server.rpc.codes_service import CodesService
 from icecore.server.rpc.collection_service import CollectionService
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
 from icecore.server.rpc.probe_service import ProbeService
+from icecore.server.rpc.recipe_checking import RecipeChecking
 from icecore.server.rpc.searching import Searching
 from icecore.server.rpc.tenant_service import TenantService
 from icecore.server.search.searcher import Searcher
@@ -53,6 +55,8 @@ class Parts:
     store: Store
     catalog: Catalog
     adding: BackboneAdding
+    checking: RecipeChecking
+    quantising: BackboneQuantising
     embedder: Embedder
     ingest: Ingest
     collection_codes: CollectionCodes
@@ -70,7 +74,7 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
         await parts.trainer.forget(tenant_id)
 
     backbone_pb2_grpc.add_BackboneServiceServicer_to_server(
-        BackboneService(parts.catalog, parts.adding), server
+        BackboneService(parts.catalog, parts.adding, parts.checking, parts.quantising), server
     )
     codes_pb2_grpc.add_CodesServiceServicer_to_server(
         CodesService(parts.catalog, parts.embedder), server
