@@ -17,6 +17,7 @@ from icecore.server.backbones.facts import NO_FACTS, Facts
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.layers import Layer, layers_of
 from icecore.server.backbones.recipes.recipe import Recipe
+from icecore.server.backbones.running.poolings import codes_shape
 from icecore.server.errors import GraphInvalid, LayerNotFound, RecipeInvalid, TapMismatch
 from icecore.wire.taps import AVG, Activation, Pooling, TapId
 
@@ -197,7 +198,12 @@ class Backbone:
         activation: Activation = Activation.AS_TRAINED,
         pooling: Pooling = AVG,
     ) -> TapId:
-        """Return the identity of what is read at one of this backbone's layers."""
+        """Return the identity of what is read at one of this backbone's layers.
+
+        Raises:
+            PoolingInvalid: the layer has not what the pooling reads.
+        """
+        codes_shape(layer, pooling)
         return TapId(
             digest=self.digest,
             layer=layer.name,

@@ -41,7 +41,7 @@ class SharedWeights:
         tensor = onnx.TensorProto.FromString(bytes(stored))
         array = np.ascontiguousarray(numpy_helper.to_array(tensor))
         content = sha256(f"{array.dtype.str} {array.shape}".encode())
-        content.update(memoryview(array).cast("B"))
+        content.update(array.tobytes())
         with self._lock:
             weight = self._known.get(content.digest())
             if weight is None:
