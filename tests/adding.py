@@ -11,7 +11,7 @@ from icecore.server.backbones.backbone import Card
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.v1 import backbone_pb2 as bpb
 from servers import Server
-from toys import toy_graph
+from toys import toy_graph, toy_recipe
 
 TOY_RECIPE = bpb.Recipe(height=8, width=8, resize=8)
 
@@ -52,11 +52,11 @@ def believing(server: Server) -> Iterator[Any]:
         adding._admit = looking
 
 
-def believed(data: bytes, *, recipe: Recipe, **_: Any) -> Admitted:
-    """What `admit` gives for a file in house form, if all is well with it."""
+def believed(data: bytes, *, recipe: Recipe | None = None, **_: Any) -> Admitted:
+    """What `admit` gives for a file in house form, if all is well with it; of none, a toy."""
     return Admitted(
         graph=data,
-        recipe=recipe,
+        recipe=recipe or toy_recipe(),
         recipe_source="given",
         card=Card(),
         changes=(),

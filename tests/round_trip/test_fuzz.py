@@ -11,9 +11,11 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from adding import TOY_RECIPE, believing
 from callers import Caller, calling, pixels
 from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.services import CONTRACT
+from icecore.v1 import backbone_pb2 as bpb
 from icecore.v1 import codes_pb2 as epb
 from icecore.v1 import collection_pb2 as cpb
 from icecore.v1 import common_pb2
@@ -21,7 +23,7 @@ from icecore.v1 import probe_pb2 as ppb
 from icecore.v1 import tenant_pb2 as tpb
 from icecore.wire.messages import image_to_message
 from servers import Server, serving
-from toys import toy_backbone
+from toys import toy_backbone, toy_graph
 
 SEED = 20261121
 N_MESSAGES = 60
@@ -128,14 +130,14 @@ def _twist(message: Any, chance: random.Random) -> None:
         _twist(getattr(message, field.name), chance)
 
 
-def _send(caller: Caller, path: str, data: bytes) -> grpc.StatusCode:
+def _send(caller: Caller, path: str, data: bytes, *rest: bytes) -> grpc.StatusCode:
     method = METHODS[path]
     kind = ("stream" if method.client_streaming else "unary") + (
         "_stream" if method.server_streaming else "_unary"
     )
     call = getattr(caller.keyed, kind)(path)
     try:
-        answer = call(iter([data]) if method.client_streaming else data, timeout=60)
+        answer = call(iter([data, *rest]) if method.client_streaming else data, timeout=60)
         if method.server_streaming:
             list(answer)
     except grpc.RpcError as error:
@@ -189,6 +191,50 @@ def _scalar(field: FieldDescriptor, chance: random.Random) -> Any:
     if field.cpp_type == FieldDescriptor.CPPTYPE_UINT64:
         return chance.choice((*NUMBERS, 2**64 - 1))
     return chance.choice((*NUMBERS, -1, -(2**31)))
+
+
+HEADERS: dict[str, tuple[Message, Message]] = {
+    "AddBackbone": (
+        bpb.AddBackboneRequest(
+            header=bpb.AddBackboneRequest.Header(
+                name="x", recipe=TOY_RECIPE, card=bpb.Card(notes="x")
+            )
+        ),
+        bpb.AddBackboneRequest(chunk=toy_graph(1)),
+    ),
+    "CheckRecipe": (
+        bpb.CheckRecipeRequest(
+            header=bpb.CheckRecipeRequest.Header(backbone="toy", class_names=["a"] * 5)
+        ),
+        bpb.CheckRecipeRequest(image=bpb.LabelledImage(image=pixels(1), label="a", name="x")),
+    ),
+    "QuantiseBackbone": (
+        bpb.QuantiseBackboneRequest(header=bpb.QuantiseBackboneRequest.Header(name="y")),
+        bpb.QuantiseBackboneRequest(
+            calibration=bpb.QuantiseBackboneRequest.Calibration(image=pixels(1), name="x")
+        ),
+    ),
+}
+"""First messages with the one after them, of streams that need both; one image calibrates nothing."""
+
+
+@pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.parametrize("twisted", [0, 1])
+def test_no_stream_of_a_header_and_a_part_is_a_fault_of_ours(
+    name: str, twisted: int, server: Server, callers: dict[Access, Caller]
+) -> None:
+    print(f"seed {SEED}")
+    chance = random.Random(f"{SEED} {name} {twisted}")
+    path = f"/icecore.v1.BackboneService/{name}"
+    with believing(server):
+        for _ in range(N_MESSAGES // 2):
+            stream: list[Any] = [type(message)() for message in HEADERS[name]]
+            for message, good in zip(stream, HEADERS[name], strict=True):
+                message.CopyFrom(good)
+            _twist(stream[twisted], chance)
+            data = [message.SerializeToString() for message in stream]
+            code = _send(callers[Access.ADMINISTRATOR], path, *data)
+            assert code not in OURS, f"{code} for {stream}"
 
 
 @pytest.mark.parametrize("path", METHODS)
