@@ -36,6 +36,16 @@ def test_a_gate_whose_values_are_read_elsewhere_too_is_no_inside() -> None:
     assert layers(net, "gated", "head")["thin"].depth == 2
 
 
+def test_a_gate_squeezed_from_another_map_is_inside_too() -> None:
+    net = SmallGraph()
+    early = net.relu(net.conv("image", 8, "first"), "early")
+    squeezed = net.node("GlobalAveragePool", [early])
+    gate = net.conv(net.relu(net.conv(squeezed, 2, kernel=1)), 8, kernel=1)
+    late = net.relu(net.conv(early, 8, "second"), "late")
+    net.node("Mul", [late, gate], "gated")
+    assert list(layers(net, "gated")) == ["first", "early", "second", "late", "gated"]
+
+
 def hard_swish_divided_last(net: SmallGraph, x: str, name: str) -> None:
     shifted = net.node("Add", [x, net.constant(3.0)])
     clipped = net.node("Clip", [shifted, net.constant(0.0), net.constant(6.0)])
