@@ -5,8 +5,9 @@ import random
 import zipfile
 
 import onnx
-from hostile_parts import changed, network, number
 from onnx import TensorProto, helper
+
+from hostile_parts import File, changed, network, number
 
 
 def _honest() -> bytes:
@@ -93,7 +94,7 @@ def _outputs(model: onnx.ModelProto) -> None:
 
 _NO_FILE = "not an ONNX file"
 
-FILES = {
+FILES: dict[str, File] = {
     "nothing": (b"", "invalid", "empty"),
     "text": (b"this is not a network\n" * 20, "invalid", _NO_FILE),
     "zeros": (bytes(4096), "invalid", ""),

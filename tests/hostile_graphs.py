@@ -6,13 +6,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import hostile_bombs
-import hostile_bytes
-import hostile_lies
-import hostile_references
-import hostile_shapes
 import onnx
 
+import hostile_bombs
+import hostile_bytes
+import hostile_labours
+import hostile_lies
+import hostile_references
+import hostile_settings
+import hostile_shapes
+from hostile_parts import File
 from icecore.server.errors import (
     GraphInvalid,
     GraphTooCostly,
@@ -43,10 +46,12 @@ _WORDS: dict[str, tuple[type[IcecoreError], ...]] = {
 }
 
 
-def _hostile(name: str, made: object, kind: str, says: str) -> Hostile:
+def _hostile(name: str, file: File) -> Hostile:
+    made, kind, says = file
+
     def make() -> bytes:
         value = made() if callable(made) else made
-        return value.SerializeToString() if isinstance(value, onnx.ModelProto) else bytes(value)
+        return value.SerializeToString() if isinstance(value, onnx.ModelProto) else value
 
     return Hostile(name, make, _WORDS[kind], says)
 
@@ -55,13 +60,13 @@ _PARTS = (
     hostile_bytes.FILES,
     hostile_references.FILES,
     hostile_lies.FILES,
+    hostile_settings.FILES,
     hostile_shapes.FILES,
     hostile_bombs.FILES,
+    hostile_labours.FILES,
 )
 
 HOSTILE: dict[str, Hostile] = {
-    name: _hostile(name, made, kind, says)
-    for part in _PARTS
-    for name, (made, kind, says) in part.items()
+    name: _hostile(name, file) for part in _PARTS for name, file in part.items()
 }
-assert len(HOSTILE) == sum(map(len, _PARTS)), "two files have one name"
+assert len(HOSTILE) == sum(len(part) for part in _PARTS), "two files have one name"

@@ -1,13 +1,20 @@
 """What hostile files are made of: an honest small network, and ways to change it."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-Change = Callable[[onnx.ModelProto], None]
+Change: TypeAlias = Callable[[onnx.ModelProto], None]
+Made: TypeAlias = Callable[[], onnx.ModelProto]
+Node: TypeAlias = tuple[str, list[str], list[str], dict[str, Any]]
+"""Operator, what it reads, what it writes, attributes."""
+
+File: TypeAlias = tuple[bytes | Callable[[], bytes | onnx.ModelProto], str, str]
+"""The bytes or their maker, the kind of refusal, and a part of its sentence."""
+
 SIDE = 16
 
 
@@ -57,7 +64,7 @@ def network(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def changed(*changes: Change) -> Callable[[], onnx.ModelProto]:
+def changed(*changes: Change) -> Made:
     """A maker of the honest network with changes."""
 
     def make() -> onnx.ModelProto:
@@ -70,12 +77,12 @@ def changed(*changes: Change) -> Callable[[], onnx.ModelProto]:
 
 
 def extended(
-    nodes: Sequence[tuple[str, list[str], list[str], dict[str, Any]]],
+    nodes: Sequence[Node],
     constants: Sequence[TensorProto] = (),
     *,
     end: str = "end",
-) -> Callable[[], onnx.ModelProto]:
-    """A maker of the honest network with nodes (operator, inputs, outputs, attributes) after it."""
+) -> Made:
+    """A maker of the honest network with nodes after it."""
 
     def make() -> onnx.ModelProto:
         made = [

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-from hostile_parts import branch, changed, extended, number
 from onnx import TensorProto, helper
+
+from hostile_parts import File, Made, Node, branch, changed, extended, number
 
 
 def _outside(location: str) -> TensorProto:
@@ -68,7 +69,7 @@ def _function(
     return helper.make_function(domain, name, ["x"], ["y"], nodes, imports)
 
 
-def _functions(*functions: onnx.FunctionProto) -> Callable[[], onnx.ModelProto]:
+def _functions(*functions: onnx.FunctionProto) -> Made:
     """The honest network, which calls the first of them."""
 
     def add(model: onnx.ModelProto) -> None:
@@ -83,7 +84,7 @@ def _functions(*functions: onnx.FunctionProto) -> Callable[[], onnx.ModelProto]:
     return changed(add)
 
 
-def _custom(op: str, domain: str) -> Callable[[], onnx.ModelProto]:
+def _custom(op: str, domain: str) -> Made:
     def change(model: onnx.ModelProto) -> None:
         model.opset_import.append(helper.make_opsetid(domain, 1))
 
@@ -97,7 +98,7 @@ def _custom(op: str, domain: str) -> Callable[[], onnx.ModelProto]:
 
 def _custom_in_branch() -> onnx.ModelProto:
     inner = branch([helper.make_node("Steal", ["two"], ["inside"], domain="evil")], "inside")
-    nodes = [("If", ["yes"], ["end"], {"then_branch": inner, "else_branch": inner})]
+    nodes: list[Node] = [("If", ["yes"], ["end"], {"then_branch": inner, "else_branch": inner})]
     model = extended(nodes, [number(True, "yes", np.bool_)])()
     model.opset_import.append(helper.make_opsetid("evil", 1))
     return model
@@ -137,7 +138,7 @@ def _scan() -> onnx.ModelProto:
 def _if_on_pixels() -> onnx.ModelProto:
     inner = branch([helper.make_node("Relu", ["two"], ["inside"])], "inside")
     other = branch([helper.make_node("Neg", ["two"], ["inside"])], "inside")
-    nodes = [
+    nodes: list[Node] = [
         ("ReduceMax", ["image"], ["top"], {"keepdims": 0}),
         ("Greater", ["top", "half"], ["bright"], {}),
         ("If", ["bright"], ["end"], {"then_branch": inner, "else_branch": other}),
@@ -148,7 +149,7 @@ def _if_on_pixels() -> onnx.ModelProto:
 _ELSEWHERE = "in another file"
 _CALLS = "call themselves"
 
-FILES = {
+FILES: dict[str, File] = {
     "weights beside the file": (changed(_weights_at("weights.bin")), "invalid", _ELSEWHERE),
     "weights in /etc/passwd": (changed(_weights_at("/etc/passwd")), "invalid", _ELSEWHERE),
     "weights far above": (changed(_weights_at("../../../secret")), "invalid", _ELSEWHERE),

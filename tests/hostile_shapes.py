@@ -2,8 +2,9 @@
 
 import numpy as np
 import onnx
-from hostile_parts import changed, extended, image, network, number
 from onnx import helper, numpy_helper
+
+from hostile_parts import File, Made, Node, changed, extended, image, network, number
 
 
 def _circle(model: onnx.ModelProto) -> None:
@@ -15,7 +16,7 @@ def _reads_itself(model: onnx.ModelProto) -> None:
 
 
 def _long_circle() -> onnx.ModelProto:
-    nodes = [("Relu", [f"t{i}"], [f"t{(i + 1) % 3_000}"], {}) for i in range(3_000)]
+    nodes: list[Node] = [("Relu", [f"t{i}"], [f"t{(i + 1) % 3_000}"], {}) for i in range(3_000)]
     return extended([*nodes, ("Add", ["two", "t7"], ["end"], {})])()
 
 
@@ -89,7 +90,7 @@ def _blind() -> onnx.ModelProto:
 
 
 def _list_of_tensors() -> onnx.ModelProto:
-    nodes = [
+    nodes: list[Node] = [
         ("SequenceConstruct", ["two", "two"], ["list"], {}),
         ("SequenceAt", ["list", "first"], ["end"], {}),
     ]
@@ -103,7 +104,7 @@ def _matrix_of_weights() -> onnx.ModelProto:
     return model
 
 
-def _too_far(op: str, reads: list[str], **attributes: object) -> object:
+def _too_far(op: str, reads: list[str], **attributes: object) -> Made:
     """A node whose numbers lead out of the tensor it reads."""
     constants = [
         number([1 << 40], "far"),
@@ -116,7 +117,7 @@ def _too_far(op: str, reads: list[str], **attributes: object) -> object:
 
 _CIRCLE = "circle"
 
-FILES = {
+FILES: dict[str, File] = {
     "circle": (changed(_circle), "invalid", _CIRCLE),
     "a node that reads itself": (changed(_reads_itself), "invalid", _CIRCLE),
     "circle of 3,000 nodes": (_long_circle, "invalid", _CIRCLE),

@@ -14,8 +14,8 @@ class AdmissionLimits:
     `max_nesting` are graphs within graphs. `max_nodes` counts those that
     functions bring when they are written out; the largest common networks have 5,000.
     `max_layers` can all be asked for at once, which takes a session of as many pooling
-    heads; ResNet-1001 has a thousand. `max_analysis_s` is for reading the layers of the finished graph, which the server
-    does again, and then others wait.
+    heads; ResNet-1001 has a thousand. `max_analysis_s` is for reading the layers of the
+    finished graph, which the server does again, and then others wait.
 
     Of a run with one image: `max_tensor_bytes` for a single tensor and
     `max_live_bytes` for all that are needed at the same time (EfficientNet-B7
