@@ -15,15 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.graphs.layers import Layer
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import ImageInput, Prepared
 from icecore.server.embedding.preparing import check, to_rgb
 from icecore.server.errors import ImagesEmpty, InvalidArgument, TensorInvalid
-from icecore.server.training.recipe_check_classes import Matches, match
-from icecore.server.training.recipe_check_scores import Learnable, Scores, score
+from icecore.server.training.recipe_check_classes import match
+from icecore.server.training.recipe_check_scores import Scores
 from icecore.server.training.recipe_check_trials import Candidate, candidates
+from icecore.server.training.recipe_check_trying import Photos, Trying, logits_of
 from icecore.server.training.recipe_check_verdict import (
     Tried,
     are_as_good,
@@ -38,9 +38,6 @@ FIRST_PHOTOS: Final = 24
 """That all recipes see."""
 FINALISTS: Final = 4
 """That see the others too, beside the stored one."""
-
-_AT_ONCE: Final = 16
-_LOGITS, _PROBABILITIES = "logits", "probabilities"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ class RecipeChecker:
             raise ImagesEmpty("there are no photos to check the recipe on; send labelled ones")
         if len(labels) != len(images):
             raise InvalidArgument(f"there are {len(labels)} labels for {len(images)} images")
-        logits = _logits_of(backbone)
+        logits = logits_of(backbone)
         if class_names and logits is None:
             raise InvalidArgument(
                 f"backbone {backbone.name!r} has no logits, so class names mean nothing for it"
@@ -124,76 +121,12 @@ class RecipeChecker:
         for place in places:
             what = names[place] if names else f"image {place}"
             crops.append(await _crop(images[place], backbone.recipe, what))
-        trying = _Trying(self._embedder, backbone, logits, crops, chosen, matches, tenant_id)
+        photos = Photos(crops, chosen, matches)
+        trying = Trying(self._embedder, backbone, logits, photos, tenant_id)
         return await _compare(trying)
 
 
-class _Trying:
-    """Photos, ready for any of the recipes, and what those tried so far made of them."""
-
-    def __init__(
-        self,
-        embedder: Embedder,
-        backbone: Backbone,
-        logits: Layer | None,
-        crops: Sequence[npt.NDArray[np.uint8]],
-        labels: Sequence[str],
-        matches: Matches | None,
-        tenant_id: str,
-    ) -> None:
-        self._embedder = embedder
-        self._backbone = backbone
-        self._crops = crops
-        self._labels = labels
-        self._matches = matches
-        self._tenant_id = tenant_id
-        last = backbone.ranked[-1]
-        self._are_probabilities = logits is not None and logits.role == _PROBABILITIES
-        self._taps = [backbone.tap(last)] + ([backbone.tap(logits)] if logits else [])
-        self._made: dict[Recipe, list[npt.NDArray[np.float32]]] = {}
-        self.n = len(crops)
-
-    @property
-    def recipe(self) -> Recipe:
-        return self._backbone.recipe
-
-    async def scores(self, recipe: Recipe, n: int) -> Scores:
-        """Return the scores of the first `n` photos; those seen before are not run again.
-
-        Raises:
-            TensorInvalid: the recipe's inputs are too large for the network.
-        """
-        made = self._made.get(recipe, [])
-        begun = len(made[0]) if made else 0
-        for first in range(begun, n, _AT_ONCE):
-            some = self._crops[first : min(n, first + _AT_ONCE)]
-            inputs = [Prepared(recipe.normalise(crop)) for crop in some]
-            embedded = await self._embedder.embed(
-                self._backbone,
-                self._taps,
-                inputs,
-                tenant_id=self._tenant_id,
-                is_background=True,
-            )
-            codes = [array.astype(np.float32, copy=False) for array in embedded.codes]
-            made = (
-                [np.concatenate(pair) for pair in zip(made, codes, strict=True)] if made else codes
-            )
-        self._made[recipe] = made
-        return await asyncio.to_thread(self._score, made, n)
-
-    def learnable(self, n: int) -> Learnable:
-        return Learnable.of(self._labels[:n])
-
-    def _score(self, made: Sequence[npt.NDArray[np.float32]], n: int) -> Scores:
-        logits = None if len(made) < 2 else made[1][:n]
-        if logits is not None and self._are_probabilities:
-            logits = np.log(np.maximum(logits, np.float32(1e-12)))
-        matches = None if self._matches is None else Matches(self._matches.members[:n])
-        return score(made[0][:n], logits, self.learnable(n), matches)
-
-
-async def _compare(trying: _Trying) -> RecipeReport:
+async def _compare(trying: Trying) -> RecipeReport:
     n_first = min(FIRST_PHOTOS, trying.n)
     stored, *others = candidates(trying.recipe)
     seen: dict[str, tuple[Scores, int]] = {}
@@ -216,7 +149,7 @@ def _report(
     others: Sequence[Candidate],
     n_finalists: int,
     seen: Mapping[str, tuple[Scores, int]],
-    trying: _Trying,
+    trying: Trying,
 ) -> RecipeReport:
     before = Tried(stored.recipe, seen[stored.change][0])
     share = trying.learnable(trying.n).largest_share
@@ -271,15 +204,6 @@ async def _crop(image: ImageInput, recipe: Recipe, what: str) -> npt.NDArray[np.
         )
     check(image, recipe, what=what)
     return await asyncio.to_thread(lambda: recipe.crop(to_rgb(image, what=what)))
-
-
-def _logits_of(backbone: Backbone) -> Layer | None:
-    """The layer of the network's classes, before the softmax where that can be read."""
-    for role in (_LOGITS, _PROBABILITIES):
-        for layer in reversed(backbone.layers):
-            if layer.role == role:
-                return layer
-    return None
 
 
 def _evenly(labels: Sequence[str], n: int) -> list[int]:

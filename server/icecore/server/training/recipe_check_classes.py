@@ -22,7 +22,8 @@ class Matches:
     @property
     def known(self) -> npt.NDArray[np.bool_]:
         """(n,): whether a label means a class at all."""
-        return self.members.any(axis=1)
+        known: npt.NDArray[np.bool_] = np.any(self.members, axis=1)
+        return known
 
 
 def match(labels: Sequence[str], class_names: Sequence[str], n_classes: int) -> Matches:

@@ -133,7 +133,8 @@ def more_often(new: Bools, old: Bools) -> float:
     """Return the one-sided p that `new` is not more often true than `old`: McNemar's exact test."""
     won, lost = int((new & ~old).sum()), int((old & ~new).sum())
     n = won + lost
-    return sum(math.comb(n, i) for i in range(won, n + 1)) / 2**n
+    ways = sum(math.comb(n, i) for i in range(won, n + 1))
+    return float(ways / 2**n)
 
 
 def _held_out(codes: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> Bools:
