@@ -25,6 +25,7 @@ proto: $(STAMPS)/dev
 
 bench: $(STAMPS)/dev
 	$(BIN)/python bench/embed_overhead.py
+	$(BIN)/python bench/cost_by_depth.py
 
 clean:
 	rm -rf .venv demo-out demo-own
