@@ -4,7 +4,7 @@ Layers by the cosine of their codes; speed on one thread; and what counts in the
 end, probes trained anew on either's codes.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -139,33 +139,28 @@ def cosine(one: FloatArray, other: FloatArray) -> npt.NDArray[np.float64]:
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     is_zero = lengths == 0.0
     found = (a * b).sum(axis=1) / np.where(is_zero, 1.0, lengths)
-    return np.where(is_zero, (a == b).all(axis=1), found)
+    cosines: npt.NDArray[np.float64] = np.where(is_zero, (a == b).all(axis=1), found)
+    return cosines
 
 
 def _probed(pair: Pair, one: EvaluationSet) -> list[ProbeFidelity]:
     names = [layer.name for layer in pair.plain.spread(PROBED_DEPTHS)]
-    parts: Mapping[str, tuple[list[FloatArray], list[FloatArray]]]
-    parts = {name: ([], []) for name in names}
+    plain: list[list[FloatArray]] = []
+    int8: list[list[FloatArray]] = []
     named = [(f"image {place} of {one.name!r}", image) for place, image in enumerate(one.images)]
     for inputs in batches(named, pair.plain):
-        both = pair.codes(names, inputs)
-        for side, codes in enumerate(both):
-            for name, array in zip(names, codes, strict=True):
-                parts[name][side].append(array)
-    codes = {
-        name: (np.concatenate(plain), np.concatenate(int8))
-        for name, (plain, int8) in parts.items()
-    }
-    found = compare_probes(codes, one.labels)
-    return [
-        ProbeFidelity(
-            one.name,
-            name,
-            len(one.labels),
-            result.plain,
-            result.int8,
-            result.low,
-            result.high,
+        codes = pair.codes(names, inputs)
+        plain.append(codes[0])
+        int8.append(codes[1])
+    joined = {
+        name: (
+            np.concatenate([codes[place] for codes in plain]),
+            np.concatenate([codes[place] for codes in int8]),
         )
-        for name, result in found.items()
+        for place, name in enumerate(names)
+    }
+    n = len(one.labels)
+    return [
+        ProbeFidelity(one.name, name, n, found.plain, found.int8, found.low, found.high)
+        for name, found in compare_probes(joined, one.labels).items()
     ]

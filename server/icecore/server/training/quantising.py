@@ -125,8 +125,7 @@ def _check(
         )
     if len(calibration) < MIN_IMAGES:
         raise CalibrationInvalid(
-            f"there are {len(calibration)} calibration images, "
-            f"but at least {MIN_IMAGES} are needed"
+            f"there are {len(calibration)} calibration images, but at least {MIN_IMAGES} are needed"
         )
     for one in evaluation:
         if len(one.images) != len(one.labels):

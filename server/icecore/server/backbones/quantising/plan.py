@@ -67,7 +67,7 @@ class _Planning:
             return
         found.kernels.add(made)
         if node.op_type in _CARRIERS:
-            found.ranges.update({name: found.ranges[node.input[0]] for name in node.output})
+            found.ranges.update(dict.fromkeys(node.output, found.ranges[node.input[0]]))
             found.made.update(node.output)
             return
         kept = self._behind_threshold(made)

@@ -19,6 +19,8 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from icecore.server.backbones.running.cutting import in_running_order
+from icecore.server.backbones.running.int8_kernels import suited
+from icecore.server.backbones.running.processor import saturates
 from icecore.server.backbones.running.shared_weights import SharedWeights, Weight
 from icecore.server.backbones.running.stored_weights import join, split
 
@@ -49,7 +51,7 @@ class Loaded:
     """
 
     def __init__(self, graph: bytes, *, threads: int, weights: SharedWeights) -> None:
-        optimised = _optimised(graph)
+        optimised = _optimised(suited(graph))
         model, spans = split(optimised)
         view = memoryview(optimised)
         packed = {
@@ -108,6 +110,8 @@ def _options(threads: int) -> ort.SessionOptions:
     options.log_severity_level = _ERROR
     # Threads that wait by spinning made a pass of 6 ms take 27 on a busy two-core machine.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if saturates():  # int8 codes are then the same as elsewhere, and slower
+        options.add_session_config_entry("session.x64quantprecision", "1")
     return options
 
 

@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 from pathlib import Path
+from platform import machine
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -9,6 +10,11 @@ _CPUINFO = Path("/proc/cpuinfo")
 def has_vnni() -> bool:
     """Whether it multiplies 8-bit integers four at a time (AVX512-VNNI or AVX-VNNI)."""
     return not _flags().isdisjoint(("avx512_vnni", "avx_vnni"))
+
+
+def saturates() -> bool:
+    """Whether ONNX Runtime's products of uint8 and int8 may end at 16 bits: x86 without VNNI."""
+    return machine().lower() in ("x86_64", "amd64") and not has_vnni()
 
 
 def has_int8_tiles() -> bool:
