@@ -16,7 +16,6 @@ from time import perf_counter
 from typing import Any, Final
 
 from icecore.server.backbones.admission.admitting_child import Child, ChildDied
-from icecore.server.backbones.admission.inspector_frames import FrameTooLarge
 from icecore.server.backbones.admission.inspector_refusal import REFUSALS, too_much_memory
 from icecore.server.backbones.admission.limits import USUAL, AdmissionLimits
 from icecore.server.backbones.admission.vetting import vet_length
@@ -101,15 +100,7 @@ class Admission:
         }
         content = b"" if recipe_file is None else recipe_file.content
         with self._turn():
-            facts, graph = _inspect(job, content, data, limits, caller_left)
-        return Admitted(
-            graph=graph,
-            recipe=Recipe.from_json(facts["recipe"]),
-            recipe_source=str(facts["recipe_source"]),
-            card=Card.from_json(facts["card"]),
-            changes=tuple(str(change) for change in facts["changes"]),
-            file_sha256=hashlib.sha256(data).hexdigest(),
-        )
+            return _inspect(job, content, data, limits, caller_left)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -145,8 +136,8 @@ def _inspect(
     data: bytes,
     limits: AdmissionLimits,
     caller_left: Future[None] | None,
-) -> tuple[dict[str, Any], bytes]:
-    """What one inspector says, and the graph."""
+) -> Admitted:
+    """What one inspector says; not believed where it makes no sense."""
     start = perf_counter()
     with Child(wall_s=limits.wall_s, caller_left=caller_left) as child:
         try:
@@ -154,19 +145,38 @@ def _inspect(
             if facts["event"] == "refused":
                 raise REFUSALS[facts["reason"]](facts["message"], **facts["details"])
             graph = child.graph(max_bytes=limits.max_answer_bytes)
+            admitted = _admitted(facts, graph, data)
         except ChildDied as died:
             error = _told(died, len(data), limits)
-            _log(error, start, len(data), died=str(died), words=child.words())
+            _log_refusal(error, start, len(data), died=str(died), words=child.words())
             raise error from died
-        except FrameTooLarge as error:
-            _log(error, start, len(data), words=child.words())
-            raise GraphInvalid("the graph cannot be read: its form here is too large") from error
         except IcecoreError as error:
-            _log(error, start, len(data), words=child.words())
+            _log_refusal(error, start, len(data), words=child.words())
             raise
-    cost = {name: facts[name] for name in ("cpu_s", "peak_bytes")}
-    log("graph_admitted", n_bytes=len(data), seconds=round(perf_counter() - start, 3), **cost)
-    return facts, graph
+        except (KeyError, TypeError, ValueError) as error:
+            _log_refusal(error, start, len(data), died="it answered nonsense", words=child.words())
+            raise GraphInvalid(
+                "the graph cannot be read: whoever tried was brought to answer nonsense"
+            ) from error
+    log(
+        "graph_admitted",
+        n_bytes=len(data),
+        seconds=round(perf_counter() - start, 3),
+        cpu_s=facts.get("cpu_s"),
+        peak_bytes=facts.get("peak_bytes"),
+    )
+    return admitted
+
+
+def _admitted(facts: dict[str, Any], graph: bytes, data: bytes) -> Admitted:
+    return Admitted(
+        graph=graph,
+        recipe=Recipe.from_json(facts["recipe"]),
+        recipe_source=str(facts["recipe_source"]),
+        card=Card.from_json(facts["card"]),
+        changes=tuple(str(change) for change in facts["changes"]),
+        file_sha256=hashlib.sha256(data).hexdigest(),
+    )
 
 
 def _told(died: ChildDied, n_bytes: int, limits: AdmissionLimits) -> BaseException:
@@ -189,7 +199,7 @@ def _told(died: ChildDied, n_bytes: int, limits: AdmissionLimits) -> BaseExcepti
     return GraphInvalid(f"the graph cannot be read: whoever tried {died.how}")
 
 
-def _log(error: BaseException, start: float, n_bytes: int, **fields: str) -> None:
+def _log_refusal(error: BaseException, start: float, n_bytes: int, **fields: str) -> None:
     log(
         "graph_refused",
         level=logging.WARNING if fields.get("died") else logging.INFO,

@@ -61,15 +61,15 @@ def main() -> int:
     write_message(stdout, {"event": "ready"})
     try:
         job = read_message(stdin)
-        limits = AdmissionLimits.from_json(job["limits"])
-        memory_bytes = limits.memory_bytes(int(job["n_bytes"]))
-        _limit_this_process(limits, memory_bytes)
-        content = read_frame(stdin, max_bytes=limits.max_file_bytes)
-        data = read_frame(stdin, max_bytes=limits.max_file_bytes)
     except EOFError:
         return 0  # the server wants no answer any more
-    threading.Thread(target=_end_with_the_server, daemon=True).start()
+    limits = AdmissionLimits.from_json(job["limits"])
+    memory_bytes = limits.memory_bytes(int(job["n_bytes"]))
+    _limit_this_process(limits, memory_bytes)
     try:
+        content = read_frame(stdin, max_bytes=limits.max_file_bytes)
+        data = read_frame(stdin, max_bytes=limits.max_file_bytes)
+        threading.Thread(target=_end_with_the_server, daemon=True).start()
         _answer(stdout, _inspect(data, content, job, limits))
     except Exception as error:  # the door of this process
         told = refusal_of(error, memory_bytes=memory_bytes)
