@@ -1,11 +1,12 @@
-"""Full-size networks of torchvision and timm, random weights, through the command itself."""
+"""Full-size networks of torchvision and timm, random weights, through the command."""
 
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,8 @@ from icecore.server.backbones.graphs.layers import read_layers
 WHY = "torch is not installed; `make test-export` installs the extra 'export'"
 pytest.importorskip("torch", reason=WHY)
 pytest.importorskip("onnxscript", reason=WHY)
+
+from icecore.server.backbones.exporting import command  # noqa: E402
 
 pytestmark = pytest.mark.export
 
@@ -34,23 +37,33 @@ EXPECTED = {
     "torchvision:mobilenet_v3_small": Expected(
         "features.1.block.0.2", "features.3.block.1.2", 5, 256, 0.485
     ),
-    "torchvision:efficientnet_b0": Expected("features.0.2", "features.8.2", 17, 256, 0.485),
+    "torchvision:efficientnet_b0": Expected(
+        "features.1.0.block.2.1", "features.8.2", 17, 256, 0.485
+    ),
     "timm:convnext_atto": Expected("stages.0.blocks.0", "stages.3.blocks.1", 12, 256, 0.485),
     "timm:vit_tiny_patch16_224": Expected("blocks.0", "blocks.11", 12, 248, 0.5),
     "torchvision:regnet_x_400mf": Expected(
-        "stem.2", "trunk_output.block4.block4-11.activation", 67, 256, 0.485
+        "stem.2", "trunk_output.block4.block4-11.activation", 67, 232, 0.485
     ),
     "torchvision:densenet121": Expected("features.relu0", "relu", 121, 256, 0.485),
 }
 
 
 @pytest.mark.parametrize("spec", EXPECTED)
-def test_a_librarys_network_is_exported_checked_and_listed(spec: str, tmp_path: Path) -> None:
-    expected = EXPECTED[spec]
+def test_a_librarys_network_is_exported_checked_and_listed(
+    spec: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "network.onnx"
-    command = [sys.executable, "-P", "-m", "icecore.server.backbones", "export", spec]
+    assert command.main([spec, "--random", "--out", str(path), "--json"]) == 0
+    require(json.loads(capsys.readouterr().out), path, EXPECTED[spec])
+
+
+def test_the_command_is_a_process_of_its_own(tmp_path: Path) -> None:
+    """As the command line starts it: its standard output is the result alone."""
+    spec, path = "torchvision:resnet18", tmp_path / "network.onnx"
+    started = [sys.executable, "-P", "-m", "icecore.server.backbones", "export", spec]
     done = subprocess.run(
-        [*command, "--random", "--out", str(path), "--json"],
+        [*started, "--weights", "none", "--size", "64", "--out", str(path), "--json"],
         capture_output=True,
         text=True,
         check=False,
@@ -59,11 +72,19 @@ def test_a_librarys_network_is_exported_checked_and_listed(spec: str, tmp_path: 
     )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    ranked = [one for one in read_layers(path.read_bytes()) if one.depth is not None]
-    assert [one.name for one in ranked] == told["depths"]
+    require(told, path, replace(EXPECTED[spec], resize=round(256 * 64 / 224)))
+    assert (told["height"], told["width"]) == (64, 64)
+
+
+def require(told: dict[str, Any], path: Path, expected: Expected) -> None:
+    """What the command said holds of the file, and both are as expected."""
+    layers = read_layers(path.read_bytes())
+    ranked = [layer for layer in layers if layer.depth is not None]
+    assert [layer.name for layer in ranked] == told["depths"]
     assert (ranked[0].name, ranked[-1].name) == (expected.first, expected.last)
     assert len(ranked) == expected.n_depths
     assert told["comparison"]["share_of_peak"] <= 1e-4
+    assert len(ranked) <= told["comparison"]["layers"] <= len(layers) + 1
     assert told["batch"] == "open"
     assert told["recipe"]["resize"] == expected.resize
     assert told["recipe"]["mean"][0] == pytest.approx(expected.mean)

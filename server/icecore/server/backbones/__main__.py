@@ -19,7 +19,7 @@ USAGE = """usage: python -m icecore.server.backbones FILE.onnx
 
 def main(arguments: Sequence[str]) -> int:
     """Return the exit status; 2 when called otherwise."""
-    if arguments[:1] == ["export"] and len(arguments) > 1:
+    if arguments[:1] == ["export"]:
         from icecore.server.backbones.exporting import command
 
         return command.main(arguments[1:])
