@@ -51,7 +51,6 @@ class Outline:
 
     def __init__(self, data: bytes, layers: Sequence[Layer] = ()) -> None:
         graph = Graph(data)
-        self._opset = graph.opset
         self._layers = {layer.name: layer for layer in layers or layers_of(graph)}
         self._sources = {
             (layer.name, activation): source_of(graph, layer, activation)
@@ -72,7 +71,7 @@ class Outline:
         for tap in taps:
             if tap.layer not in self._layers:
                 raise LayerNotFound(f"layer {tap.layer!r} is not in the graph")
-        heads = Heads(self._prefix, self._opset)
+        heads = Heads(self._prefix)
         sources = [self._sources[tap.layer, tap.activation] for tap in taps]
         names = [self._head(heads, tap) for tap in taps]
         kept, read = _needed(self._nodes, sources)
