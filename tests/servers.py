@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ from icecore.server.backbones.catalog import Catalog
 from icecore.server.settings import Settings
 from icecore.server.storage.promise import Store
 from toy_store import put_toy_backbone
+
+PROGRAM = ("-m", "icecore.server")
 
 START_S = 120.0
 """Patience, not a measure: the machine may be shared."""
@@ -100,10 +102,13 @@ def serving(data: Path, *, catalog: Any = ToyCatalog, **settings: Any) -> Iterat
 
 @contextmanager
 def process(
-    data: Path, *arguments: str, environment: dict[str, str] | None = None
+    data: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> Iterator[Server]:
     """A server as a user starts one; its process is killed at the end if it still runs."""
-    child = start(data, *arguments, environment=environment)
+    child = start(data, *arguments, environment=environment, program=program)
     try:
         assert child.stderr is not None
         fields = wait_until_serving(child.stderr)
@@ -122,11 +127,14 @@ def process(
 
 
 def start(
-    data: Path, *arguments: str, environment: dict[str, str] | None = None
+    data: Path,
+    *arguments: str,
+    environment: dict[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> "subprocess.Popen[str]":
     """Start `python -m icecore.server` and do not wait for it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "icecore.server", "--data", str(data), "--threads", "1", *arguments],
+        [sys.executable, *program, "--data", str(data), "--threads", "1", *arguments],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **(environment or {})},

@@ -215,7 +215,7 @@ HEADERS: dict[str, tuple[Message, Message]] = {
         ),
     ),
 }
-"""First messages with the one after them, of streams that need both; one image calibrates nothing."""
+"""First messages with the one after them, of streams that need both."""
 
 
 @pytest.mark.parametrize("name", HEADERS)
