@@ -1,6 +1,7 @@
 """Backbones of others over the wire: added, used, replaced, removed, and who may do that."""
 
 import hashlib
+import random
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 
@@ -247,6 +249,59 @@ def test_the_default_can_be_replaced_but_not_removed(tmp_path: Path) -> None:
         assert add_toy(admin, "toy", 5).is_default
         (after,) = embedded(tenant, "", "-1")
         assert not np.array_equal(before, after)
+
+
+def test_who_asks_by_name_does_not_notice_that_it_is_replaced(
+    believing_server: Server, admin: Caller, tenant: Caller
+) -> None:
+    """Nothing pins what was there before: it is deleted under the feet of those who use it."""
+    add_toy(admin, "busy", 0)
+    done = threading.Event()
+
+    def ask(number: int) -> int:
+        chance = random.Random(number)
+        n_asked = 0
+        while not done.is_set():
+            # Layers in ever new company need ever new sessions, and these the graph.
+            layers = chance.sample(["1", "2", "3", "branch", "sum", "logits"], 3)
+            embedded(tenant, "busy", *layers)
+            fill_and_empty = cpb.CreateCollectionRequest(
+                collection_id=f"busy-{number}-{n_asked}", backbone="busy"
+            )
+            made = tenant.collections.CreateCollection(fill_and_empty).collection
+            tenant.collections.DeleteCollection(
+                cpb.DeleteCollectionRequest(collection_id=made.collection_id)
+            )
+            n_asked += 1
+        return n_asked
+
+    with ThreadPoolExecutor(3) as threads:
+        asking = [threads.submit(ask, number) for number in range(3)]
+        try:
+            for seed in range(1, 13):
+                add_toy(admin, "busy", seed)
+        finally:
+            done.set()
+        assert all(asked.result() > 3 for asked in asking)
+    remove_backbone(admin, "busy")
+
+
+def test_a_network_that_takes_one_image_at_a_time_gives_the_same_codes(
+    believing_server: Server, admin: Caller, tenant: Caller
+) -> None:
+    model = onnx.load_from_string(toy_graph(4))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = 1
+    add_toy(admin, "open", 4)
+    add_backbone(admin, "one-by-one", model.SerializeToString(), recipe=TOY_RECIPE)
+    wanted = embedded(tenant, "open", "*", "logits")
+    for codes, expected in zip(embedded(tenant, "one-by-one", "*", "logits"), wanted, strict=True):
+        np.testing.assert_allclose(codes, expected, rtol=1e-5, atol=1e-5)
+    fill(tenant, "one-by-one", "one-by-one")
+    assert len(predicted(tenant, "one-by-one")) == 4
+    empty(tenant, "one-by-one")
+    for name in ("open", "one-by-one"):
+        remove_backbone(admin, name)
 
 
 def test_adding_is_exactly_once(believing_server: Server, admin: Caller) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.embedder import Embedded, Embedder
+from icecore.server.errors import BackboneNotFound
 from icecore.server.rpc import answers, arguments, inputs
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.streams import in_order
@@ -38,13 +39,21 @@ class CodesService(codes_pb2_grpc.CodesServiceServicer):
         dtype = inputs.dtype(request.dtype)
         images = inputs.images(request.images)
         name = arguments.named("backbone", request.backbone) if request.backbone else ""
-        backbone = await asyncio.to_thread(self._catalog.get, name)
-        chosen = inputs.check_number_of_layers(backbone.select(layers))
-        taps = [backbone.tap(layer, activation=activation, pooling=pooling) for layer in chosen]
-        embedded = await self._embedder.embed(
-            backbone, taps, images, dtype=dtype, tenant_id=current_call().tenant_id
-        )
-        return await asyncio.to_thread(_answer, embedded, taps)
+
+        async def embed() -> pb.EmbedResponse:
+            backbone = await asyncio.to_thread(self._catalog.get, name)
+            chosen = inputs.check_number_of_layers(backbone.select(layers))
+            taps = [backbone.tap(layer, activation=activation, pooling=pooling) for layer in chosen]
+            embedded = await self._embedder.embed(
+                backbone, taps, images, dtype=dtype, tenant_id=current_call().tenant_id
+            )
+            return await asyncio.to_thread(_answer, embedded, taps)
+
+        try:
+            return await embed()
+        except BackboneNotFound:  # replaced, perhaps, since the name was looked up
+            await asyncio.to_thread(self._catalog.refresh)
+            return await embed()
 
 
 def _answer(embedded: Embedded, taps: Sequence[TapId]) -> pb.EmbedResponse:
