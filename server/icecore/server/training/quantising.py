@@ -10,8 +10,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, cast
 
+import numpy as np
+
+from icecore.probes.errors import ProbesError
+from icecore.probes.training_data import TrainingData
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.facts import Fidelity
 from icecore.server.backbones.graphs.graph import Graph
@@ -128,15 +132,24 @@ def _check(
             f"there are {len(calibration)} calibration images, but at least {MIN_IMAGES} are needed"
         )
     for one in evaluation:
-        if len(one.images) != len(one.labels):
-            raise InvalidArgument(
-                f"set {one.name!r} has {len(one.labels)} labels for {len(one.images)} images"
-            )
+        _check_set(one)
     n_bytes = sum(len(content(image)) for image in _all(calibration, evaluation))
     if n_bytes > MAX_BYTES:
         raise ImagesTooMany(
             f"the images have {n_bytes:,} bytes together, but {MAX_BYTES:,} are the most"
         )
+
+
+def _check_set(one: EvaluationSet) -> None:
+    """Now, not after minutes of work."""
+    if len(one.images) != len(one.labels):
+        raise InvalidArgument(
+            f"set {one.name!r} has {len(one.labels)} labels for {len(one.images)} images"
+        )
+    try:
+        TrainingData.of({"": np.zeros((len(one.labels), 1))}, one.labels, None)
+    except ProbesError as error:
+        raise _error(error.reason, f"set {one.name!r} cannot be judged: {error}") from error
 
 
 def _all(
@@ -185,7 +198,8 @@ async def _receive(reader: asyncio.StreamReader, on_progress: OnProgress) -> Qua
             case "progress":
                 on_progress(str(message["stage"]), float(cast(float, message["progress"])))
             case "refused":
-                _refuse(cast(Any, message))
+                refusal = cast(Any, message)
+                raise _error(refusal["reason"], refusal["message"], **refusal["details"])
             case "quantised":
                 fidelity = Fidelity.from_json(json.loads(await receive_frame(reader)))
                 return Quantised(await receive_frame(reader), fidelity)
@@ -193,11 +207,10 @@ async def _receive(reader: asyncio.StreamReader, on_progress: OnProgress) -> Qua
                 raise AssertionError(f"the process sent the event {other!r}")
 
 
-def _refuse(message: dict[str, Any]) -> NoReturn:
-    """Raise the error of that reason."""
+def _error(reason: str, message: str, **details: str) -> IcecoreError:
+    """The error of that reason."""
     known = {str(one.reason): one for one in _leaves(IcecoreError)}
-    error = known.get(message["reason"], Internal)
-    raise error(message["message"], **message["details"])
+    return known.get(reason, Internal)(message, **details)
 
 
 def _leaves(root: type[IcecoreError]) -> Iterator[type[IcecoreError]]:

@@ -1,0 +1,72 @@
+"""int8 graphs rewritten for the processor say the same to the bit."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import numpy_helper
+
+from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.quantising.quantise import quantise
+from icecore.server.backbones.running import int8_kernels, processor
+from icecore.server.backbones.running.int8_kernels import suited
+from networks import FACTS, network
+from toys import toy_graph
+
+Array = npt.NDArray[np.float32]
+
+
+def run(graph: bytes, inputs: Array) -> Array:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    (codes,) = session.run(None, {session.get_inputs()[0].name: inputs})
+    return np.asarray(codes)
+
+
+def weights(graph: bytes) -> dict[str, npt.NDArray[np.int8]]:
+    """int8 weights of convolutions by name."""
+    tensors = onnx.ModelProto.FromString(graph).graph.initializer
+    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in tensors}
+    return {name: value for name, value in arrays.items() if value.ndim == 4}
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv2", "squeezenet1_1", "densenet"])
+@pytest.mark.parametrize("has_tiles", [True, False])
+def test_codes_are_the_same_to_the_bit(
+    name: str, has_tiles: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8_kernels, "has_int8_tiles", lambda: has_tiles)
+    monkeypatch.setattr(int8_kernels, "TILED_PRODUCTS", 32)  # these networks are narrow
+    size = FACTS[name].size
+    inputs = np.random.default_rng(0).normal(size=(8, 3, size, size)).astype(np.float32)
+    int8 = quantise(bring_home(network(name), (size, size)).graph, [inputs])
+    changed = suited(int8)
+    before, after = weights(int8), weights(changed)
+    n_shifted = sum(
+        after[name].shape == value.shape and bool((after[name] == value - 1).all())
+        for name, value in before.items()
+    )
+    assert (n_shifted > 3) == has_tiles
+    assert sum(value.shape[1] == 4 for value in after.values()) > sum(
+        value.shape[1] == 4 for value in before.values()
+    ), "the image has no fourth channel"
+    np.testing.assert_array_equal(run(changed, inputs), run(int8, inputs))
+
+
+def test_float_graphs_come_back_as_they_are() -> None:
+    graph = toy_graph()
+    assert suited(graph) is graph
+
+
+def test_a_processor_without_vnni_is_told_not_to_saturate(monkeypatch: pytest.MonkeyPatch) -> None:
+    for flags, name, expected in (
+        ({"avx2", "avx512_vnni"}, "x86_64", False),
+        ({"avx2", "avx_vnni"}, "AMD64", False),
+        ({"avx2"}, "x86_64", True),
+        (set(), "aarch64", False),
+    ):
+        monkeypatch.setattr(processor, "_flags", lambda flags=flags: frozenset(flags))
+        monkeypatch.setattr(processor, "machine", lambda name=name: name)
+        assert processor.saturates() == expected
