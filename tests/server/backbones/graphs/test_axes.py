@@ -76,6 +76,14 @@ def lies_so(layout: Layout, n: np.ndarray, c: np.ndarray, h: np.ndarray, w: np.n
             ],
             Layout.MAP,
         ),
+        (
+            [
+                ("reshape", (5, 12, 2, 2, 6)),
+                ("transpose", (0, 1, 3, 2, 4)),
+                ("reshape", (5, 12, 4, 6)),
+            ],
+            None,
+        ),
         ([("reshape", (5, 288))], Layout.VECTOR),
         ([("reshape", (60, 4, 6))], None),
         ([("reshape", (5, 24, 4, 3))], None),
@@ -84,7 +92,7 @@ def lies_so(layout: Layout, n: np.ndarray, c: np.ndarray, h: np.ndarray, w: np.n
 def test_channels_are_followed_through_moves(
     steps: list[tuple[str, tuple[int, ...]]], expected: Layout | None
 ) -> None:
-    """Tokens, TensorFlow's rows, columns first, a shuffle half way and whole, and what is lost."""
+    """Tokens, TensorFlow's rows, columns first, channels or rows shuffled, and what is lost."""
     axes: Axes = map_axes(SIZES)
     for step, argument in steps:
         axes = (

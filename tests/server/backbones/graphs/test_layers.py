@@ -8,6 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from icecore.server.backbones.graphs.layers import Layer, read_layers
 from icecore.server.backbones.graphs.layouts import Layout
 from icecore.server.errors import GraphInvalid
+from small_graphs import SmallGraph
 from toys import toy_graph
 
 
@@ -155,3 +156,41 @@ def test_a_graph_without_maps_is_refused() -> None:
     nodes = [helper.make_node("ReduceMean", ["image"], ["mean"], keepdims=0, axes=[0, 1, 2, 3])]
     with pytest.raises(GraphInvalid, match="no float32 tensor"):
         read_layers(network(nodes, "mean", rank=0))
+
+
+def test_only_the_last_product_has_the_logits() -> None:
+    """A vector that is put out on the way is read further."""
+    net = SmallGraph(8)
+    flat = net.node("Flatten", [net.relu(net.conv("image", 4))])
+    net.node("Gemm", [flat, net.weights(256, 6)], "features")
+    net.node("Gemm", ["features", net.weights(6, 5)], "scores")
+    net.node("Softmax", ["scores"], "shares", axis=-1)
+
+    def roles(*outputs: str) -> dict[str, str]:
+        return {x.name: x.role for x in read_layers(net.to_bytes(*outputs)) if x.role}
+
+    assert roles("features", "shares") == {"scores": "logits", "shares": "probabilities"}
+
+
+def test_tokens_without_their_prefix_are_a_grid_again() -> None:
+    net = SmallGraph(16)
+    patches = net.conv("image", 8, "patches", kernel=4, stride=4, pads=[0] * 4)
+    line = net.node("Reshape", [patches, net.constant([0, 8, 16], dtype=np.int64)])
+    grid = net.node("Transpose", [line], perm=[0, 2, 1])
+    one = net.node("ReduceMean", [grid], axes=[1])
+    net.node("Concat", [one, grid], "tokens", axis=1)
+    bounds = [net.constant([v], dtype=np.int64) for v in (1, 2**62, 1, 1)]
+    net.relu(net.node("Slice", ["tokens", *bounds]), "grid")
+    turned = net.node("Transpose", ["grid"], perm=[0, 2, 1])
+    back = net.node("Reshape", [turned, net.constant([0, 8, 4, 4], dtype=np.int64)])
+    net.relu(back, "map")
+    net.relu(net.node("Gather", ["tokens", net.constant(0, dtype=np.int64)], axis=1), "one")
+    found = {layer.name: layer for layer in read_layers(net.to_bytes("map", "one"))}
+    shown = {
+        name: (layer.layout, layer.prefix_tokens, layer.height, layer.width, layer.stride)
+        for name, layer in found.items()
+    }
+    assert shown["tokens"] == (Layout.TOKENS, 1, 4, 4, 4)
+    assert shown["grid"] == (Layout.TOKENS, 0, 4, 4, 4)
+    assert shown["map"] == (Layout.MAP, 0, 4, 4, 4)
+    assert shown["one"] == (Layout.VECTOR, 0, 1, 1, 16)

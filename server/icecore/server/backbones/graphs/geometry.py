@@ -108,9 +108,10 @@ class Geometry:
             )
         rows = left[-2:-1] if len(left) > 1 else ()
         columns = right[-1:] if len(right) > 1 else ()
-        # Learned weights make channels, whatever they stand beside.
+        # Learned weights make channels, but of places that are mixed places.
         if not self._graph.is_data(node.input[1]):
-            columns = tuple(axis("c", sizes[-1]) for _ in columns)
+            is_mixed = all(part.kind != "c" for part in left[-1]) and has_places(left[-1])
+            columns = tuple(axis("?" if is_mixed else "c", sizes[-1]) for _ in columns)
         elif not self._graph.is_data(node.input[0]):
             rows = tuple(axis("?", sizes[-2]) for _ in rows)
         n_others = len(sizes) - len(rows) - len(columns)
