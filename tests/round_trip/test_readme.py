@@ -53,13 +53,15 @@ def run(command: list[str], place: Path) -> str:
 
 def test_the_shell_and_then_the_python_do_what_they_say(place: Path) -> None:
     """One test, as the Python predicts with the probe that the shell has trained."""
-    [shell], [python] = blocks("sh"), blocks("python")
-    said = run(["sh", "-eu", "-c", shell], place)
+    [*shell], [python] = blocks("sh"), blocks("python")
+    said = run(["sh", "-eu", "-c", "\n".join(shell)], place)
     assert "accuracy on images that chose neither layer nor C" in said
     assert f"demo-out/images/3/{EACH - 1}.png  3" in said, "a prediction a file"
     assert "33  head" in said, "the layers down to the last"
     assert "<- chosen" in said
-    assert (place / "demo-out" / "codes.npz").is_file()
+    assert "int8 against float32" in said
+    for left in ("codes.npz", "layers.png"):
+        assert (place / "demo-out" / left).is_file()
 
     printed = run([sys.executable, "-W", "error", "-c", python], place).splitlines()
     assert printed[0].endswith(f"/33:head/avg ({EACH}, 1280)")
