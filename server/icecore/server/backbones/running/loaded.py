@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TypeAlias
 
 import numpy as np
@@ -31,6 +32,8 @@ OVERHEAD_BYTES, OVERHEAD_BYTES_A_NODE = 20_000, 12_000
 
 _ERROR = 3
 """Log severity of ONNX Runtime; its warnings are about optimisations it skipped."""
+
+_ARENA = Lock()
 
 _PACKERS = frozenset(
     {
@@ -66,7 +69,7 @@ class Loaded:
             if name not in packed and (weight := weights.get(view[first:end])) is not None:
                 self.weights[name] = weight
                 options.add_initializer(name, weight.value)
-        nodes = in_running_order(model.graph.node, [value.name for value in model.graph.output])
+        nodes = in_running_order(model.graph.node)
         del model.graph.node[:]
         model.graph.node.extend(nodes)
         own = sum(end - first for name, (first, end) in spans.items() if name not in self.weights)
@@ -115,9 +118,17 @@ def _options(threads: int) -> ort.SessionOptions:
     return options
 
 
-@lru_cache(maxsize=1)
 def _share_arena() -> None:
-    """Let sessions take their maps from one arena: it grows to the largest pass, not to the sum."""
+    """Let sessions take their maps from one arena: it grows to the largest pass, not to the sum.
+
+    ONNX Runtime knows one such arena a process.
+    """
+    with _ARENA:
+        _arena()
+
+
+@lru_cache(maxsize=1)
+def _arena() -> None:
     memory = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )

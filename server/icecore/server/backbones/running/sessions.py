@@ -77,6 +77,11 @@ class Sessions:
         with self._lock:
             return self._held()
 
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the weights that sessions share, those of sessions still running too."""
+        return self._weights.n_bytes
+
     def forget(self, digest: str) -> None:
         """Let all go that is kept of a backbone; sessions that run finish first."""
         with self._lock:

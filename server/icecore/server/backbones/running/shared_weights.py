@@ -34,6 +34,12 @@ class SharedWeights:
         self._lock = Lock()
         self._known: WeakValueDictionary[bytes, Weight] = WeakValueDictionary()
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all that some session keeps."""
+        with self._lock:
+            return sum(weight.n_bytes for weight in self._known.values())
+
     def get(self, stored: memoryview) -> Weight | None:
         """Return the weight of a stored TensorProto; None where it is too small to share."""
         if len(stored) < LEAST_BYTES:
