@@ -1,5 +1,6 @@
 """What the backbones' commands show and choose, without a server."""
 
+import tomllib
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from icecore.cli.backbone_words import print_fidelity, recipe_words
+from icecore.cli.backbone_words import print_fidelity, recipe_toml, recipe_words
 from icecore.cli.folders import LabelledFile
 from icecore.cli.plots.layer_plot import plot_layers
 from icecore.cli.plots.style import BLUE, ORANGE
@@ -53,6 +54,14 @@ def test_a_recipe_is_told_in_the_order_in_which_it_is_done() -> None:
     assert "resize 256 x 300 (bicubic)" in recipe_words(other)
     assert "BGR x 1," in recipe_words(other)
     assert "the longer side to 256" in recipe_words(replace(recipe, resize_rule="longer"))
+
+
+def test_a_recipe_written_as_toml_reads_as_the_same_recipe() -> None:
+    recipe = Recipe(
+        224, 192, 256, "lanczos", "BGR", (0.1, 0.2, 0.3), (1.0, 2.0, 3.0), 1.0, "squash", 300
+    )
+    read = tomllib.loads(recipe_toml(recipe))
+    assert Recipe(**{**read, "mean": tuple(read["mean"]), "std": tuple(read["std"])}) == recipe
 
 
 def test_fidelity_names_the_worst_layer_and_the_paired_interval(

@@ -1,5 +1,6 @@
-"""A backbone in words and in JSON, as several commands show it."""
+"""A backbone in words, in JSON and in TOML, as several commands show it."""
 
+import json
 from typing import Any
 
 from icecore.cli.output import Column, print_line, print_table
@@ -70,6 +71,15 @@ def fidelity_json(fidelity: Fidelity) -> dict[str, Any]:
             for one in fidelity.probes
         ],
     }
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """Return the recipe as the file that `icecore backbones add --recipe` reads."""
+    lines = []
+    for key, value in recipe_json(recipe).items():
+        # What JSON writes of texts, numbers and lists is TOML too.
+        lines.append(f"{key} = {json.dumps(value)}\n")
+    return "".join(lines)
 
 
 def recipe_words(recipe: Recipe) -> str:

@@ -5,14 +5,14 @@ from pathlib import Path
 import click
 
 from icecore.cli import names
-from icecore.cli.backbone_words import recipe_json, recipe_words
+from icecore.cli.backbone_words import recipe_json, recipe_toml, recipe_words
 from icecore.cli.choices import FOLDER, Whole, json_option, skip_bad_option
 from icecore.cli.connection import Connection, connected
 from icecore.cli.folders import labelled_files
 from icecore.cli.help import command
 from icecore.cli.mistakes import Mistake
 from icecore.cli.names import completing
-from icecore.cli.output import Column, print_json, print_line, print_table
+from icecore.cli.output import Column, note, print_json, print_line, print_table
 from icecore.cli.progress import working
 from icecore.cli.readable import require_readable
 from icecore.cli.spreading import spread
@@ -24,6 +24,7 @@ from icecore.client import LabelledImage, RecipeReport
     examples="""
     icecore backbones check resnet50 photos               # photos/ant/1.jpg, photos/bee/1.jpg, ...
     icecore backbones check resnet50 photos --classes imagenet.txt --limit 200
+    icecore backbones check resnet50 photos --write better.toml
     """,
 )
 @click.argument("name", shell_complete=completing(names.backbones))
@@ -37,6 +38,12 @@ from icecore.client import LabelledImage, RecipeReport
 @click.option(
     "--limit", type=Whole(min=4), default=100, show_default=True, help="Photos, spread evenly."
 )
+@click.option(
+    "--write",
+    type=FOLDER,
+    metavar="FILE.toml",
+    help="Write the suggested recipe here, for 'icecore backbones add --recipe'.",
+)
 @skip_bad_option
 @json_option
 @connected
@@ -46,6 +53,7 @@ def check(
     folder: Path,
     classes: Path | None,
     limit: int,
+    write: Path | None,
     skip_bad: bool,
     as_json: bool,
 ) -> None:
@@ -63,6 +71,8 @@ def check(
         working(f"trying recipes of {name!r} on {len(images)} photos", 1.0),
     ):
         report = client.check_recipe(name, images, class_names=class_names)
+    if write is not None and report.suggested is not None:
+        write.write_text(recipe_toml(report.suggested.recipe), encoding="utf-8")
     if as_json:
         print_json(_report_json(report))
         return
@@ -85,6 +95,8 @@ def check(
     print_line(report.verdict)
     if report.suggested is not None:
         print_line(f"suggested: {recipe_words(report.suggested.recipe)}")
+        if write is not None:
+            note(f"{str(write)!r} has it: icecore backbones add {name} FILE.onnx --recipe {write}")
 
 
 def _lines(path: Path) -> list[str]:
