@@ -24,7 +24,7 @@ from icecore.server.errors import (
     RecipeInvalid,
 )
 
-__all__ = ["HOSTILE", "Hostile"]
+__all__ = ["HOSTILE", "SLOW", "Hostile"]
 
 
 @dataclass(frozen=True)
@@ -69,4 +69,7 @@ _PARTS = (
 HOSTILE: dict[str, Hostile] = {
     name: _hostile(name, file) for part in _PARTS for name, file in part.items()
 }
+SLOW = HOSTILE["products by pixels"]
+"""What no count finds beforehand: it would be looked at for minutes."""
+
 assert len(HOSTILE) == sum(len(part) for part in _PARTS), "two files have one name"

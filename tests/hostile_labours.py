@@ -23,12 +23,28 @@ def _long_convolutions() -> onnx.ModelProto:
 
 
 def _wide_pooling() -> onnx.ModelProto:
-    """Each value an average over two million: no multiplications that a count would find."""
+    """Each value an average over a million."""
     nodes: list[Node] = [("Resize", ["two", "", "scales"], ["h0"], {})]
     sizes = {"kernel_shape": [1001, 1001], "pads": [500, 500, 500, 500]}
     nodes += [("AveragePool", [f"h{i}"], [f"h{i + 1}"], dict(sizes)) for i in range(4)]
     constants = [number([1.0, 1.0, 32.0, 32.0], "scales", np.float32)]
     return extended(nodes, constants, end="h4")()
+
+
+def _products_by_pixels() -> onnx.ModelProto:
+    """Squares of a matrix as wide as there are bright pixels: no count finds them beforehand."""
+    nodes: list[Node] = [
+        ("NonZero", ["two"], ["places"], {}),
+        ("Cast", ["places"], ["wide"], {"to": 1}),
+        ("Transpose", ["wide"], ["tall"], {"perm": [1, 0]}),
+        ("MatMul", ["tall", "wide"], ["p0"], {}),
+    ]
+    nodes += [("MatMul", [f"p{i}", f"p{i}"], [f"p{i + 1}"], {}) for i in range(5_000)]
+    nodes += [
+        ("ReduceMin", ["p5000"], ["least"], {"keepdims": 0}),
+        ("Add", ["two", "least"], ["end"], {}),
+    ]
+    return extended(nodes)()
 
 
 def _many_steps() -> onnx.ModelProto:
@@ -76,7 +92,8 @@ def _too_many_nodes() -> onnx.ModelProto:
 
 FILES: dict[str, File] = {
     "convolutions for minutes": (_long_convolutions, "costly", "multiply-accumulates"),
-    "pooling for minutes": (_wide_pooling, "costly", ""),
+    "pooling for minutes": (_wide_pooling, "costly", "multiply-accumulates"),
+    "products by pixels": (_products_by_pixels, "costly", ""),
     "steps for minutes": (_many_steps, "costly", ""),
     "constants for minutes": (_constant_work, "costly", ""),
     "3,000 layers": (_too_many_layers, "large", "layers"),

@@ -24,6 +24,8 @@ ELEMENT_MACS: Final = 10
 million values a second, and ten times as many multiply-accumulates."""
 
 
+_POOLS: Final = ("AveragePool", "LpPool", "LRN", "MaxPool")
+
 Shape: TypeAlias = tuple[int, ...]
 
 
@@ -169,6 +171,10 @@ def _macs(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
 
 def _depth(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
     """Multiply-accumulates that one value of a node's output takes; 0 where that is not known."""
+    if node.op_type in _POOLS:
+        return prod(
+            n for a in node.attribute if a.name in ("kernel_shape", "size") for n in _ints(a)
+        )
     if len(node.input) < 2 or node.input[0] not in shapes or node.input[1] not in shapes:
         return 0
     before, weight = shapes[node.input[0]], shapes[node.input[1]]
@@ -186,6 +192,10 @@ def _depth(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
 
 def _dims(sized: Sized) -> str:
     return "(" + ", ".join("n" if dim is None else str(dim) for dim in sized.dims) + ")"
+
+
+def _ints(attribute: onnx.AttributeProto) -> list[int]:
+    return [*attribute.ints, *([attribute.i] if attribute.HasField("i") else [])]
 
 
 def _mebibytes(n_bytes: int) -> str:
