@@ -13,6 +13,7 @@ from come_and_gone import CYCLES, PERIOD, backbone, images
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.running.sessions import Sessions
+from icecore.wire.taps import Pooling, PoolingKind
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +88,16 @@ def test_what_is_forgotten_is_made_anew_when_asked_for() -> None:
     sessions.forget(one.digest)
     after = sessions.run(one, one.core, images(24))
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_weights_that_each_session_packs_are_not_shared_but_counted() -> None:
+    """Matrix products keep a packed copy each; the weight as read would lie there for nothing."""
+    sessions = Sessions(max_bytes=1 << 30, threads=1)
+    one = backbone(4, 24, 256, 1)
+    product = 4 * 256 * 256
+    logits = one.layer("logits")
+    sessions.run(one, [one.tap(logits)], images(24))
+    assert sessions.weight_bytes < product < sessions.held_bytes
+    alone = sessions.held_bytes
+    sessions.run(one, [one.tap(logits, pooling=Pooling(PoolingKind.MAX))], images(24))
+    assert sessions.held_bytes - alone > product

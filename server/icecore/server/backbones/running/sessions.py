@@ -21,6 +21,9 @@ from icecore.wire.taps import TapId
 
 _Key: TypeAlias = tuple[TapId, ...]
 
+OUTLINES = 16
+"""Backbones of which more sessions can be made without their graph being checked again."""
+
 
 class Sessions:
     """An LRU of cut sessions. Those of equal weights share them.
@@ -129,6 +132,8 @@ class Sessions:
             outline = Outline(graph, backbone.layers)
             with self._lock:
                 self._outlines[backbone.digest] = outline
+                while len(self._outlines) > OUTLINES:
+                    del self._outlines[next(iter(self._outlines))]
         return Loaded(outline.cut(graph, key), threads=self._threads, weights=self._weights)
 
     def _evict(self) -> None:
