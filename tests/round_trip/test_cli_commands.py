@@ -39,7 +39,7 @@ def test_backbones_and_layers_have_the_keys_that_scripts_read(icecore: Icecore) 
     assert all(named <= set(row) for row in rows)
     thresholded = [(row["depth"], row["name"]) for row in rows if row["thresholded"]]
     assert thresholded == [(1, "one"), (2, "two"), (3, "three")]
-    assert len(icecore.done("layers").lines) == 1 + 3
+    assert len(icecore.done("layers").lines) == 1 + 3 + 1, "the heading, the depths, the logits"
     assert len(icecore.done("layers", "--all").lines) == 1 + len(rows)
     assert "there is 'toy'" in icecore.refused("layers", "nope")
 
