@@ -54,7 +54,7 @@ def network(
         body,
         "hostile",
         [image(side)],
-        [helper.make_tensor_value_info("codes", TensorProto.FLOAT, None)],
+        [helper.make_tensor_value_info("codes", TensorProto.FLOAT, ["n", None, 1, 1])],
         [
             numpy_helper.from_array(weights(channels, 3, 3, 3), "w1"),
             numpy_helper.from_array(weights(8, channels, 3, 3, seed=1), "w2"),
