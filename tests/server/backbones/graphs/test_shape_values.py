@@ -1,5 +1,7 @@
 """Chains that compute shapes give what ONNX Runtime gives, and nothing large is made."""
 
+import tracemalloc
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -92,6 +94,21 @@ def test_values_are_onnx_runtimes() -> None:
 def test_what_would_be_large_or_does_not_fit_has_no_value(bomb: onnx.NodeProto) -> None:
     constants = {**CONSTANTS, "huge": whole([1 << 40, 1 << 20]), "far": whole(MAX_VALUES + 1)}
     assert values_of([bomb], constants, {}) == {}
+
+
+def test_what_would_be_large_is_not_made_first() -> None:
+    zero = numpy_helper.from_array(whole([0]))
+    bombs = [
+        node("ConstantOfShape", ["many"], ["filled"], value=zero),
+        node("Expand", ["one", "many"], ["spread"]),
+        node("Range", ["zero", "far", "one"], ["counted"]),
+    ]
+    constants = {**CONSTANTS, "many": whole([4_000_000]), "far": whole(4_000_000)}
+    tracemalloc.start()
+    assert values_of(bombs, constants, {}) == {}
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 @pytest.mark.parametrize("batch", [None, 1])
