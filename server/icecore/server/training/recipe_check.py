@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.recipes.recipe import Recipe
+from icecore.server.embedding.decoding import LIMITS, Limits
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import ImageInput, Prepared
 from icecore.server.embedding.preparing import check, to_rgb
@@ -34,7 +35,7 @@ from icecore.server.training.recipe_check_verdict import (
 
 MAX_PHOTOS: Final = 200
 MAX_CROP_BYTES: Final = 256 << 20
-FIRST_PHOTOS: Final = 24
+FIRST_PHOTOS: Final = 16
 """That all recipes see."""
 FINALISTS: Final = 4
 """That see the others too, beside the stored one."""
@@ -74,8 +75,9 @@ class RecipeReport:
 class RecipeChecker:
     """Runs recipe checks through an embedder, in the background of its other callers."""
 
-    def __init__(self, embedder: Embedder) -> None:
+    def __init__(self, embedder: Embedder, *, limits: Limits = LIMITS) -> None:
         self._embedder = embedder
+        self._limits = limits
 
     async def check(
         self,
@@ -120,10 +122,21 @@ class RecipeChecker:
         crops = []
         for place in places:
             what = names[place] if names else f"image {place}"
-            crops.append(await _crop(images[place], backbone.recipe, what))
+            crops.append(await self._crop(images[place], backbone.recipe, what))
         photos = Photos(crops, chosen, matches)
         trying = Trying(self._embedder, backbone, logits, photos, tenant_id)
         return await _compare(trying)
+
+    async def _crop(self, image: ImageInput, recipe: Recipe, what: str) -> npt.NDArray[np.uint8]:
+        if isinstance(image, Prepared):
+            raise TensorInvalid(
+                f"{what} is a float32 tensor that is past the recipe, which then cannot be "
+                "checked: send the encoded file or uint8 (h, w, 3) pixels"
+            )
+        check(image, recipe, what=what, limits=self._limits)
+        return await asyncio.to_thread(
+            lambda: recipe.crop(to_rgb(image, what=what, limits=self._limits))
+        )
 
 
 async def _compare(trying: Trying) -> RecipeReport:
@@ -194,16 +207,6 @@ def _trial(candidate: Candidate, scores: Scores, n_images: int) -> RecipeTrial:
         agreement=-1.0 if scores.agreed is None else float(scores.agreed.mean()),
         n_images=n_images,
     )
-
-
-async def _crop(image: ImageInput, recipe: Recipe, what: str) -> npt.NDArray[np.uint8]:
-    if isinstance(image, Prepared):
-        raise TensorInvalid(
-            f"{what} is a float32 tensor that is past the recipe, which then cannot be "
-            "checked: send the encoded file or uint8 (h, w, 3) pixels"
-        )
-    check(image, recipe, what=what)
-    return await asyncio.to_thread(lambda: recipe.crop(to_rgb(image, what=what)))
 
 
 def _evenly(labels: Sequence[str], n: int) -> list[int]:
