@@ -21,7 +21,12 @@ MIN_ROUNDS, MAX_ROUNDS, SECONDS = 5, 40, 4.0
 
 
 def throughput_ratio(
-    plain: Backbone, int8: Backbone, inputs: FloatArray, *, layer: Layer | None = None
+    plain: Backbone,
+    int8: Backbone,
+    inputs: FloatArray,
+    *,
+    layer: Layer | None = None,
+    batch: int = BATCH,
 ) -> float:
     """Return images a second of int8 to float32, the median of rounds that run both in turn.
 
@@ -29,10 +34,11 @@ def throughput_ratio(
     machine weigh little.
 
     Args:
-        inputs: a batch; shorter ones are repeated to `BATCH` images.
+        inputs: images, repeated or cut off to a batch.
         layer: where both are cut; the network's last, which is all of it, by default.
+        batch: images at once.
     """
-    whole = np.resize(inputs, (BATCH, *inputs.shape[1:]))
+    whole = np.resize(inputs, (batch, *inputs.shape[1:]))
     sessions = Sessions(max_bytes=1 << 30, threads=1)
     name = (layer or plain.layers[-1]).name
     taps = [(one, one.tap(one.layer(f"name:{name}"))) for one in (plain, int8)]
