@@ -57,7 +57,9 @@ class Recipe(_message.Message):
     the aspect.
     """
     resize_width: _builtins.int
-    """Of "squash" alone; 0: as `resize`."""
+    """Width under "squash"; 0: as `resize`. Under the others it makes a box of
+    `resize` x `resize_width` that the resized image covers, or fits in.
+    """
     layout: _builtins.str
     """Layout of the file's own input, "NCHW" (or empty) or "NHWC". Tensors in
     calls are (3, h, w) for both.

@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from time import process_time
 from typing import Any, BinaryIO, Final
 
@@ -133,7 +134,7 @@ class _Wanted:
         """
         card = card_of_metadata(self._properties)
         if self._given is not None:
-            return self._given, "given", card
+            return replace(self._given, layout=layout), "given", card
         if self._file is not None:
             recipe = recipe_of_file(self._file, size, layout)
             told = {k: v for k, v in card_of_file(self._file).to_json().items() if v}
@@ -142,7 +143,7 @@ class _Wanted:
         found, card = recipe_of_metadata(self._properties, size, layout)
         if found is not None:
             return found, "metadata of the file", card
-        return assumed(size or USUAL_SIZE), "assumed", card
+        return replace(assumed(size or USUAL_SIZE), layout=layout), "assumed", card
 
 
 def _read(graph: bytes, recipe: Recipe, limits: AdmissionLimits) -> Backbone:
