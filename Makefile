@@ -26,6 +26,7 @@ proto: $(STAMPS)/dev
 bench: $(STAMPS)/dev
 	$(BIN)/python bench/embed_overhead.py
 	$(BIN)/python bench/cost_by_depth.py
+	$(BIN)/python bench/int8.py
 
 clean:
 	rm -rf .venv demo-out demo-own

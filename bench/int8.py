@@ -18,6 +18,8 @@ Needs ../shared, and says so where it is absent.
 
 import argparse
 import asyncio
+import io
+import logging
 import lzma
 import os
 import platform
@@ -25,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -162,7 +165,8 @@ def peer(backbone: Backbone, found: Photos) -> None:
             one = next(self._left, None)
             return None if one is None else {"image": one[None]}
 
-    with tempfile.TemporaryDirectory() as folder:
+    logging.disable()  # it has much to say
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(io.StringIO()):
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(backbone.graph)
         quantize_static(
