@@ -2,15 +2,14 @@
 
 from collections.abc import Callable
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, version_converter
 
 Variant = Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
-def lowered(opset: int) -> Variant:
-    """Of an older opset; ConvertError or RuntimeError where onnx cannot."""
-
+def raised_to(opset: int) -> Variant:
     def make(model: onnx.ModelProto) -> onnx.ModelProto:
         return version_converter.convert_version(model, opset)
 
@@ -95,15 +94,84 @@ def with_softmax(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def written_in(opset: int) -> Variant:
+    """A graph in house form as exporters wrote it when axes and bounds were attributes.
+
+    ValueError where an operator did not exist. onnx's converter goes up, hardly ever down.
+    """
+
+    def make(model: onnx.ModelProto) -> onnx.ModelProto:
+        constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        for node in model.graph.node:
+            _write(node, opset, constants)
+        model.opset_import[0].version = opset
+        model.ir_version = 4
+        read = {name for node in model.graph.node for name in node.input}
+        kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
+        del model.graph.initializer[:]
+        model.graph.initializer.extend(kept)
+        return model
+
+    return make
+
+
+_NEW = {"Erf": 9, "HardSwish": 14, "LayerNormalization": 17, "Resize": 99, "Gelu": 20}
+"""What was not there, and since when it is; Resize is another operator in each opset."""
+
+_ATTRIBUTES_SINCE = {
+    ("AveragePool", "ceil_mode"): 10,
+    ("AveragePool", "dilations"): 19,
+    ("BatchNormalization", "training_mode"): 14,
+    ("MaxPool", "ceil_mode"): 10,
+    ("MaxPool", "dilations"): 10,
+    ("ReduceMean", "noop_with_empty_axes"): 18,
+    ("Reshape", "allowzero"): 14,
+    ("Split", "num_outputs"): 18,
+}
+
+_AS_ATTRIBUTES = {
+    "Clip": (11, ("min", "max")),
+    "Pad": (11, ("pads", "value")),
+    "ReduceMean": (18, ("axes",)),
+    "ReduceSum": (13, ("axes",)),
+    "Slice": (10, ("starts", "ends", "axes", "steps")),
+    "Split": (13, ("split",)),
+    "Squeeze": (13, ("axes",)),
+    "Unsqueeze": (13, ("axes",)),
+}
+"""Inputs that were attributes before an opset."""
+
+
+def _write(node: onnx.NodeProto, opset: int, constants: dict[str, np.ndarray]) -> None:
+    if opset < _NEW.get(node.op_type, 0):
+        raise ValueError(f"{node.op_type} is not in opset {opset}")
+    since, names = _AS_ATTRIBUTES.get(node.op_type, (0, ()))
+    if opset < since:
+        for name, tensor in zip(names, node.input[1:], strict=False):
+            if name == "steps":
+                continue
+            value = constants[tensor]
+            is_list = name not in ("min", "max", "value")
+            plain = value.tolist() if is_list else value.item()
+            node.attribute.append(helper.make_attribute(name, plain))
+        del node.input[1:]
+    for attribute in list(node.attribute):
+        if opset < _ATTRIBUTES_SINCE.get((node.op_type, attribute.name), 0):
+            node.attribute.remove(attribute)
+        elif attribute.name == "axis" and attribute.i < 0 and opset < 13:
+            # Only logits and class scores here: (n, k).
+            attribute.i = 1 if node.op_type in ("Softmax", "LogSoftmax") else attribute.i
+
+
 VARIANTS: dict[str, Variant] = {
     "as it is": lambda model: model,
     "weights as inputs": weights_as_inputs,
     "float16": in_floats(TensorProto.FLOAT16),
-    "double": in_floats(TensorProto.DOUBLE),
     "channels last": channels_last,
     "batch of 1": fixed_batch(1),
     "batch of 4": fixed_batch(4),
     "open size": open_size,
     "softmax": with_softmax,
-    **{f"opset {version}": lowered(version) for version in (7, 8, 9, 10, 11, 12)},
+    **{f"opset {version}": written_in(version) for version in (7, 9, 10, 11, 12)},
+    "opset 24": raised_to(24),
 }

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from icecore.server.backbones.admission.draft import Draft
+from icecore.server.backbones.admission.draft import BIG, Draft
 from icecore.server.backbones.admission.reading import reads
 
 _FACTOR: Final = 7
@@ -43,95 +43,114 @@ def open_batch(draft: Draft, batch: int) -> None:
         NotOpened: it gets lost in the graph; the draft is then half changed.
     """
     draft.set_batch(batch)
-    before = _shapes(draft)
-    pending = {
-        node.output[0]: node for node in draft.nodes if node.op_type in ("Reshape", "Concat")
-    }
+    trail = _Trail(draft, batch)
+    for node in draft.nodes:
+        if node.op_type == "Reshape":
+            trail.follow()
+            trail.mend_reshape(node)
+        elif node.op_type == "Concat":
+            trail.follow()
+            trail.mend_concat(node)
+        trail.walked.append(node)
+    trail.follow()
+    draft.nodes = trail.nodes
     for value in draft.outputs:
         value.type.tensor_type.ClearField("shape")
-    reshaped: dict[str, _Place] = {}
-    draft.set_batch(batch * _FACTOR)
-    while pending:
-        after = _shapes(draft)
-        places = _places(draft, before, after, reshaped, batch)
-        for node in _front(draft, pending):
-            del pending[node.output[0]]
-            if any(name not in before or name not in after for name in node.input):
-                raise NotOpened
-            if node.op_type == "Concat":
-                _mend_concat(draft, node, places)
-            elif node.input[0] in places:
-                if node.output[0] not in before:
-                    raise NotOpened
-                shapes = before[node.input[0]], before[node.output[0]]
-                place = _place(shapes, places[node.input[0]], batch)
-                reshaped[node.output[0]] = place
-                _mend_reshape(draft, node, place, before, after)
     draft.set_batch(None)
 
 
-def _shapes(draft: Draft) -> dict[str, Dims]:
-    """Shapes of all tensors for which every dimension is known."""
-    return {
-        name: tuple(d.dim_value for d in kind.shape.dim)
-        for name, kind in draft.inferred().items()
-        if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim)
-    }
+class _Trail:
+    """How far the batch has been followed, from the front to the back.
 
+    `before` are the shapes with the file's batch, `after` with _FACTOR times as many
+    images; `places` is for tensors that have the batch. `walked` are nodes not yet followed.
+    """
 
-def _places(
-    draft: Draft,
-    before: dict[str, Dims],
-    after: dict[str, Dims],
-    reshaped: dict[str, _Place],
-    batch: int,
-) -> dict[str, _Place]:
-    """Where each tensor has the batch, as far as that is known; those without are left out."""
-    places = dict(reshaped)
-    for name in (*(value.name for value in draft.inputs), *draft.initializers):
-        if name in before and before[name] != after.get(name):
-            places[name] = _Place(0, 1)
-    for node in draft.nodes:
-        merged = [places[name] for name in node.input if name in places]
+    def __init__(self, draft: Draft, batch: int) -> None:
+        self._draft = draft
+        self._batch = batch
+        kinds = draft.inferred()
+        self._types = {name: kind.elem_type for name, kind in kinds.items()}
+        self.before = {name: d for name, kind in kinds.items() if (d := _dims(kind)) is not None}
+        self.after = {name: self.before[name] for name in draft.initializers if name in self.before}
+        image = draft.inputs[0].name
+        self.after[image] = (batch * _FACTOR, *self.before[image][1:])
+        self.places = {image: _Place(0, 1)}
+        self.nodes: list[onnx.NodeProto] = []
+        self.walked: list[onnx.NodeProto] = []
+
+    def follow(self) -> None:
+        """Work out shapes and places behind the nodes walked."""
+        nodes, self.walked = self.walked, []
+        self.nodes.extend(nodes)
+        made = {name for node in nodes for name in node.output if name}
+        read = {name for node in nodes for name in reads(node)} - made
+        inputs = [
+            helper.make_tensor_value_info(name, self._types[name], self.after[name])
+            for name in read
+            if name in self.after and not self._is_small(name)
+        ]
+        small = [self._draft.initializers[name] for name in read if self._is_small(name)]
+        outputs = [onnx.ValueInfoProto(name=name) for name in made]
+        for name, kind in self._draft.inferred_of(nodes, inputs, outputs, small).items():
+            if (dims := _dims(kind)) is not None:
+                self.after[name] = dims
+                self._types[name] = kind.elem_type
+        for node in nodes:
+            self._place_results(node)
+
+    def mend_reshape(self, node: onnx.NodeProto) -> None:
+        """Let a Reshape take the batch from its source."""
+        source, result = node.input[0], node.output[0]
+        if source not in self.after or source not in self.before:
+            raise NotOpened
+        if source not in self.places:
+            return
+        if result not in self.before:
+            raise NotOpened
+        sizes = self.before[result]
+        place = _place((self.before[source], sizes), self.places[source], self._batch)
+        self.places[result] = place
+        shape = np.array([-1 if at == place.axis else size for at, size in enumerate(sizes)])
+        given = self._draft.constant(node.input[1])
+        if given is None or not np.array_equal(given, shape):
+            name = self._draft.fresh(f"{result}.shape")
+            node.input[1] = self._draft.add_constant(name, shape.astype(np.int64))
+
+    def mend_concat(self, node: onnx.NodeProto) -> None:
+        """Repeat constants (class tokens) as often as there are images."""
+        with_images = next((name for name in node.input if name in self.places), None)
+        if with_images is None:
+            return
+        for at, name in enumerate(node.input):
+            if name not in self.places:
+                axis = self.places[with_images].axis
+                nodes = _repeated(self._draft, name, with_images, axis)
+                self.walked.extend(nodes)
+                node.input[at] = nodes[-1].output[0]
+
+    def _is_small(self, name: str) -> bool:
+        found = self._draft.initializers.get(name)
+        return found is not None and prod(found.dims) <= BIG
+
+    def _place_results(self, node: onnx.NodeProto) -> None:
+        merged = [self.places[name] for name in node.input if name in self.places]
         for name in node.output:
-            one, several = before.get(name), after.get(name)
-            if name in places or one is None or several is None or len(one) != len(several):
+            one, several = self.before.get(name), self.after.get(name)
+            if name in self.places or one is None or several is None or len(one) != len(several):
                 continue
             grown = [at for at, (b, a) in enumerate(zip(one, several, strict=True)) if b != a]
             if len(grown) == 1 and several[grown[0]] == one[grown[0]] * _FACTOR:
-                whole = one[grown[0]] == batch
-                places[name] = _Place(grown[0], 1 if whole or not merged else merged[0].step)
-    return places
+                alone = one[grown[0]] == self._batch
+                step = 1 if alone or not merged else merged[0].step
+                self.places[name] = _Place(grown[0], step)
 
 
-def _front(draft: Draft, pending: dict[str, onnx.NodeProto]) -> list[onnx.NodeProto]:
-    """Those pending that need no other pending one."""
-    behind: set[str] = set()
-    front: list[onnx.NodeProto] = []
-    for node in draft.nodes:
-        is_behind = not behind.isdisjoint(reads(node))
-        is_pending = node.output[0] in pending
-        if is_pending and not is_behind:
-            front.append(node)
-        if is_pending or is_behind:
-            behind.update(node.output)
-    return front
-
-
-def _mend_reshape(
-    draft: Draft,
-    node: onnx.NodeProto,
-    place: _Place,
-    before: dict[str, Dims],
-    after: dict[str, Dims],
-) -> None:
-    result = node.output[0]
-    sizes = before[result]
-    grown = tuple(size * _FACTOR if at == place.axis else size for at, size in enumerate(sizes))
-    if after.get(result) != grown:
-        shape = [-1 if at == place.axis else size for at, size in enumerate(sizes)]
-        name = draft.fresh(f"{result}.shape")
-        node.input[1] = draft.add_constant(name, np.array(shape, np.int64))
+def _dims(kind: onnx.TypeProto.Tensor) -> Dims | None:
+    """The shape of a tensor of which every dimension is known."""
+    if not kind.HasField("shape") or not all(d.HasField("dim_value") for d in kind.shape.dim):
+        return None
+    return tuple(d.dim_value for d in kind.shape.dim)
 
 
 def _place(shapes: tuple[Dims, Dims], found: _Place, batch: int) -> _Place:
@@ -159,17 +178,8 @@ def _place(shapes: tuple[Dims, Dims], found: _Place, batch: int) -> _Place:
     return _Place(axis, stride // inner[axis])
 
 
-def _mend_concat(draft: Draft, node: onnx.NodeProto, places: dict[str, _Place]) -> None:
-    """Repeat constants (class tokens) as often as there are images."""
-    with_images = next((name for name in node.input if name in places), None)
-    if with_images is None:
-        return
-    for at, name in enumerate(node.input):
-        if name not in places:
-            node.input[at] = _repeated(draft, node, name, with_images, places[with_images].axis)
-
-
-def _repeated(draft: Draft, node: onnx.NodeProto, name: str, like: str, axis: int) -> str:
+def _repeated(draft: Draft, name: str, like: str, axis: int) -> list[onnx.NodeProto]:
+    """Nodes that repeat a constant along an axis as often as another tensor is long there."""
     value = draft.constant(name)
     if value is None or not (value == value.take([0], axis)).all():
         raise NotOpened
@@ -182,12 +192,9 @@ def _repeated(draft: Draft, node: onnx.NodeProto, name: str, like: str, axis: in
         draft.add_constant(f"{stem}.back", np.array(rest[axis + 1 :], np.int64)),
     ]
     at = draft.add_constant(f"{stem}.axis", np.array([axis], np.int64))
-    made = [
+    return [
         helper.make_node("Shape", [like], [f"{stem}.shape"]),
         helper.make_node("Gather", [f"{stem}.shape", at], [f"{stem}.n"]),
         helper.make_node("Concat", parts, [f"{stem}.times"], axis=0),
         helper.make_node("Expand", [once, f"{stem}.times"], [stem]),
     ]
-    place = next(i for i, other in enumerate(draft.nodes) if other is node)
-    draft.nodes[place:place] = made
-    return stem

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy, deepcopy
-from typing import Any, TypeVar
+from math import prod
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ import onnx
 from onnx import helper, numpy_helper, shape_inference
 
 from icecore.server.backbones.admission.reading import reads, subgraphs
+
+Kinds: TypeAlias = dict[str, onnx.TypeProto.Tensor]
 
 _Proto = TypeVar("_Proto", onnx.NodeProto, onnx.ValueInfoProto)
 
@@ -66,28 +69,34 @@ class Draft:
         model.graph.output.extend(wanted)
         return model
 
-    def inferred(self) -> dict[str, onnx.TypeProto.Tensor]:
+    def inferred(self) -> Kinds:
         """Return type and shape of every tensor that onnx can tell, without looking at weights."""
+        weights = {
+            name: helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
+            for name, tensor in self.initializers.items()
+        }
+        small = [tensor for tensor in self.initializers.values() if prod(tensor.dims) <= BIG]
+        inputs = [*self.inputs, *(value for name, value in weights.items())]
+        return self.inferred_of(self.nodes, inputs, self.outputs, small)
+
+    def inferred_of(
+        self,
+        nodes: Iterable[onnx.NodeProto],
+        inputs: Iterable[onnx.ValueInfoProto],
+        outputs: Iterable[onnx.ValueInfoProto],
+        initializers: Iterable[onnx.TensorProto],
+    ) -> Kinds:
+        """Return type and shape of the tensors that these nodes read and make."""
+        graph = onnx.GraphProto(
+            name="part", node=nodes, input=inputs, output=outputs, initializer=initializers
+        )
         model = self._shell()
-        model.graph.node.extend(self.nodes)
-        model.graph.input.extend(self.inputs)
-        model.graph.output.extend(self.outputs)
-        for name, tensor in self.initializers.items():
-            if int(np.prod(tensor.dims)) > BIG:
-                kind = helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
-                model.graph.input.append(kind)
-            else:
-                model.graph.initializer.append(tensor)
+        model.graph.CopyFrom(graph)
         graph = shape_inference.infer_shapes(model, data_prop=True).graph
-        kinds = {
+        return {
             value.name: value.type.tensor_type
             for value in (*graph.input, *graph.value_info, *graph.output)
         }
-        for name, tensor in self.initializers.items():
-            if name not in kinds:
-                value = helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
-                kinds[name] = value.type.tensor_type
-        return kinds
 
     def makers(self) -> dict[str, onnx.NodeProto]:
         """Return the node that makes each tensor."""

@@ -19,7 +19,8 @@ from icecore.server.backbones.admission.tidying import tidy
 from icecore.server.errors import GraphInvalid, GraphTooLarge
 
 MAX_NEW_BYTES: Final = 64 << 20
-"""Of constants worked out; attention masks and position tables of large ViTs stay far below."""
+"""Of constants worked out beyond what the file's own weights take: standardised weights are as
+large as those, attention masks and position tables of large ViTs far below."""
 
 Array = npt.NDArray[Any]
 
@@ -42,7 +43,7 @@ def fold(draft: Draft, batches: tuple[int, ...], shape: tuple[int, int, int]) ->
     Raises:
         NotRunnable: it does not run on such a batch.
         GraphInvalid: a branch (If) whose condition is known only when it runs.
-        GraphTooLarge: the constants would take more than MAX_NEW_BYTES.
+        GraphTooLarge: the constants would take too many bytes.
     """
     while True:
         _fold_once(draft, batches, shape)
@@ -78,7 +79,10 @@ def _fold_once(draft: Draft, batches: tuple[int, ...], shape: tuple[int, int, in
     reshapes = [
         node
         for node in draft.nodes
-        if node.op_type == "Reshape" and node.input[1] in set(free) and node.output[0] not in free
+        if len(batches) > 1
+        and node.op_type == "Reshape"
+        and node.input[1] in set(free)
+        and node.output[0] not in free
     ]
     runs = [_run(draft, free, reshapes, (n, *shape)) for n in batches]
     fixed = {
@@ -131,11 +135,11 @@ def _keep(draft: Draft, fixed: dict[str, Array]) -> None:
     read |= {value.name for value in draft.outputs}
     made = {name for node in draft.nodes for name in node.output}
     kept = {name: value for name, value in fixed.items() if name in read and name not in made}
-    if sum(value.nbytes for value in kept.values()) > MAX_NEW_BYTES:
+    n_bytes = sum(value.nbytes for value in kept.values())
+    most = MAX_NEW_BYTES + sum(tensor.ByteSize() for tensor in draft.initializers.values())
+    if n_bytes > most:
         raise GraphTooLarge(
-            "the graph works out constants of "
-            f"{sum(value.nbytes for value in kept.values()):,} bytes, "
-            f"but may at most of {MAX_NEW_BYTES:,}"
+            f"the graph works out constants of {n_bytes:,} bytes, but may at most of {most:,}"
         )
     for name, value in kept.items():
         draft.add_constant(name, value)

@@ -46,7 +46,7 @@ def bring_home(data: bytes, size: tuple[int, int] | None = None) -> House:
     """
     draft, found = _draft(data)
     height, width = settle_input(draft, found, size)
-    settled = settle_batch(draft, found.batch, (3, height, width))
+    settled = _settled(draft, found, (3, height, width), is_sized=size is not None)
     draft = settled.draft
     if not draft.changes:
         return House(data, found.layout, ())
@@ -77,6 +77,19 @@ def _draft(data: bytes) -> tuple[Draft, ImageInput]:
     tidy(draft)
     to_float32(draft)
     return draft, image_input(draft)
+
+
+def _settled(
+    draft: Draft, found: ImageInput, shape: tuple[int, int, int], *, is_sized: bool
+) -> Settled:
+    try:
+        return settle_batch(draft, found.batch, shape)
+    except GraphInvalid as error:
+        if is_sized or (found.height and found.width):
+            raise
+        raise GraphInvalid(
+            f"{error.message}; the file leaves height or width open: name them in a recipe"
+        ) from error
 
 
 def _require_same(data: bytes, found: ImageInput, settled: Settled) -> None:

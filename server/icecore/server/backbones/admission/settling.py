@@ -1,5 +1,6 @@
 """How many images a graph takes at a time: any number, or one by one where that cannot be had."""
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,14 +61,19 @@ def settle_batch(draft: Draft, batch: int | None, shape: tuple[int, int, int]) -
     size = batch or 1
     images = noise((-(-_N_IMAGES // size) * size, *shape))
     draft.set_batch(size)
+    reference: Arrays | None = None
     try:
         fold(draft, (size,), shape)
-        first = PlainRun(draft.to_model())(images[:size])
+        run = PlainRun(draft.to_model())
+        first = run(images[:size])
+        with suppress(NotRunnable):
+            reference = apart(run, images, size)
+        del run
     except NotRunnable as error:
         raise GraphInvalid(
             f"the graph does not run on {size} image(s) of {shape[1]} x {shape[2]}: {error}"
         ) from error
-    opened = _opened(draft, images, size)
+    opened = None if reference is None else _opened(draft, images, reference, size)
     if opened is not None:
         return opened
     if size > 1:
@@ -83,13 +89,14 @@ def settle_batch(draft: Draft, batch: int | None, shape: tuple[int, int, int]) -
     return Settled(draft, images, first, first, None)
 
 
-def _opened(draft: Draft, images: npt.NDArray[np.float32], size: int) -> Settled | None:
+def _opened(
+    draft: Draft, images: npt.NDArray[np.float32], reference: Arrays, size: int
+) -> Settled | None:
     """The graph with its batch left open, None where that does not come to the same."""
     trial = draft.copy()
     try:
-        apart_ = apart(PlainRun(draft.to_model()), images, size)
         open_batch(trial, size)
-        settled = _settled(trial, PlainRun(trial.to_model()), images, apart_, size)
+        settled = _settled(trial, PlainRun(trial.to_model()), images, reference, size)
     except (NotOpened, NotRunnable):
         return None
     if settled is not None:

@@ -43,10 +43,10 @@ def tidy(draft: Draft) -> None:
             kept.append(helper.make_node("Identity", [before], [node.output[0]], name=node.name))
         else:
             same[node.output[0]] = same.get(before, before)
+        if before is not None and kept[-1:] != [node]:
+            draft.note("nodes that pass their input on (Identity, Dropout) are left out")
     draft.nodes = kept
     draft.reroute(same)
-    if same:
-        draft.note("nodes that pass their input on (Identity, Dropout) are left out")
 
 
 def _keep_as_weight(draft: Draft, node: onnx.NodeProto) -> bool:
