@@ -3,6 +3,7 @@
 Runs where the extra `export` is installed (`make test-export`).
 """
 
+import importlib
 import json
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -13,14 +14,20 @@ import pytest
 from PIL import Image
 
 import recipe_cases
+from icecore.server.backbones.exporting import libraries
+from icecore.server.backbones.exporting.mistakes import LibraryMissing
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.recipes.sources import RecipeFile, recipe_of_file
 
-WHY = "torch is not installed; `make test-export` installs the extra 'export'"
-torch = pytest.importorskip("torch", reason=WHY)
-transforms = pytest.importorskip("torchvision.transforms", reason=WHY)
-models = pytest.importorskip("torchvision.models", reason=WHY)
-timm_data = pytest.importorskip("timm.data", reason=WHY)
+try:
+    libraries.timm()
+except LibraryMissing as missing:
+    pytest.skip(str(missing), allow_module_level=True)
+
+timm_data: Any = importlib.import_module("timm.data")
+models: Any = importlib.import_module("torchvision.models")
+transforms: Any = importlib.import_module("torchvision.transforms")
+torch = libraries.torch()
 
 pytestmark = pytest.mark.export
 
