@@ -358,6 +358,28 @@ def test_a_stream_that_is_broken_off_leaves_nothing(
     remove_backbone(admin, "broken")
 
 
+def test_a_caller_who_leaves_ends_the_looking(server: Server, admin: Caller) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def look(*_: Any, caller_left: Any, **__: Any) -> None:
+        caller_left.add_done_callback(lambda _: ended.set())
+        begun.set()
+        ended.wait(30)
+
+    with believing(server) as adding:
+        adding._admit = look
+        call = admin.backbones.AddBackbone.future(
+            messages("left", toy_graph(), recipe=TOY_RECIPE, request_id="left")
+        )
+        assert begun.wait(30)
+        assert not ended.is_set()
+        call.cancel()
+        assert ended.wait(30), "it is looked at still, for nobody"
+    assert "left" not in listed(admin)
+    add_toy(admin, "left", request_id="left")
+    remove_backbone(admin, "left")
+
+
 def test_no_more_than_two_are_added_at_once(believing_server: Server, admin: Caller) -> None:
     begun = [threading.Event() for _ in range(2)]
     go_on = threading.Event()

@@ -96,6 +96,19 @@ async def test_the_table_of_who_may_call(
         assert await gate.admit(access, metadata, peer=place) == expected
 
 
+async def test_who_calls_is_known_by_the_keys_id_too() -> None:
+    """It is written down with what an administrator adds; who calls is the same under any key."""
+    keys = Keys()
+    secret = keys.make(None)
+    principal = await _gate(keys).admit(Access.KNOWN, _bearer(secret.text), peer=SOCKET)
+    assert principal is not None
+    assert principal.key_id == secret.key_id
+    assert principal == Principal(None)
+    nobody = await _gate(Keys()).admit(Access.TENANT, (), peer=SOCKET)
+    assert nobody is not None
+    assert nobody.key_id == ""
+
+
 async def test_behind_an_address_for_others_a_loopback_peer_may_be_a_proxy() -> None:
     gate = _gate(Keys(), listens_to_others=True)
     with pytest.raises(errors.KeyRequired):
@@ -185,7 +198,8 @@ def test_calls_are_for_tenants_unless_they_are_said_to_be_for_others() -> None:
     assert access_to("/icecore.v1.CodesService/Embed") is Access.TENANT
     assert access_to("/icecore.v1.BackboneService/ListBackbones") is Access.KNOWN
     assert access_to("/icecore.v1.BackboneService/GetBackbone") is Access.KNOWN
-    assert access_to("/icecore.v1.BackboneService/AddBackbone") is Access.ADMINISTRATOR
+    for name in ("AddBackbone", "RemoveBackbone", "CheckRecipe", "QuantiseBackbone"):
+        assert access_to(f"/icecore.v1.BackboneService/{name}") is Access.ADMINISTRATOR
     assert access_to("/icecore.v1.TenantService/CreateKey") is Access.ADMINISTRATOR
     assert access_to("/grpc.health.v1.Health/Watch") is Access.ANYONE
     assert access_to("/something.else/Entirely") is Access.TENANT

@@ -19,7 +19,7 @@ from icecore.server.storage.records import BackboneRecord
 from icecore.server.storage.rows import backbones
 from icecore.server.storage.sqlite import backbone_keeping, burying
 from icecore.server.storage.sqlite.store import SqliteStore
-from storing import DIGEST, bytes_on_disk, make_collection, put_backbone, request
+from storing import DIGEST, add, bytes_on_disk, make_collection, put_backbone, request
 
 SECOND = "cd" * 32
 SECRET = b"zebra" * 400_000
@@ -170,6 +170,23 @@ def test_a_removal_that_was_interrupted_is_ended_at_the_next_start(
     store = open_sqlite(folder)
     assert b"zebra" not in bytes_on_disk(folder)
     assert store.backbone_graph(SECOND) == b"other"
+    store.close()
+
+
+def test_a_collection_that_is_still_being_overwritten_pins_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_sqlite(folder)
+    put_backbone(store)
+    tenant = make_collection(store.tenant("default"))
+    for name in ("a", "b", "c"):
+        add(tenant, [name])
+    put_backbone(store, digest=SECOND)
+    monkeypatch.setattr(burying, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(burying, "dig_all", lambda _: None)  # as if it took long
+    tenant.delete_collection("ants")
+    assert numbers(folder, "SELECT count(*) FROM batches") != [0], "all is overwritten already"
+    assert store.backbone_digests() == [SECOND]
     store.close()
 
 
