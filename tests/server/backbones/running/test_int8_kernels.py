@@ -1,5 +1,7 @@
 """int8 graphs rewritten for the processor say the same to the bit."""
 
+from collections import Counter
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -8,21 +10,26 @@ import pytest
 from onnx import numpy_helper
 
 from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.graphs.layers import read_layers
+from icecore.server.backbones.graphs.layouts import Layout
 from icecore.server.backbones.quantising.quantise import quantise
 from icecore.server.backbones.running import int8_kernels, processor
+from icecore.server.backbones.running.cutting import cut
 from icecore.server.backbones.running.int8_kernels import suited
+from icecore.wire.taps import Pooling, PoolingKind, TapId
 from networks import FACTS, network
 from toys import toy_graph
 
 Array = npt.NDArray[np.float32]
 
 
-def run(graph: bytes, inputs: Array) -> Array:
+def run(graph: bytes, inputs: Array) -> list[Array]:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 3
     session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    (codes,) = session.run(None, {session.get_inputs()[0].name: inputs})
-    return np.asarray(codes)
+    codes: list[Array] = session.run(None, {session.get_inputs()[0].name: inputs})
+    return codes
 
 
 def weights(graph: bytes) -> dict[str, npt.NDArray[np.int8]]:
@@ -39,6 +46,7 @@ def test_codes_are_the_same_to_the_bit(
 ) -> None:
     monkeypatch.setattr(int8_kernels, "has_int8_tiles", lambda: has_tiles)
     monkeypatch.setattr(int8_kernels, "TILED_PRODUCTS", 32)  # these networks are narrow
+    monkeypatch.setattr(int8_kernels, "add_up_integers", lambda model: None)
     size = FACTS[name].size
     inputs = np.random.default_rng(0).normal(size=(8, 3, size, size)).astype(np.float32)
     int8 = quantise(bring_home(network(name), (size, size)).graph, [inputs])
@@ -52,7 +60,29 @@ def test_codes_are_the_same_to_the_bit(
     assert sum(value.shape[1] == 4 for value in after.values()) > sum(
         value.shape[1] == 4 for value in before.values()
     ), "the image has no fourth channel"
-    np.testing.assert_array_equal(run(changed, inputs), run(int8, inputs))
+    np.testing.assert_array_equal(run(changed, inputs)[0], run(int8, inputs)[0])
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv2", "efficientnet", "resnet18-int8"])
+def test_means_are_of_the_dequantised_maps(name: str) -> None:
+    """Against float64 means of whole maps: thresholded, signed, and made by other quantisers."""
+    size = FACTS[name].size
+    inputs = np.random.default_rng(0).normal(size=(8, 3, size, size)).astype(np.float32)
+    int8 = bring_home(network(name), (size, size)).graph
+    if FACTS[name].form != "int8":
+        int8 = quantise(int8, [inputs])
+    layers = [layer for layer in read_layers(int8) if layer.layout is Layout.MAP]
+    averages = suited(cut(int8, [TapId("0" * 64, layer.name) for layer in layers]))
+    whole = Pooling(PoolingKind.NONE)
+    maps = cut(int8, [TapId("0" * 64, layer.name, pooling=whole) for layer in layers])
+    ops = Counter(node.op_type for node in onnx.ModelProto.FromString(averages).graph.node)
+    assert ops["MatMulInteger"] > 5
+    for layer, mean, values in zip(layers, run(averages, inputs), run(maps, inputs), strict=True):
+        exact = values.astype(np.float64).mean(axis=(2, 3))
+        # A layer without a quantised tensor of its own is averaged in float32, as before.
+        np.testing.assert_allclose(
+            mean, exact, rtol=1e-5, atol=1e-6 * np.abs(values).max(), err_msg=layer.name
+        )
 
 
 def test_float_graphs_come_back_as_they_are() -> None:

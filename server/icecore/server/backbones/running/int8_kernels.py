@@ -1,7 +1,8 @@
-"""An int8 graph as this processor runs it fastest, with the same codes to the bit.
+"""An int8 graph as this processor runs it fastest.
 
 ONNX Runtime chooses kernels by what weights look like, so the same numbers are written
-in another way here, when a session is made; what is stored is the same everywhere.
+in another way here, when a session is made: codes are the same to the bit, and what is
+stored is the same everywhere. Means of maps are taken of their integers on all processors.
 """
 
 from math import prod
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from icecore.server.backbones.running.int8_means import add_up_integers
 from icecore.server.backbones.running.processor import has_int8_tiles
 
 TILED_PRODUCTS: Final = 192
@@ -24,7 +26,7 @@ _PADDED_CHANNELS: Final = 4
 
 
 def suited(graph: bytes) -> bytes:
-    """Return the graph with its int8 convolutions as this processor likes them.
+    """Return the graph with its int8 convolutions and means as this processor likes them.
 
     Args:
         graph: an ONNX file; one without QuantizeLinear comes back as it is.
@@ -36,6 +38,7 @@ def suited(graph: bytes) -> bytes:
     rewriting.pad_the_image()
     if has_int8_tiles():
         rewriting.shift_weights()
+    add_up_integers(model)
     return model.SerializeToString()
 
 
