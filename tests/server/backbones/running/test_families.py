@@ -19,6 +19,7 @@ from icecore.server.backbones.graphs.layouts import Layout
 from icecore.server.backbones.graphs.sources import source_of
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.running.cutting import cut
+from icecore.server.backbones.running.int8_kernels import suited
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.errors import PoolingInvalid
 from icecore.wire.taps import AVG, Activation, Pooling, PoolingKind
@@ -130,13 +131,16 @@ def test_a_tap_alone_is_the_tap_in_the_core_to_the_bit(backbone: Backbone) -> No
 
 
 def test_sessions_change_no_bit_of_what_a_cut_gives(backbone: Backbone) -> None:
-    """Neither laying out weights beforehand, nor sharing them, nor their order."""
+    """Neither laying out weights beforehand, nor sharing them, nor their order.
+
+    Means of int8 maps are added up otherwise before all of that (test_int8_kernels.py).
+    """
     inputs = images(backbone, 1)
     taps = [*backbone.core, *(backbone.tap(layer, pooling=MAX) for layer in backbone.ranked)]
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     plain = ort.InferenceSession(
-        cut(backbone.graph, taps), options, providers=["CPUExecutionProvider"]
+        suited(cut(backbone.graph, taps)), options, providers=["CPUExecutionProvider"]
     )
     expected = plain.run(None, {plain.get_inputs()[0].name: inputs})
     made = Sessions(max_bytes=0, threads=1).run(backbone, taps, inputs)

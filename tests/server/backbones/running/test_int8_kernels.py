@@ -46,7 +46,7 @@ def test_codes_are_the_same_to_the_bit(
 ) -> None:
     monkeypatch.setattr(int8_kernels, "has_int8_tiles", lambda: has_tiles)
     monkeypatch.setattr(int8_kernels, "TILED_PRODUCTS", 32)  # these networks are narrow
-    monkeypatch.setattr(int8_kernels, "add_up_integers", lambda model: None)
+    monkeypatch.setattr(int8_kernels, "add_up_integers", lambda _: None)
     size = FACTS[name].size
     inputs = np.random.default_rng(0).normal(size=(8, 3, size, size)).astype(np.float32)
     int8 = quantise(bring_home(network(name), (size, size)).graph, [inputs])
