@@ -124,6 +124,18 @@ def test_channels_of_convolutions_have_mean_zero_and_deviation_one(name: str) ->
         assert np.abs(by_channel.std(axis=1) - 1).max() < 1e-3, tensor
 
 
+def test_a_bare_matrix_product_has_its_mean_taken_by_the_sum_behind_it() -> None:
+    graph = twin_of("convnext")
+    nodes = onnx.load_model_from_string(graph).graph.node
+    products = {node.output[0] for node in nodes if node.op_type == "MatMul"}
+    sums = [n.output[0] for n in nodes if n.op_type == "Add" and products.intersection(n.input)]
+    assert len(sums) >= 8
+    for tensor, rows in zip(sums, values(graph, sums, images_for(graph)), strict=True):
+        by_channel = rows.reshape(-1, rows.shape[-1])
+        assert np.abs(by_channel.mean(axis=0)).max() < 1e-3, tensor
+        assert np.abs(by_channel.std(axis=0) - 1).max() < 1e-3, tensor
+
+
 def test_batch_norms_have_the_images_statistics() -> None:
     graph = twin_of("resnetv2")
     model = onnx.load_model_from_string(graph).graph

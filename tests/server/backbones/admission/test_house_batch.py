@@ -63,6 +63,17 @@ def test_images_that_change_each_other_are_run_one_by_one() -> None:
     assert batch_of(house.graph) == 1
     assert any("one by one" in change for change in house.changes)
     assert bring_home(house.graph) == House(house.graph, "NCHW", ())
+    with pytest.raises(GraphInvalid, match="takes 4 images at a time"):
+        bring_home(graph(mixing, shape=[4, 3, 8, 8]))
+
+
+def test_tokens_that_differ_from_image_to_image_are_refused() -> None:
+    constants = {"flat": ints(2, 4, 64), "token": np.concatenate([TOKEN, -TOKEN])}
+    data = graph(
+        _tokens(2)[:4], constants, shape=[2, 3, 8, 8], output="tokens", out_shape=[2, 65, 4]
+    )
+    with pytest.raises(GraphInvalid, match="takes 2 images at a time"):
+        bring_home(data)
 
 
 def test_an_open_batch_that_is_none_is_opened_in_truth() -> None:
