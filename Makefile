@@ -27,6 +27,7 @@ bench: $(STAMPS)/dev
 	$(BIN)/python bench/embed_overhead.py
 	$(BIN)/python bench/cost_by_depth.py
 	$(BIN)/python bench/int8.py
+	$(BIN)/python bench/backbone_cycles.py
 
 clean:
 	rm -rf .venv demo-out demo-own

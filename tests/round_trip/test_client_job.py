@@ -102,9 +102,9 @@ def test_the_main_job_from_images_to_predictions(twin: Twin, data: Path, tmp_pat
         assert light.probability is not None
         assert light.probability > 0.5
         assert list(light.scores) == ["dark", "light"]
-        streamed = list(client.predict_stream(name, [file] * 5, batch_size=2))
-        assert [one.label for one in streamed] == ["light"] * 5
-        for one in streamed:  # an image's neighbours in a batch may move its last bits
+        predicted = list(client.predict_stream(name, [file] * 5, batch_size=2))
+        assert [one.label for one in predicted] == ["light"] * 5
+        for one in predicted:  # an image's neighbours in a batch may move its last bits
             assert one.scores == pytest.approx(light.scores, rel=1e-5)
 
         assert client.delete_examples(name, ["dark/3.png"]) == 1
