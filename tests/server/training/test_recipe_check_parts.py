@@ -96,6 +96,14 @@ def test_candidates_differ_in_arithmetic_only_and_can_be_told_apart(name: str) -
             assert levels_apart(one.recipe, other.recipe) > 1.5
 
 
+def test_turning_channels_around_keeps_each_colours_mean_and_std() -> None:
+    stored = PRESETS["imagenet"].of(assumed((224, 224)))
+    turned = candidates(stored)[1]
+    assert turned.change == "BGR instead of RGB"
+    assert turned.recipe.mean == stored.mean[::-1]
+    assert turned.recipe.std == stored.std[::-1]
+
+
 def test_levels_and_spread_are_of_inputs() -> None:
     plain = assumed((224, 224))
     lite, tensorflow, raw = (PRESETS[name].of(plain) for name in ("lite", "tensorflow", "raw"))

@@ -46,7 +46,7 @@ def torchvision_style(image: Image.Image, recipe: Recipe) -> npt.NDArray[np.floa
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize(
-    "size", [(500, 375), (333, 500), (224, 224), (256, 256), (31, 17), (255, 257), (1, 1)]
+    "size", [(500, 375), (333, 500), (224, 224), (256, 256), (31, 17), (17, 31), (255, 257), (1, 1)]
 )
 def test_a_recipe_equals_torchvision_to_the_bit(size: tuple[int, int], interpolation: str) -> None:
     recipe = replace(IMAGENET, interpolation=interpolation)
