@@ -155,8 +155,8 @@ FILES: dict[str, File] = {
     "weights of type 99": (changed(_type(99)), "invalid", "99"),
     "weights of type 0": (changed(_type(0)), "invalid", "undefined"),
     "a weight that is no number": (changed(_value(np.nan)), "invalid", "no numbers"),
-    "an endless weight": (changed(_value(np.inf)), "invalid", ""),
-    "weights that overflow": (changed(_all(3e38)), "invalid", ""),
+    "an endless weight": (changed(_value(np.inf)), "invalid", "no finite numbers"),
+    "weights that overflow": (changed(_all(3e38)), "invalid", "no finite numbers"),
     "a map told larger": (changed(_told("one", [_N, 8, 32, 32])), "invalid", "tells the shape"),
     "a map told of other channels": (
         changed(_told("two", [_N, 9, 16, 16])),

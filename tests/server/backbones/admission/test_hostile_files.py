@@ -11,7 +11,18 @@ from icecore.server.errors import IcecoreError
 LIMITS = AdmissionLimits(cpu_s=2, max_fields=200_000)
 """Less than usual of what a test would have to wait for."""
 
-NOISE = ("Traceback", "Error(", "object at", "ONNXRuntime", "0x", ".py", ".cc:", "icecore/", "\\x")
+NOISE = (
+    "Traceback",
+    "Error(",
+    "object at",
+    "ONNXRuntime",
+    "onnxruntime",
+    "0x",
+    ".py",
+    ".cc:",
+    "icecore/",
+    "\\x",
+)
 
 
 def look_at(data: bytes) -> None:
