@@ -1,6 +1,7 @@
 """What is no recipe is refused with a sentence, whatever was sent."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.recipes.sources import (
     RecipeFile,
+    card_of_file,
     recipe_of_file,
     recipe_of_metadata,
 )
@@ -100,3 +102,71 @@ def test_bytes_that_are_no_text_are_refused() -> None:
 def test_metadata_that_make_no_sense_are_refused(properties: dict[str, str], sentence: str) -> None:
     with pytest.raises(RecipeInvalid, match=sentence):
         recipe_of_metadata(properties, (224, 224), "NCHW")
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    10**400,
+    1e308,
+    1e-308,
+    "",
+    "x" * 999,
+    [],
+    [[]],
+    {},
+    [1] * 3,
+)
+FILES: tuple[dict[str, Any], ...] = (
+    {
+        "input_size": [3, 224, 224],
+        "test_input_size": [3, 288, 288],
+        "interpolation": "bicubic",
+        "crop_pct": 0.95,
+        "test_crop_pct": 1.0,
+        "crop_mode": "center",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.5, 0.5, 0.5],
+        "license": "mit",
+        "hf_hub_id": "timm/x",
+    },
+    {
+        "image_processor_type": "ConvNextImageProcessor",
+        "do_resize": True,
+        "do_center_crop": True,
+        "do_rescale": True,
+        "do_normalize": True,
+        "do_flip_channel_order": False,
+        "rescale_factor": 0.1,
+        "rescale_offset": True,
+        "size": {"shortest_edge": 224},
+        "crop_size": {"height": 224, "width": 224},
+        "crop_pct": 0.9,
+        "resample": 3,
+        "image_mean": [0.5, 0.5, 0.5],
+        "image_std": [0.5, 0.5, 0.5],
+    },
+    {**Recipe(8, 8, 8).to_json()},
+)
+
+
+@pytest.mark.parametrize("kind", range(len(FILES)))
+def test_whatever_a_field_holds_it_is_a_recipe_or_refused(kind: int) -> None:
+    """Every field, and every one within a field, as each of some odd values."""
+    for name, value in FILES[kind].items():
+        for odd in ODD:
+            changes = [{name: odd}]
+            if isinstance(value, list):
+                changes += [{name: [odd, *value[1:]]}, {name: [*value, odd]}]
+            if isinstance(value, dict):
+                changes += [{name: {**value, inner: odd}} for inner in value]
+            for change in changes:
+                text = json.dumps({**FILES[kind], **change})
+                for file in (RecipeFile("a", text.encode()), RecipeFile("b", text[:-1].encode())):
+                    for size in (None, (224, 224)):
+                        with suppress(RecipeInvalid):
+                            recipe_of_file(file, size, "NCHW")
+                        with suppress(RecipeInvalid):
+                            card_of_file(file)
