@@ -1,1 +1,1 @@
-"""The door for files of others: a child process looks at them first, and turns them into house form."""
+"""The door for files of others: a child process looks at them and makes house form of them."""
