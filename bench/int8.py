@@ -4,7 +4,8 @@ Each network is quantised as `icecore backbones quantise` does it, in a process 
 calibrated on photos that are used for nothing else. The first table has
 
 - images a second of int8 to float32 on one thread, medians of rounds run in turn, in
-  CPU time: the whole network in batches of 8 and alone, and cut at the last layer that has a depth;
+  CPU time: the whole network in batches of 8 and alone; cut at the last layer that has a
+  depth; and the core, all layers that have one, pooled in one pass;
 - the mean cosine of average-pooled codes, at the worst layer and at the last.
 
 Beside lite0 stands what onnxruntime.quantization.quantize_static makes of it (per channel,
@@ -130,7 +131,8 @@ def speed_and_codes(backbone: Backbone, made: Quantised, found: Photos) -> float
     last = backbone.ranked[-1]
     whole = throughput_ratio(backbone, int8, inputs)
     alone = throughput_ratio(backbone, int8, inputs, batch=1)
-    cut = throughput_ratio(backbone, int8, inputs, layer=last)
+    cut = throughput_ratio(backbone, int8, inputs, layers=[last])
+    core = throughput_ratio(backbone, int8, inputs, layers=backbone.ranked)
     pair = Pair(backbone, int8)
     codes = pair.codes([layer.name for layer in backbone.ranked], inputs)
     cosines = [float(cosine(a, b).mean()) for a, b in zip(*codes, strict=True)]
@@ -141,6 +143,7 @@ def speed_and_codes(backbone: Backbone, made: Quantised, found: Photos) -> float
         f"{whole:.2f}",
         f"{alone:.2f}",
         f"{cut:.2f}",
+        f"{core:.2f}",
         f"{min(cosines):.4f} at {worst.depth} of {len(backbone.ranked)}",
         f"{cosines[-1]:.4f}",
     )
@@ -186,7 +189,7 @@ def peer(backbone: Backbone, found: Photos) -> None:
         for n in (BATCH, 1)
     ]
     size = f"{len(backbone.graph) / 1e6:.1f} / {len(int8) / 1e6:.1f}"
-    row("  by quantize_static", size, *ratios, "", "", "")
+    row("  by quantize_static", size, *ratios, "", "", "", "")
 
 
 def plain_ratio(graph: bytes, int8: bytes, inputs: Array, batch: int) -> float:
@@ -211,7 +214,7 @@ def plain_ratio(graph: bytes, int8: bytes, inputs: Array, batch: int) -> float:
 
 
 def row(*cells: str) -> None:
-    widths = (24, 12, 8, 8, 10, 18, 8)
+    widths = (24, 12, 8, 8, 10, 8, 18, 8)
     print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
     sys.stdout.flush()
 
@@ -249,7 +252,7 @@ def main() -> int:
         f"onnxruntime {ort.__version__}\n"
     )
     found = photos(arguments.images)
-    row("network", "MB", "batch 8", "alone", "last layer", "worst cosine", "last")
+    row("network", "MB", "batch 8", "alone", "last layer", "core", "worst cosine", "last")
     ratio, judged = 0.0, None
     for name in arguments.network or (NAME, *FILES):
         backbone = network(name)

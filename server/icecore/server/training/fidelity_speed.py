@@ -1,6 +1,7 @@
 """How many times as fast the int8 network runs on one thread."""
 
 import time
+from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
@@ -25,7 +26,7 @@ def throughput_ratio(
     int8: Backbone,
     inputs: FloatArray,
     *,
-    layer: Layer | None = None,
+    layers: Sequence[Layer] = (),
     batch: int = BATCH,
 ) -> float:
     """Return images a second of int8 to float32, the median of rounds that run both in turn.
@@ -35,22 +36,22 @@ def throughput_ratio(
 
     Args:
         inputs: images, repeated or cut off to a batch.
-        layer: where both are cut; the network's last, which is all of it, by default.
+        layers: what is read; the network's last, for which all of it runs, by default.
         batch: images at once.
     """
     whole = np.resize(inputs, (batch, *inputs.shape[1:]))
     sessions = Sessions(max_bytes=1 << 30, threads=1)
-    name = (layer or plain.layers[-1]).name
-    taps = [(one, one.tap(one.layer(f"name:{name}"))) for one in (plain, int8)]
+    names = [layer.name for layer in layers or plain.layers[-1:]]
+    taps = [(one, [one.tap(one.layer(f"name:{name}")) for name in names]) for one in (plain, int8)]
     ratios: list[float] = []
     began = time.monotonic()
     while len(ratios) <= MIN_ROUNDS or (
         len(ratios) <= MAX_ROUNDS and time.monotonic() - began < SECONDS
     ):
         spent = []
-        for backbone, tap in taps:
+        for backbone, read in taps:
             start = time.thread_time()
-            sessions.run(backbone, [tap], whole)
+            sessions.run(backbone, read, whole)
             spent.append(time.thread_time() - start)
         ratios.append(spent[0] / max(spent[1], 1e-9))
     return median(ratios[1:])  # the first made the sessions
