@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from icecore.server.backbones.running.bare_heads import bare
 from icecore.server.backbones.running.cutting import in_running_order
 from icecore.server.backbones.running.int8_kernels import suited
 from icecore.server.backbones.running.processor import saturates
@@ -69,6 +70,7 @@ class Loaded:
             if name not in packed and (weight := weights.get(view[first:end])) is not None:
                 self.weights[name] = weight
                 options.add_initializer(name, weight.value)
+        self._is_bare = bare(model)
         nodes = in_running_order(model.graph.node)
         del model.graph.node[:]
         model.graph.node.extend(nodes)
@@ -93,7 +95,10 @@ class Loaded:
 
     def _run(self, inputs: FloatArray) -> list[FloatArray]:
         codes: list[FloatArray] = self._session.run(None, {self._input: inputs})
-        return codes
+        return [
+            array[:, :, 0, 0] if is_bare else array
+            for array, is_bare in zip(codes, self._is_bare, strict=True)
+        ]
 
 
 def _optimised(graph: bytes) -> bytes:
