@@ -95,14 +95,16 @@ class Catalog:
             StorageCorrupt: what is stored does not have the digest it was stored under.
         """
         wanted = name or self._default
-        try:
-            return self._view(self._names[wanted], wanted)
-        except (KeyError, BackboneNotFound):  # added, or replaced, since names were read
+        if wanted not in self._names:
             self.refresh()
-        pointed = self._names.get(wanted)
-        if pointed is None:
-            raise self._absent(wanted)
-        return self._view(pointed, wanted)
+        while (pointed := self._names.get(wanted)) is not None:
+            try:
+                return self._view(pointed, wanted)
+            except BackboneNotFound:  # replaced since names were read
+                self.refresh()
+                if self._names.get(wanted) == pointed:
+                    raise
+        raise self._absent(wanted)
 
     def by_digest(self, wanted: str) -> Backbone:
         """Return the backbone that a digest pins, also one that no name points to any more.

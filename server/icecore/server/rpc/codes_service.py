@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.embedder import Embedded, Embedder
-from icecore.server.errors import BackboneNotFound
 from icecore.server.rpc import answers, arguments, inputs
+from icecore.server.rpc.by_name import with_backbone
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.streams import in_order
 from icecore.v1 import codes_pb2 as pb
@@ -40,8 +41,7 @@ class CodesService(codes_pb2_grpc.CodesServiceServicer):
         images = inputs.images(request.images)
         name = arguments.named("backbone", request.backbone) if request.backbone else ""
 
-        async def embed() -> pb.EmbedResponse:
-            backbone = await asyncio.to_thread(self._catalog.get, name)
+        async def embed(backbone: Backbone) -> pb.EmbedResponse:
             chosen = inputs.check_number_of_layers(backbone.select(layers))
             taps = [backbone.tap(layer, activation=activation, pooling=pooling) for layer in chosen]
             embedded = await self._embedder.embed(
@@ -49,11 +49,7 @@ class CodesService(codes_pb2_grpc.CodesServiceServicer):
             )
             return await asyncio.to_thread(_answer, embedded, taps)
 
-        try:
-            return await embed()
-        except BackboneNotFound:  # replaced, perhaps, since the name was looked up
-            await asyncio.to_thread(self._catalog.refresh)
-            return await embed()
+        return await with_backbone(self._catalog, name, embed)
 
 
 def _answer(embedded: Embedded, taps: Sequence[TapId]) -> pb.EmbedResponse:

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TypeVar
 
+from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.ingest import Ingest
-from icecore.server.errors import BackboneNotFound, IdDuplicate, InvalidArgument
+from icecore.server.errors import IdDuplicate, InvalidArgument
 from icecore.server.rpc import answers, arguments, example_arguments
+from icecore.server.rpc.by_name import with_backbone
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.finishing import finish
 from icecore.server.rpc.listing import Listing
@@ -49,9 +51,9 @@ class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
         name = arguments.named("backbone", request.backbone) if request.backbone else ""
         tenant = await self._tenant()
 
-        def create() -> CollectionRecord:
-            backbone = self._catalog.get(name)
-            return tenant.create_collection(
+        async def create(backbone: Backbone) -> CollectionRecord:
+            return await asyncio.to_thread(
+                tenant.create_collection,
                 collection_id,
                 backbone=backbone.name,
                 digest=backbone.digest,
@@ -59,11 +61,7 @@ class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
                 mutation=mutation,
             )
 
-        try:
-            record = await asyncio.to_thread(create)
-        except BackboneNotFound:  # replaced, perhaps, since the name was looked up
-            await asyncio.to_thread(self._catalog.refresh)
-            record = await asyncio.to_thread(create)
+        record = await with_backbone(self._catalog, name, create)
         return pb.CreateCollectionResponse(collection=answers.collection(tenant.tenant_id, record))
 
     async def GetCollection(
