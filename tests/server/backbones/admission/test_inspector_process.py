@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import CancelledError, Future
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import pytest
@@ -143,8 +144,8 @@ except OSError:
     assert done.stdout.split(b"\n")[:2] == [b"no file", b"not many"]
 
 
-def test_the_process_ends_when_the_server_is_gone() -> None:
-    """Killed in the middle of its work, the server leaves nobody behind."""
+def test_the_process_is_humble_and_ends_when_the_server_is_gone() -> None:
+    """A server that is killed in the middle leaves nobody behind."""
     pipe = subprocess.PIPE
     data = SLOW.make()
     job = {"limits": USUAL.to_json(), "n_bytes": len(data), "recipe": None, "recipe_file": None}
@@ -153,6 +154,9 @@ def test_the_process_ends_when_the_server_is_gone() -> None:
     ) as process:
         stdin, stdout = cast(BinaryIO, process.stdin), cast(BinaryIO, process.stdout)
         read_message(stdout)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10, "it should be nice"
+        first_to_go = Path(f"/proc/{process.pid}/oom_score_adj").read_text()
+        assert int(first_to_go) == 1000, "where memory ends, the server would go first"
         write_message(stdin, job)
         write_frame(stdin, b"")
         write_frame(stdin, data)

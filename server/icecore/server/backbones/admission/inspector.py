@@ -14,7 +14,9 @@ import sys
 import threading
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from time import process_time
 from typing import Any, BinaryIO, Final
 
@@ -56,6 +58,8 @@ _OPEN_FILES: Final = 64
 def main() -> int:
     """Look at one file; the exit status says whether it was answered."""
     os.nice(NICENESS)
+    with suppress(OSError):  # not on every system; where memory ends, this process goes first
+        Path("/proc/self/oom_score_adj").write_text("1000")
     stdin = sys.stdin.buffer
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no answer
