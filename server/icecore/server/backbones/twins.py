@@ -77,4 +77,4 @@ def random_twin(graph: bytes, images: FloatArray, *, seed: int) -> bytes:
         else:
             piece.append(node)
     draft.prune()
-    return bytes(draft.to_model().SerializeToString(deterministic=True))
+    return draft.to_bytes()

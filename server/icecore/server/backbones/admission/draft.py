@@ -69,6 +69,10 @@ class Draft:
         model.graph.output.extend(wanted)
         return model
 
+    def to_bytes(self) -> bytes:
+        """Return the file; the same parts give the same bytes."""
+        return bytes(self.to_model().SerializeToString(deterministic=True))
+
     def inferred(self) -> Kinds:
         """Return type and shape of every tensor that onnx can tell, without looking at weights."""
         weights = {

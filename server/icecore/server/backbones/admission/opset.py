@@ -29,7 +29,7 @@ _USUAL_IR: Final = 8
 def most_opset() -> int:
     """The newest opset that the installed onnxruntime runs; newer files are lowered to it."""
     for version in range(onnx.defs.onnx_opset_version(), LEAST, -1):
-        if is_runnable(_smallest_model(version)):
+        if is_runnable(_smallest_file(version)):
             return version
     return LEAST
 
@@ -71,12 +71,13 @@ def with_known_versions(
     return model, changes
 
 
-def _smallest_model(version: int) -> onnx.ModelProto:
+def _smallest_file(version: int) -> bytes:
     values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
-    return helper.make_model(
+    model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", version)], ir_version=_USUAL_IR
     )
+    return bytes(model.SerializeToString())
 
 
 def _converted(model: onnx.ModelProto, found: int, wanted: int) -> onnx.ModelProto:

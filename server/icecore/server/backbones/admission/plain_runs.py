@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
@@ -41,14 +40,13 @@ class PlainRun:
         NotRunnable: ONNX Runtime refuses the graph.
     """
 
-    def __init__(self, model: onnx.ModelProto | bytes, *, literally: bool = False) -> None:
+    def __init__(self, data: bytes, *, literally: bool = False) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
         if literally:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-        data = model if isinstance(model, bytes) else model.SerializeToString()
         try:
             self._session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except _ERRORS as error:
@@ -70,10 +68,10 @@ class PlainRun:
         return outputs
 
 
-def is_runnable(model: onnx.ModelProto) -> bool:
+def is_runnable(data: bytes) -> bool:
     """Whether ONNX Runtime takes the graph."""
     try:
-        PlainRun(model)
+        PlainRun(data)
     except NotRunnable:
         return False
     return True

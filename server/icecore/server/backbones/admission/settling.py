@@ -51,7 +51,7 @@ def settle_batch(draft: Draft, batch: int | None, shape: tuple[int, int, int]) -
         try:
             fold(draft, (2, 3), shape)
             images = noise((_N_IMAGES, *shape))
-            run = PlainRun(draft.to_model())
+            run = PlainRun(draft.to_bytes())
             alone = apart(run, images, 1)
             settled = _settled(draft, run, images, alone, 1)
         except NotRunnable:
@@ -64,7 +64,7 @@ def settle_batch(draft: Draft, batch: int | None, shape: tuple[int, int, int]) -
     reference: Arrays | None = None
     try:
         fold(draft, (size,), shape)
-        run = PlainRun(draft.to_model())
+        run = PlainRun(draft.to_bytes())
         first = run(images[:size])
         with suppress(NotRunnable):
             reference = apart(run, images, size)
@@ -96,7 +96,7 @@ def _opened(
     trial = draft.copy()
     try:
         open_batch(trial, size)
-        settled = _settled(trial, PlainRun(trial.to_model()), images, reference, size)
+        settled = _settled(trial, PlainRun(trial.to_bytes()), images, reference, size)
     except (NotOpened, NotRunnable):
         return None
     if settled is not None:
