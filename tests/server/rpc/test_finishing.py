@@ -7,11 +7,40 @@ from typing import Any, cast
 import pytest
 
 from icecore.server.rpc import calls
-from icecore.server.rpc.finishing import finish
+from icecore.server.rpc.finishing import finish, in_thread
 from icecore.server.rpc.tenant_service import TenantService
 from icecore.server.storage.promise import Store
 from icecore.server.tenants import Principal
 from icecore.v1 import tenant_pb2 as pb
+
+
+async def test_who_leaves_goes_on_only_when_the_thread_has_ended() -> None:
+    """What the thread works with may be closed after that, and is not before."""
+    begun, hurry = threading.Event(), threading.Event()
+    is_open = True
+    seen = []
+
+    def work() -> None:
+        begun.set()
+        assert hurry.wait(30)
+        seen.append(is_open)
+
+    async def call() -> None:
+        nonlocal is_open
+        try:
+            await in_thread(work, when_left=hurry.set)
+        finally:
+            is_open = False
+
+    caller = asyncio.create_task(call())
+    assert await asyncio.to_thread(begun.wait, 30)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert seen == [True]
+    assert await in_thread(lambda: 7) == 7
+    with pytest.raises(ValueError, match="'x'"):
+        await in_thread(lambda: int("x"))
 
 
 async def test_a_change_goes_on_without_its_caller() -> None:

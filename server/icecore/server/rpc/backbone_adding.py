@@ -14,7 +14,7 @@ from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.facts import Facts
 from icecore.server.rpc import arguments, backbone_arguments
 from icecore.server.rpc.calls import current_call
-from icecore.server.rpc.finishing import finish
+from icecore.server.rpc.finishing import finish, in_thread
 from icecore.server.rpc.parts import STALL_S, Parts, Turns
 from icecore.server.rpc.spool import Spool
 from icecore.v1 import backbone_pb2 as pb
@@ -67,12 +67,9 @@ class BackboneAdding:
         recipe_file = backbone_arguments.recipe_file(header)
         card = backbone_arguments.card(header)
         with self._turns.take():
-            spool = await asyncio.to_thread(
-                partial(Spool, self._folder, max_bytes=self._limits.max_file_bytes)
-            )
-            with spool:
+            with Spool(self._folder, max_bytes=self._limits.max_file_bytes) as spool:
                 async for _, chunk in parts.rest():
-                    await asyncio.to_thread(spool.write, chunk)
+                    await in_thread(partial(spool.write, chunk))
                 mutation = arguments.mutation(header.request_id, header, spool.sha256)
                 if mutation is not None:
                     before = await asyncio.to_thread(self._catalog.added_before, mutation)
@@ -105,10 +102,7 @@ class BackboneAdding:
                 spool.read(), limits=self._limits, caller_left=caller_left, **recipes
             )
 
-        try:
-            return await asyncio.to_thread(look)
-        finally:
-            caller_left.cancel()
+        return await in_thread(look, when_left=caller_left.cancel)
 
 
 def _key_id() -> str:

@@ -6,7 +6,8 @@ nor be left out: a revoked key that was looked up in between would be kept.
 """
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -23,7 +24,25 @@ async def finish(work: Coroutine[Any, Any, T]) -> T:
     return await asyncio.shield(task)
 
 
-def _ended(task: asyncio.Task[Any]) -> None:
+async def in_thread(work: Callable[[], T], *, when_left: Callable[[], object] = lambda: None) -> T:
+    """Return what blocking work gives; a caller who leaves goes on only when it has ended.
+
+    So what it works with (a file, a turn) is not taken away under its hands. `when_left` is
+    called where the caller leaves, to hurry it.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        when_left()
+        while not running.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([running])
+        _ended(running)
+        raise
+
+
+def _ended(task: asyncio.Future[Any]) -> None:
     _under_way.discard(task)
     if not task.cancelled():
         task.exception()  # seen: a caller who left does not wait for it

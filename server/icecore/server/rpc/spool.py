@@ -1,8 +1,10 @@
 """A file on its way in: kept on disk until it is whole, so that slow senders hold no memory."""
 
+import contextlib
 import errno
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
@@ -18,8 +20,9 @@ class Spool:
     """
 
     def __init__(self, folder: Path, *, max_bytes: int) -> None:
-        # Without a buffer, whose last bytes would find the disk full when it is closed.
-        self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - see __exit__
+        with _told():
+            # Without a buffer, whose last bytes would find the disk full when it is closed.
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - __exit__
         self._max_bytes = max_bytes
         self._sha256 = hashlib.sha256()
         self._n_bytes = 0
@@ -30,16 +33,9 @@ class Spool:
             raise GraphTooLarge(f"the file has more than {self._max_bytes:,} bytes, the most taken")
         self._sha256.update(chunk)
         left = memoryview(chunk)
-        try:
+        with _told():
             while left:
                 left = left[self._file.write(left) :]
-        except OSError as error:
-            if error.errno not in _NO_ROOM:
-                raise
-            raise StorageFull(
-                "there is no room on the server's disk for the file: nothing was changed; make "
-                "room on that disk and call again"
-            ) from error
 
     def read(self) -> bytes:
         """Return the whole of it."""
@@ -56,3 +52,17 @@ class Spool:
 
     def __exit__(self, *error: object) -> None:
         self._file.close()
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """Raise StorageFull where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise StorageFull(
+            "there is no room on the server's disk for the file: nothing was changed; make "
+            "room on that disk and call again"
+        ) from error
