@@ -174,3 +174,18 @@ def test_constants_too_large_to_store_are_refused() -> None:
     data = graph(nodes, {"shape": ints(4, 3_000_000), "nought": ints(0), "one": ints(1)})
     with pytest.raises(GraphTooLarge, match="works out constants of 96,000,004 bytes"):
         bring_home(data)
+
+
+def test_a_network_that_amplifies_rounding_is_no_other_network() -> None:
+    """A convolution fused with its norm rounds otherwise; a sine of a million times that differs."""
+    random = np.random.default_rng(3)
+    norm = {name: random.uniform(0.5, 2.0, 4).astype(np.float32) for name in "sbmv"}
+    nodes = [
+        conv(),
+        node("BatchNormalization", "map s b m v", "norm"),
+        node("Identity", "norm", "same"),
+        node("Mul", "same gain", "large"),
+        node("Sin", "large", "out"),
+    ]
+    house = bring_home(graph(nodes, {"gain": np.array([1e6], np.float32), **norm}))
+    assert ops(house.graph) == ["Conv", "BatchNormalization", "Mul", "Sin"]
