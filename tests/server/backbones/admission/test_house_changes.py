@@ -177,7 +177,7 @@ def test_constants_too_large_to_store_are_refused() -> None:
 
 
 def test_a_network_that_amplifies_rounding_is_no_other_network() -> None:
-    """A convolution fused with its norm rounds otherwise; a sine of a million times that differs."""
+    """A convolution fused with its norm rounds otherwise; a sine of large values shows it."""
     random = np.random.default_rng(3)
     norm = {name: random.uniform(0.5, 2.0, 4).astype(np.float32) for name in "sbmv"}
     nodes = [
