@@ -189,3 +189,26 @@ def test_a_network_that_amplifies_rounding_is_no_other_network() -> None:
     ]
     house = bring_home(graph(nodes, {"gain": np.array([1e6], np.float32), **norm}))
     assert ops(house.graph) == ["Conv", "BatchNormalization", "Mul", "Sin"]
+
+
+@pytest.mark.parametrize("opset", [10, 13, 21])
+def test_quantised_steps_stay_and_their_weights_stay_integers(opset: int) -> None:
+    """As quantisation-aware training leaves them: the weight is quantised inside the graph."""
+    nodes = [
+        node("QuantizeLinear", "image step zero", "q"),
+        node("DequantizeLinear", "q step zero", "x"),
+        node("QuantizeLinear", "weight fine nought", "qw"),
+        node("DequantizeLinear", "qw fine nought", "w"),
+        node("Conv", "x w", "out", pads=[1, 1, 1, 1]),
+    ]
+    constants: dict[str, np.ndarray] = {
+        "step": np.array(0.05, np.float32),
+        "zero": np.array(128, np.uint8),
+        "fine": np.array(0.02, np.float32),
+        "nought": np.array(0, np.int8),
+    }
+    house = same_at_home(graph(nodes, constants, opset=opset))
+    assert ops(house.graph) == ["QuantizeLinear", "DequantizeLinear", "DequantizeLinear", "Conv"]
+    kept = {t.name: t for t in onnx.load_model_from_string(house.graph).graph.initializer}
+    assert kept["qw"].data_type == TensorProto.INT8
+    assert "weight" not in kept
