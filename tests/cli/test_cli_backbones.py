@@ -11,6 +11,7 @@ from PIL import Image
 
 from icecore.cli.backbone_words import print_fidelity, recipe_toml, recipe_words
 from icecore.cli.folders import LabelledFile
+from icecore.cli.plots import layer_plot
 from icecore.cli.plots.layer_plot import plot_layers
 from icecore.cli.plots.style import BLUE, ORANGE
 from icecore.cli.spreading import evenly, spread
@@ -97,3 +98,20 @@ def test_the_plot_draws_every_depth(tmp_path: Path) -> None:
 def test_one_layer_alone_is_drawn_too(tmp_path: Path) -> None:
     plot_layers([replace(LAYER, macs=0, params=0)], tmp_path / "one.png", name="one")
     assert (tmp_path / "one.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 1), (3, 224), (4, 32), (5, 5), (7, 227), (1, 8192)])
+def test_the_powers_on_the_axis_enclose_what_is_drawn(low: int, high: int) -> None:
+    powers = layer_plot._powers(low, high)
+    assert powers[0] <= low < 2 * powers[0]
+    assert powers[-1] >= high
+    assert powers[-1] < 2 * high
+
+
+def test_long_names_and_small_networks_are_told_readably() -> None:
+    name = "/encoder/layers/encoder_layer_0/Add_1_output_0"
+    assert layer_plot._short(name) == f"…{name[-21:]}"
+    assert len(layer_plot._short(name)) == 22
+    assert layer_plot._short("layer4.2.out") == "layer4.2.out"
+    texts = [layer_plot._millions(n) for n in (9_962, 212_000, 25_530_472, 3_858_000_000)]
+    assert texts == ["0.0100 M", "0.21 M", "25.53 M", "3,858 M"]

@@ -1,4 +1,4 @@
-"""Both clients send networks and photos over a socket to a server whose answers are written."""
+"""Both clients send networks and photos to servers with written answers, and to a real one."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +15,11 @@ from icecore.client import (
     AsyncClient,
     Card,
     Client,
+    FailedPrecondition,
     Internal,
     InvalidArgument,
     LabelledImage,
+    NotFound,
     Quantising,
     Recipe,
     Unavailable,
@@ -25,6 +27,8 @@ from icecore.client import (
 from icecore.client._channel import MAX_ATTEMPTS
 from icecore.client._operations.backbone_work import CHUNK_BYTES
 from icecore.v1 import backbone_pb2 as pb
+from networks import FOLDER, network
+from servers import serving
 
 Twin = type[Client | AsyncClient]
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.__name__)
@@ -172,10 +176,47 @@ def test_an_upload_without_an_answer_breaks_the_contract(twin: Twin, tmp_path: P
         client.add_backbone("net", b"x")
 
 
+@both
+def test_a_network_is_added_read_and_removed_on_a_real_server(twin: Twin, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    with (
+        serving(tmp_path / "data") as server,
+        opened(twin, server.address, key=server.admin_key) as client,
+    ):
+        added = client.add_backbone(
+            "vit",
+            FOLDER / "vit.onnx",
+            recipe=Recipe(32, 32, 40, mean=(0.1, 0.2, 0.3)),
+            card=Card(licence="MIT"),
+            on_bytes=lambda sent, whole: told.append((sent, whole)),
+            request_id="once",
+        )
+        again = client.add_backbone(
+            "vit",
+            FOLDER / "vit.onnx",
+            recipe=Recipe(32, 32, 40, mean=(0.1, 0.2, 0.3)),
+            card=Card(licence="MIT"),
+            request_id="once",
+        )
+        assert (again.digest, again.create_time) == (added.digest, added.create_time)
+        assert client.backbone("vit") == added
+        assert (added.recipe.resize, added.card.licence, added.depths) == (40, "MIT", 3)
+        assert told[-1] == (len(network("vit")),) * 2
+        assert [one.name for one in client.backbones()] == ["toy", "vit"]
+        with pytest.raises(InvalidArgument, match="not an ONNX file"):
+            client.add_backbone("vit", b"nothing")
+        assert client.backbone("vit") == added
+        client.remove_backbone("vit")
+        with pytest.raises(NotFound, match="'vit'"):
+            client.remove_backbone("vit")
+        with pytest.raises(FailedPrecondition, match="default"):
+            client.remove_backbone("toy")
+
+
 def _report(suggested: int) -> pb.CheckRecipeResponse:
     recipe = pb.Recipe(height=8, width=8, resize=8)
     trials = [
-        pb.RecipeTrial(recipe=recipe, accuracy=-1.0, confidence=-1.0, agreement=0.5),
+        pb.RecipeTrial(recipe=recipe, accuracy=-1.0, confidence=-1.0, agreement=-1.0),
         pb.RecipeTrial(change="BGR", recipe=recipe, accuracy=0.25, confidence=0.5, agreement=0.75),
     ]
     return pb.CheckRecipeResponse(n_images=2, trials=trials, suggested=suggested, verdict="So.")
@@ -194,7 +235,7 @@ def test_a_recipe_report_says_what_is_not_known(twin: Twin, tmp_path: Path) -> N
         with pytest.raises(Internal, match="of which 2 is suggested"):
             client.check_recipe("net", images)
     stored, other = report.trials
-    assert (stored.accuracy, stored.confidence, stored.agreement) == (None, None, 0.5)
+    assert (stored.accuracy, stored.confidence, stored.agreement) == (None, None, None)
     assert report.suggested == other
     assert (other.change, other.accuracy, report.verdict) == ("BGR", 0.25, "So.")
     assert (sent[0].header.backbone, list(sent[0].header.class_names)) == ("net", ["ant", "bee"])

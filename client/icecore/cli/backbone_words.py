@@ -3,8 +3,16 @@
 import json
 from typing import Any
 
-from icecore.cli.output import Column, print_line, print_table
+import numpy as np
+
+from icecore.cli.output import Column, print_line, print_table, printable
 from icecore.client import Backbone, Fidelity, Recipe
+
+_SOURCES = {
+    "assumed": "nowhere: the usual of ImageNet networks is assumed",
+    "given": "who added it",
+}
+"""How the server says where a recipe is from, and what is said here; all else as it is."""
 
 
 def backbone_json(backbone: Backbone) -> dict[str, Any]:
@@ -45,8 +53,8 @@ def recipe_json(recipe: Recipe) -> dict[str, Any]:
         "interpolation": recipe.interpolation,
         "channels": recipe.channels,
         "scale": recipe.scale,
-        "mean": list(recipe.mean),
-        "std": list(recipe.std),
+        "mean": [_shortest(value) for value in recipe.mean],
+        "std": [_shortest(value) for value in recipe.std],
         "layout": recipe.layout,
     }
 
@@ -98,6 +106,11 @@ def recipe_words(recipe: Recipe) -> str:
     )
 
 
+def recipe_from(backbone: Backbone) -> str:
+    """Return where the recipe was read, as the end of "recipe from"."""
+    return _SOURCES.get(backbone.recipe_source, backbone.recipe_source)
+
+
 def print_backbone(backbone: Backbone) -> None:
     """Print all that is known of a backbone, one line a fact."""
     card = backbone.card
@@ -108,7 +121,7 @@ def print_backbone(backbone: Backbone) -> None:
         ("precision", backbone.precision),
         ("size", f"{backbone.graph_bytes / 1e6:,.1f} MB"),
         ("recipe", recipe_words(backbone.recipe)),
-        ("recipe from", backbone.recipe_source),
+        ("recipe from", recipe_from(backbone)),
         ("source", card.source),
         ("licence", card.licence),
         ("trained on", card.trained_on),
@@ -122,7 +135,7 @@ def print_backbone(backbone: Backbone) -> None:
     ]
     for name, value in facts:
         if value:
-            print_line(f"{name:13} {value}")
+            print_line(printable(f"{name:13} {value}"))
     if backbone.fidelity is not None:
         print_line()
         print_fidelity(backbone.fidelity)
@@ -158,3 +171,8 @@ def print_fidelity(fidelity: Fidelity) -> None:
             for one in fidelity.probes
         ]
         print_table(columns, rows)
+
+
+def _shortest(value: float) -> float:
+    """The shortest decimals that mean the same float32, which is what a recipe holds."""
+    return float(str(np.float32(value)))

@@ -109,6 +109,8 @@ def status_of(error: Exception) -> int:
         return CALLERS
     if isinstance(error, _SERVERS):
         return SERVERS
+    if isinstance(error, UnicodeEncodeError):
+        return CALLERS
     is_known = isinstance(error, Mistake | IcecoreError | TapsDiffer | OSError)
     return CALLERS if is_known or isinstance(error, click.ClickException) else SERVERS
 
@@ -127,6 +129,8 @@ def sentence_of(error: Exception) -> str:
     elif isinstance(error, IcecoreError):
         hint = HINTS.get(error.reason)
         text = f"{error} ({hint})" if hint else str(error)
+    elif isinstance(error, UnicodeEncodeError):
+        text = f"{error.object!r} is not UTF-8, and names are"
     elif isinstance(error, Mistake | TapsDiffer | OSError):
         text = str(error)
     else:

@@ -77,6 +77,20 @@ def image_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def require_place(path: Path, suffix: str = "") -> None:
+    """See that a file can be written there, before any work is done for it.
+
+    Raises:
+        Mistake: a folder, in no folder, or another ending than `suffix`.
+    """
+    if path.is_dir():
+        raise Mistake(f"{str(path)!r} is a folder, but must be a file to write")
+    if not path.parent.is_dir():
+        raise Mistake(f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}")
+    if path.suffix.lower() != suffix and suffix:
+        raise Mistake(f"{str(path)!r} must end in {suffix}")
+
+
 def classes_of(files: Iterable[LabelledFile]) -> dict[str, int]:
     """Return how many files each class has, by name."""
     counts: dict[str, int] = {}

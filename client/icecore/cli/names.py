@@ -35,7 +35,7 @@ def backbones(client: Client, _: click.Context) -> list[str]:
 
 
 def layers(client: Client, context: click.Context) -> list[str]:
-    """Return the thresholded layers of the backbone that the command line names."""
+    """Return the layers with a depth of the backbone that the command line names."""
     found = client.layers(context.params.get("backbone") or "")
     return [one.name for one in found if one.depth is not None]
 

@@ -86,6 +86,8 @@ def translate(error: Any, path: str, target: str, *, tls: bool = False) -> error
             f"({sentence})"
         )
         return cls(sentence, reason=Reason.MESSAGE_TOO_LARGE.value)
+    elif code is grpc.StatusCode.UNIMPLEMENTED:
+        sentence = f"the server at {target!r} has no {method}: it may be older than this client"
     else:
         sentence = f"{method} at {target!r} failed with {code.name} ({sentence})"
     return cls(sentence, reason=code.name)

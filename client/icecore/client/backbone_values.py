@@ -147,14 +147,14 @@ class RecipeTrial:
 
     `accuracy` is None where the network's classes are not known, `confidence`
     (mean probability of the class named first) where it has none. `agreement` is
-    the held-out accuracy of a probe on the last codes.
+    the held-out accuracy of a probe on the last codes, None where the labels teach none.
     """
 
     change: str
     recipe: Recipe
     accuracy: float | None
     confidence: float | None
-    agreement: float
+    agreement: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ ImageInput: TypeAlias = bytes | Path | npt.NDArray[np.uint8] | npt.NDArray[np.fl
 (h, w, 3) RGB, or what comes after the recipe as float32 (3, h, w)."""
 
 LayerSpec: TypeAlias = int | str
-"""A depth (`17`; `-1` is the last), a name, `name:267`, or `*` for all thresholded layers."""
+"""A depth (`17`; `-1` is the last), a name, `name:267`, or `*` for all layers with a depth."""
 
 Scalar: TypeAlias = str | float | bool
 

@@ -702,7 +702,9 @@ class RecipeTrial(_message.Message):
     confidence: _builtins.float
     """Mean probability of the class named first; -1 where the network has no classes."""
     agreement: _builtins.float
-    """Share of photos that a probe on the last codes labels right, held out."""
+    """Share of photos that a probe on the last codes labels right, held out; -1 where the
+    labels teach none.
+    """
     @_builtins.property
     def recipe(self) -> Global___Recipe: ...
     def __init__(

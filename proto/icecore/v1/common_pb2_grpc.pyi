@@ -5,7 +5,7 @@ What several services share: images, tensors, taps, codes.
 
 A layer is named by a string: its depth ("17"; "-1" is the last), its name
 ("blocks.5.expand"; "name:267" where a name looks like a number), or "*" for
-all thresholded layers, which is the core.
+all layers with a depth, which is the core.
 """
 
 from collections import abc as _abc

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from icecore.cli import names
-from icecore.cli.backbone_words import backbone_json, print_backbone, recipe_words
+from icecore.cli.backbone_words import backbone_json, print_backbone, recipe_from, recipe_words
 from icecore.cli.choices import FOLDER, json_option
 from icecore.cli.commands.backbone_check import check
 from icecore.cli.commands.backbone_export import export
@@ -36,7 +36,7 @@ BESIDE = "preprocessor_config.json"
 @json_option
 @click.pass_context
 def backbones(context: click.Context, as_json: bool) -> None:
-    """List the server's backbones; add, check, quantise, export and remove them.
+    """List the server's backbones, and bring networks of your own.
 
     Adding, checking, quantising and removing need the administrator's key: --key or
     ICECORE_KEY, or else the file admin.key of the data folder.
@@ -73,9 +73,9 @@ def backbones(context: click.Context, as_json: bool) -> None:
 @json_option
 @connected
 def show(connection: Connection, name: str, as_json: bool) -> None:
-    """Show a backbone's card: where it comes from, what it was trained on, how it is fed.
+    """Show where a backbone comes from and how it is fed.
 
-    Without a name, the default one's.
+    Without a name, the default one. An int8 one's fidelity report is part of it.
     """
     with connection.client() as client:
         found = client.backbone(name)
@@ -99,7 +99,8 @@ def show(connection: Connection, name: str, as_json: bool) -> None:
     "--recipe",
     type=FOLDER,
     metavar="FILE",
-    help="timm's pretrained_cfg or Hugging Face's preprocessor_config.json (JSON), or TOML.",
+    help="timm's pretrained_cfg or Hugging Face's preprocessor_config.json (JSON), or TOML "
+    "with what differs from ImageNet's usual, such as preset = 'tensorflow'.",
 )
 @click.option("--source", default="", metavar="TEXT", help="Where it comes from.")
 @click.option("--licence", default="", metavar="TEXT", help="Under which it may be used.")
@@ -120,11 +121,12 @@ def add(
     notes: str,
     as_json: bool,
 ) -> None:
-    """Add a network from an ONNX file: every layer of it can be read then.
+    """Add a network from an ONNX file.
 
-    Any CNN or vision transformer of float32, float16 or int8 (QDQ). Without --recipe,
-    the file's metadata say how it is fed, or a TOML or preprocessor_config.json beside it; else
-    the usual of ImageNet networks is assumed, which 'icecore backbones check' tries on photos.
+    Every layer of it can be read then. Any CNN or vision transformer of float32,
+    float16 or int8 (QDQ). Without --recipe, a TOML of the file's name or a
+    preprocessor_config.json beside it says how it is fed, or its metadata; else the
+    usual of ImageNet networks is assumed, which 'icecore backbones check' tries on photos.
 
     A name that is taken points to the new network from then on; probes and
     collections of the old one go on with the old one.
@@ -145,7 +147,7 @@ def add(
         f"digest {added.digest[:12]}"
     )
     print_line(f"recipe: {recipe_words(added.recipe)}")
-    print_line(f"        from {added.recipe_source}")
+    print_line(f"        from {recipe_from(added)}")
     for change in added.changes:
         print_line(f"changed: {change}")
     note(f"'icecore backbones check {name} PHOTOS' tries the recipe on labelled photos")
@@ -155,7 +157,10 @@ def add(
 @click.argument("name", shell_complete=completing(names.backbones))
 @connected
 def remove(connection: Connection, name: str) -> None:
-    """Remove a backbone; refused while a probe or a collection needs it."""
+    """Remove a backbone.
+
+    Refused while a probe or a collection needs it.
+    """
     with connection.administrator() as client:
         client.remove_backbone(name)
     print_line(f"backbone {name!r} is removed")

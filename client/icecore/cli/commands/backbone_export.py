@@ -32,11 +32,13 @@ from icecore.cli.mistakes import Mistake
 def export(
     spec: str, out: Path | None, size: int | None, weights: str, is_random: bool, as_json: bool
 ) -> None:
-    """Turn a torch network into an ONNX file with named layers, and check it against torch.
+    """Turn a torch network into an ONNX file.
 
     SPEC is torchvision:NAME, timm:NAME, or MODULE:CALLABLE for a function that
-    returns a network. Batch norms and paddings are folded; recipe and card go into the file.
-    Runs on this machine and needs torch: pip install 'icecore[export]'.
+    returns a network. Layers have their modules' names, batch norms and paddings are
+    folded, and what the file computes is compared with torch, layer by layer. Recipe
+    and card go into the file. Runs on this machine and needs torch:
+    pip install 'icecore[export]'.
     """
     path = out or Path(f"{spec.rpartition(':')[2]}.onnx")
     if path.suffix != ".onnx":

@@ -80,7 +80,7 @@ def quantise(
     skip_bad: bool,
     as_json: bool,
 ) -> None:
-    """Make an int8 backbone of a float32 one, and report how faithful it is.
+    """Make an int8 backbone of a float32 one.
 
     It is a backbone of its own with the same layer names: smaller, and faster where
     the processor has VNNI. The report has the cosine between codes at each
@@ -140,4 +140,11 @@ def _labelled(folder: Path, limit: int, *, skip_bad: bool) -> list[LabelledImage
     files = require_readable(
         spread(labelled_files(folder), limit), lambda file: file.path, skip_bad=skip_bad
     )
-    return [LabelledImage(file.path, file.label, set=folder.resolve().name) for file in files]
+    return [
+        LabelledImage(file.path, file.label, set=_text(folder.resolve().name)) for file in files
+    ]
+
+
+def _text(name: str) -> str:
+    """A folder's name as it can be sent and shown: bytes that are not UTF-8 are written out."""
+    return name.encode(errors="backslashreplace").decode()

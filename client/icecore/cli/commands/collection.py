@@ -39,7 +39,7 @@ def collections() -> None:
 @click.option(
     "--no-keep-images",
     is_flag=True,
-    help="Store codes only; then nothing but averages at the thresholded layers can be read later.",
+    help="Store codes only; then nothing but averages at layers with a depth can be read later.",
 )
 @json_option
 @connected

@@ -8,6 +8,7 @@ import click
 from icecore.cli import names
 from icecore.cli.choices import FOLDER, json_option
 from icecore.cli.connection import Connection, connected
+from icecore.cli.folders import require_place
 from icecore.cli.help import command
 from icecore.cli.names import completing
 from icecore.cli.output import Column, note, print_json, print_table
@@ -42,8 +43,11 @@ def layers(
 
     Each row is a place where codes can be read; `--layer` takes its depth or
     its name. "sees" is the side in input pixels of what one position of the map can
-    see. Parameters and multiply-accumulates count from the input to there.
+    see. Parameters and multiply-accumulates count from the input to there. A map of
+    "1+14x14" has a class token in front, which `--pool cls` reads.
     """
+    if plot is not None:
+        require_place(plot, ".png")
     with connection.client() as client:
         found = client.layers(backbone)
         name = client.backbone(backbone).name if plot is not None else ""

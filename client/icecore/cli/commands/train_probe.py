@@ -34,6 +34,7 @@ from icecore.client import Client, ProbeVersion
     icecore train-probe ants-bees photos --kind svm --layer -1
     icecore train-probe cells photos --layer '*'           # every depth, not five of them
     icecore train-probe cells --collection blood --layer 20 --layer 25 --layer 33
+    icecore train-probe cells photos --backbone resnet50  # of 'icecore backbones'
     icecore train-probe ants-bees photos --json | jq .accuracy
     """,
 )

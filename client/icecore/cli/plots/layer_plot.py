@@ -20,6 +20,8 @@ from icecore.client import Layer
 _LEFT, _WIDTH = 0.10, 0.86
 _PANELS = ((0.655, 0.20), (0.385, 0.20), (0.085, 0.235))
 """Bottom and height of each panel."""
+_MANY = 10
+_NAME = 22
 
 
 def plot_layers(layers: Sequence[Layer], out: Path, *, name: str) -> None:
@@ -53,7 +55,8 @@ def plot_layers(layers: Sequence[Layer], out: Path, *, name: str) -> None:
 
 def _plot_channels(axes: Axes, depths: Sequence[int], layers: Sequence[Layer]) -> None:
     _title(axes, "Channels: values of the average-pooled codes")
-    axes.bar(depths, [one.channels for one in layers], width=0.72, color=BLUE)
+    width = 0.72 * min(1.0, len(depths) / _MANY)  # few bars would be blocks
+    axes.bar(depths, [one.channels for one in layers], width=width, color=BLUE)
     axes.set_ylim(bottom=0)
 
 
@@ -64,7 +67,8 @@ def _plot_size(axes: Axes, depths: Sequence[int], layers: Sequence[Layer]) -> No
     axes.plot(depths, sides, color=BLUE, linewidth=2, drawstyle="steps-mid", label="map")
     axes.plot(depths, fields, color=ORANGE, linewidth=2, marker="o", markersize=3, label="sees")
     axes.set_yscale("log", base=2)
-    powers = [2**power for power in range(12) if min(sides) <= 2**power <= 2 * max(*sides, *fields)]
+    powers = _powers(min(*sides, *fields), max(*sides, *fields))
+    axes.set_ylim(powers[0] / 1.2, powers[-1] * 1.2)
     axes.yaxis.set_major_locator(FixedLocator([float(power) for power in powers]))
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
@@ -80,7 +84,7 @@ def _plot_cost(axes: Axes, depths: Sequence[int], layers: Sequence[Layer], *, wh
         linewidth=2,
         marker="o",
         markersize=3,
-        label=f"multiply-accumulates (all: {whole.macs / 1e6:,.0f} M)",
+        label=f"multiply-accumulates (all: {_millions(whole.macs)})",
     )
     axes.plot(
         depths,
@@ -89,11 +93,26 @@ def _plot_cost(axes: Axes, depths: Sequence[int], layers: Sequence[Layer], *, wh
         linewidth=2,
         marker="o",
         markersize=3,
-        label=f"parameters (all: {whole.params / 1e6:,.2f} M)",
+        label=f"parameters (all: {_millions(whole.params)})",
     )
     axes.set_ylim(0, 1.04)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     _legend(axes)
+
+
+def _powers(low: int, high: int) -> list[int]:
+    """Powers of two from the last not above `low` to the first not below `high`."""
+    first, last = low.bit_length() - 1, (high - 1).bit_length()
+    return [2**power for power in range(first, max(first, last) + 1)]
+
+
+def _millions(n: int) -> str:
+    return f"{n / 1e6:,.{2 if n >= 1e5 else 4}f} M" if n < 1e8 else f"{n / 1e6:,.0f} M"
+
+
+def _short(name: str) -> str:
+    """A long name's end, which tells it from others."""
+    return name if len(name) <= _NAME else f"…{name[1 - _NAME :]}"
 
 
 def _title(axes: Axes, text: str) -> None:
@@ -108,6 +127,6 @@ def _subtitle(layers: Sequence[Layer]) -> str:
     what = "thresholded layers" if any(one.thresholded for one in layers) else "blocks"
     n_values = sum(one.dims for one in layers)
     return (
-        f"{len(layers)} {what}, from {layers[0].name!r} to {layers[-1].name!r}; "
+        f"{len(layers)} {what}, from {_short(layers[0].name)!r} to {_short(layers[-1].name)!r}; "
         f"the whole core has {n_values:,} values an image"
     )

@@ -44,7 +44,7 @@ def add(
         name=name,
         recipe=recipe_message(recipe) if isinstance(recipe, Recipe) else None,
         recipe_file=(
-            pb.RecipeFile(name=recipe.name, content=recipe.read_bytes())
+            pb.RecipeFile(name=_text(recipe.name), content=recipe.read_bytes())
             if isinstance(recipe, Path)
             else None
         ),
@@ -101,7 +101,7 @@ def quantise(
     def requests() -> Iterator[pb.QuantiseBackboneRequest]:
         yield pb.QuantiseBackboneRequest(header=header)
         for place, image in enumerate(calibration):
-            called = str(image) if isinstance(image, Path) else f"calibration image {place}"
+            called = _text(str(image)) if isinstance(image, Path) else f"calibration image {place}"
             yield pb.QuantiseBackboneRequest(
                 calibration=pb.QuantiseBackboneRequest.Calibration(
                     image=image_message(image, called), name=called
@@ -145,7 +145,7 @@ def _card_message(card: Card) -> pb.Card:
 
 def _labelled_message(labelled: LabelledImage, place: int) -> pb.LabelledImage:
     image = labelled.image
-    called = labelled.name or (str(image) if isinstance(image, Path) else f"image {place}")
+    called = _text(labelled.name or (str(image) if isinstance(image, Path) else f"image {place}"))
     return pb.LabelledImage(
         image=image_message(image, called), label=labelled.label, set=labelled.set, name=called
     )
@@ -158,7 +158,7 @@ def _report(answer: pb.CheckRecipeResponse) -> RecipeReport:
             recipe=recipe_value(one.recipe),
             accuracy=_known(one.accuracy),
             confidence=_known(one.confidence),
-            agreement=one.agreement,
+            agreement=_known(one.agreement),
         )
         for one in answer.trials
     )
@@ -170,3 +170,8 @@ def _report(answer: pb.CheckRecipeResponse) -> RecipeReport:
 
 def _known(share: float) -> float | None:
     return share if share >= 0.0 else None
+
+
+def _text(name: str) -> str:
+    """A file's name as it can be sent: bytes that are not UTF-8 are written out."""
+    return name.encode(errors="backslashreplace").decode()

@@ -29,7 +29,7 @@ class CodesCalls(Calls):
         """Return the codes of some images, one `Codes` a layer in the order asked.
 
         All layers come from one forward pass. `layers="*"` is the core: every
-        thresholded layer, in order of depth. For more images than one message
+        layer with a depth, in that order. For more images than one message
         holds there is `embed_stream`.
 
         Args:

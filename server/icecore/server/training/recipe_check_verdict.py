@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.intervals import held_out_accuracy
@@ -114,13 +115,15 @@ def words(scores: Scores) -> str:
     parts: list[str] = []
     if is_named(scores) and scores.right is not None and scores.log_likelihood is not None:
         likelihood = np.exp(scores.log_likelihood[scores.known].mean())
-        parts.append(f"top-1 {float(scores.right[scores.known].mean()):.3f}")
-        parts.append(f"likelihood {likelihood:.2f}")
+        parts.append(f"{_percent(scores.right[scores.known])} of labels named first")
+        parts.append(f"probability {likelihood:.2f} of the label (geometric mean)")
     if scores.confidence is not None and scores.height is not None:
-        parts.append(f"confidence {float(scores.confidence.mean()):.2f}")
-        parts.append(f"height {float(scores.height.mean()):.2f}")
+        parts.append(f"probability {float(scores.confidence.mean()):.2f} of the class named first")
+        parts.append(
+            f"its logit {float(scores.height.mean()):.1f} standard deviations above the others'"
+        )
     if scores.agreed is not None:
-        parts.append(f"probe {float(scores.agreed.mean()):.2f}")
+        parts.append(f"{_percent(scores.agreed)} by a probe")
     return ", ".join(parts) or "nothing to tell by"
 
 
@@ -132,8 +135,8 @@ def sentence(
         change, new = suggested
         alike = f"; as good: {', '.join(also)}" if also else ""
         return (
-            f"{change} fits clearly better on {n_images} photos: {words(new.scores)} against "
-            f"{words(stored.scores)} as stored{alike}"
+            f"{change} fits clearly better on {n_images} photos: {words(new.scores)}; "
+            f"as stored: {words(stored.scores)}{alike}"
         )
     if n_images < LEAST_PHOTOS:
         return f"{n_images} photos are too few to judge by: {LEAST_PHOTOS} or more are needed"
@@ -162,3 +165,7 @@ def _probe_gains(ours: Scores, theirs: Scores, p: float) -> bool:
         return False
     points = float(ours.agreed.mean() - theirs.agreed.mean())
     return points >= POINTS and more_often(ours.agreed, theirs.agreed) < p
+
+
+def _percent(right: npt.NDArray[np.bool_]) -> str:
+    return f"{100 * float(right.mean()):.1f} %"
