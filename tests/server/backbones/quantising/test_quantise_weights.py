@@ -72,3 +72,11 @@ def test_a_threshold_is_not_passed_by_rounding() -> None:
         step = Step.of(0.0, float(high))
         assert np.float32(255) * step.scale <= high
         assert step.zero_point == 0
+
+
+@pytest.mark.parametrize("high", [1e-45, 1e-42, 1e-38, 1e-30, 1e-28, 2e-28])
+def test_values_below_the_smallest_step_have_one_at_once(high: float) -> None:
+    """Probabilities that underflow; zero is the only code near them."""
+    step = Step.of(0.0, float(np.float32(high)))
+    assert 0 < step.scale <= max(2.0**-99, high / 254)
+    assert step.zero_point == 0

@@ -30,7 +30,8 @@ class Step:
         so a threshold at `high` (a ReLU6's) needs no kernel of its own.
         """
         scale = np.float32(max((high - low) / 255.0, _SMALLEST_STEP))
-        while low == 0.0 < high and np.float32(255) * scale > np.float32(high):
+        # A `high` below the smallest step is far out of reach: it would take years.
+        while low == 0.0 and np.float32(255) * scale > np.float32(high) and scale > _SMALLEST_STEP:
             scale = np.nextafter(scale, np.float32(0))
         zero_point = np.uint8(np.clip(np.rint(-low / float(scale)), 0, 255))
         return cls(scale, zero_point)
