@@ -219,21 +219,31 @@ def _report(suggested: int) -> pb.CheckRecipeResponse:
         pb.RecipeTrial(recipe=recipe, accuracy=-1.0, confidence=-1.0, agreement=-1.0),
         pb.RecipeTrial(change="BGR", recipe=recipe, accuracy=0.25, confidence=0.5, agreement=0.75),
     ]
-    return pb.CheckRecipeResponse(n_images=2, trials=trials, suggested=suggested, verdict="So.")
+    return pb.CheckRecipeResponse(
+        n_images=2, trials=trials, suggested=suggested, verdict="So.", progress=1.0
+    )
 
 
 @both
 def test_a_recipe_report_says_what_is_not_known(twin: Twin, tmp_path: Path) -> None:
     sent: list[pb.CheckRecipeRequest] = []
     images = [LabelledImage(PIXELS, "ant"), LabelledImage(PIXELS, "bee", name="b.png")]
-    answers = {"CheckRecipe": sent.append, "CheckRecipe/end": lambda: [_report(1)]}
+    told: list[float] = []
+    half = pb.CheckRecipeResponse(progress=0.5)
+    answers = {"CheckRecipe": sent.append, "CheckRecipe/end": lambda: [half, _report(1)]}
     with talking(twin, tmp_path, answers) as (client, server):
-        report = client.check_recipe("net", images, class_names=["ant", "bee"])
+        report = client.check_recipe(
+            "net", images, class_names=["ant", "bee"], on_progress=told.append
+        )
         server.answers["CheckRecipe/end"] = lambda: [_report(0)]
         assert client.check_recipe("net", images).suggested is None
         server.answers["CheckRecipe/end"] = lambda: [_report(2)]
         with pytest.raises(Internal, match="of which 2 is suggested"):
             client.check_recipe("net", images)
+        server.answers["CheckRecipe/end"] = lambda: [half]
+        with pytest.raises(Internal, match="none came"):
+            client.check_recipe("net", images)
+    assert told == [0.5, 1.0]
     stored, other = report.trials
     assert (stored.accuracy, stored.confidence, stored.agreement) == (None, None, None)
     assert report.suggested == other

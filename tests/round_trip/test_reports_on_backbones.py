@@ -112,7 +112,11 @@ def quantise_stream(
 def test_a_recipe_check_reports_what_each_recipe_makes_of_the_photos(admin: Caller) -> None:
     photos = [photo(seed, "ab"[seed % 2], name=f"{seed}.png") for seed in range(8)]
     classes = ["a", "b", "c", "d", "e"]
-    report = admin.backbones.CheckRecipe(check_stream(*photos, class_names=classes))
+    *progress, report = admin.backbones.CheckRecipe(check_stream(*photos, class_names=classes))
+    shares = [one.progress for one in (*progress, report)]
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] == 1
+    assert not any(one.trials for one in progress)
     assert report.n_images == 8
     assert report.verdict
     first, *others = report.trials
@@ -120,9 +124,10 @@ def test_a_recipe_check_reports_what_each_recipe_makes_of_the_photos(admin: Call
     assert (first.change, first.recipe) == ("", toy.recipe)
     assert others
     assert all(one.change for one in others)
+    assert all(one.n_images == 8 for one in report.trials)
     assert all(0 <= one.accuracy <= 1 and 0 < one.confidence <= 1 for one in report.trials)
     assert 0 <= report.suggested < len(report.trials)
-    unnamed = admin.backbones.CheckRecipe(check_stream(*photos, backbone="toy"))
+    *_, unnamed = admin.backbones.CheckRecipe(check_stream(*photos, backbone="toy"))
     assert all(one.accuracy == -1 for one in unnamed.trials)
 
 

@@ -155,6 +155,7 @@ class RecipeTrial:
     accuracy: float | None
     confidence: float | None
     agreement: float | None
+    n_images: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,14 @@ class RecipeReport:
     trials: tuple[RecipeTrial, ...]
     suggested: RecipeTrial | None
     verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """How far a recipe check is, `progress` 0 to 1; `report` at its end."""
+
+    progress: float
+    report: RecipeReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

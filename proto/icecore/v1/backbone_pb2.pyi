@@ -695,6 +695,7 @@ class RecipeTrial(_message.Message):
     ACCURACY_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     AGREEMENT_FIELD_NUMBER: _builtins.int
+    N_IMAGES_FIELD_NUMBER: _builtins.int
     change: _builtins.str
     """What is different from the stored one, such as "mean and std 127.5"; empty: nothing."""
     accuracy: _builtins.float
@@ -705,6 +706,8 @@ class RecipeTrial(_message.Message):
     """Share of photos that a probe on the last codes labels right, held out; -1 where the
     labels teach none.
     """
+    n_images: _builtins.int
+    """Photos these figures are of; recipes that looked worse on the first ones saw only those."""
     @_builtins.property
     def recipe(self) -> Global___Recipe: ...
     def __init__(
@@ -715,10 +718,11 @@ class RecipeTrial(_message.Message):
         accuracy: _builtins.float = ...,
         confidence: _builtins.float = ...,
         agreement: _builtins.float = ...,
+        n_images: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["recipe", b"recipe"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "agreement", b"agreement", "change", b"change", "confidence", b"confidence", "recipe", b"recipe"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "agreement", b"agreement", "change", b"change", "confidence", b"confidence", "n_images", b"n_images", "recipe", b"recipe"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -728,10 +732,13 @@ Global___RecipeTrial: _TypeAlias = RecipeTrial  # noqa: Y015
 class CheckRecipeResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    PROGRESS_FIELD_NUMBER: _builtins.int
     N_IMAGES_FIELD_NUMBER: _builtins.int
     TRIALS_FIELD_NUMBER: _builtins.int
     SUGGESTED_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
+    progress: _builtins.float
+    """How far it is, 0 to 1; the fields below are in the last answer alone."""
     n_images: _builtins.int
     suggested: _builtins.int
     """Place in `trials` of the recipe that fits clearly better; 0: none does."""
@@ -744,6 +751,7 @@ class CheckRecipeResponse(_message.Message):
     def __init__(
         self,
         *,
+        progress: _builtins.float = ...,
         n_images: _builtins.int = ...,
         trials: _abc.Iterable[Global___RecipeTrial] | None = ...,
         suggested: _builtins.int = ...,
@@ -751,7 +759,7 @@ class CheckRecipeResponse(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["n_images", b"n_images", "suggested", b"suggested", "trials", b"trials", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["n_images", b"n_images", "progress", b"progress", "suggested", b"suggested", "trials", b"trials", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -54,7 +54,7 @@ class BackboneServiceStub(object):
                 request_serializer=icecore_dot_v1_dot_backbone__pb2.RemoveBackboneRequest.SerializeToString,
                 response_deserializer=icecore_dot_v1_dot_backbone__pb2.RemoveBackboneResponse.FromString,
                 _registered_method=True)
-        self.CheckRecipe = channel.stream_unary(
+        self.CheckRecipe = channel.stream_stream(
                 '/icecore.v1.BackboneService/CheckRecipe',
                 request_serializer=icecore_dot_v1_dot_backbone__pb2.CheckRecipeRequest.SerializeToString,
                 response_deserializer=icecore_dot_v1_dot_backbone__pb2.CheckRecipeResponse.FromString,
@@ -102,7 +102,8 @@ class BackboneServiceServicer(object):
 
     def CheckRecipe(self, request_iterator, context):
         """Administrators: try a backbone's recipe and likely others on labelled
-        photos; the first message holds the header, later ones the photos.
+        photos; the first message holds the header, later ones the photos. The last
+        answer holds the report, those before it progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,7 +141,7 @@ def add_BackboneServiceServicer_to_server(servicer, server):
                     request_deserializer=icecore_dot_v1_dot_backbone__pb2.RemoveBackboneRequest.FromString,
                     response_serializer=icecore_dot_v1_dot_backbone__pb2.RemoveBackboneResponse.SerializeToString,
             ),
-            'CheckRecipe': grpc.stream_unary_rpc_method_handler(
+            'CheckRecipe': grpc.stream_stream_rpc_method_handler(
                     servicer.CheckRecipe,
                     request_deserializer=icecore_dot_v1_dot_backbone__pb2.CheckRecipeRequest.FromString,
                     response_serializer=icecore_dot_v1_dot_backbone__pb2.CheckRecipeResponse.SerializeToString,
@@ -280,7 +281,7 @@ class BackboneService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.stream_unary(
+        return grpc.experimental.stream_stream(
             request_iterator,
             target,
             '/icecore.v1.BackboneService/CheckRecipe',

@@ -44,9 +44,10 @@ class BackboneServiceStub:
     """Administrators: remove a backbone; refused while a probe version or a
     collection pins its digest.
     """
-    CheckRecipe: _grpc.StreamUnaryMultiCallable[_backbone_pb2.CheckRecipeRequest, _backbone_pb2.CheckRecipeResponse]
+    CheckRecipe: _grpc.StreamStreamMultiCallable[_backbone_pb2.CheckRecipeRequest, _backbone_pb2.CheckRecipeResponse]
     """Administrators: try a backbone's recipe and likely others on labelled
-    photos; the first message holds the header, later ones the photos.
+    photos; the first message holds the header, later ones the photos. The last
+    answer holds the report, those before it progress.
     """
     QuantiseBackbone: _grpc.StreamStreamMultiCallable[_backbone_pb2.QuantiseBackboneRequest, _backbone_pb2.QuantiseBackboneResponse]
     """Administrators: make a static int8 backbone of a float32 one, as a backbone
@@ -70,9 +71,10 @@ class BackboneServiceAsyncStub(BackboneServiceStub):
     """Administrators: remove a backbone; refused while a probe version or a
     collection pins its digest.
     """
-    CheckRecipe: _aio.StreamUnaryMultiCallable[_backbone_pb2.CheckRecipeRequest, _backbone_pb2.CheckRecipeResponse]  # type: ignore[assignment]
+    CheckRecipe: _aio.StreamStreamMultiCallable[_backbone_pb2.CheckRecipeRequest, _backbone_pb2.CheckRecipeResponse]  # type: ignore[assignment]
     """Administrators: try a backbone's recipe and likely others on labelled
-    photos; the first message holds the header, later ones the photos.
+    photos; the first message holds the header, later ones the photos. The last
+    answer holds the report, those before it progress.
     """
     QuantiseBackbone: _aio.StreamStreamMultiCallable[_backbone_pb2.QuantiseBackboneRequest, _backbone_pb2.QuantiseBackboneResponse]  # type: ignore[assignment]
     """Administrators: make a static int8 backbone of a float32 one, as a backbone
@@ -123,9 +125,10 @@ class BackboneServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request_iterator: _MaybeAsyncIterator[_backbone_pb2.CheckRecipeRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_backbone_pb2.CheckRecipeResponse, _abc.Awaitable[_backbone_pb2.CheckRecipeResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_backbone_pb2.CheckRecipeResponse], _abc.AsyncIterator[_backbone_pb2.CheckRecipeResponse]]:
         """Administrators: try a backbone's recipe and likely others on labelled
-        photos; the first message holds the header, later ones the photos.
+        photos; the first message holds the header, later ones the photos. The last
+        answer holds the report, those before it progress.
         """
 
     @_abc_1.abstractmethod

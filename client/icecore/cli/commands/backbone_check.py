@@ -74,9 +74,9 @@ def check(
     images = [LabelledImage(file.path, file.label) for file in files]
     with (
         connection.administrator() as client,
-        working(f"trying recipes of {name!r} on {len(images)} photos", 1.0),
+        working(f"trying recipes of {name!r} on {len(images)} photos", 1.0) as work,
     ):
-        report = client.check_recipe(name, images, class_names=class_names)
+        report = client.check_recipe(name, images, class_names=class_names, on_progress=work.reach)
     if write is not None and report.suggested is not None:
         write.write_text(recipe_toml(report.suggested.recipe), encoding="utf-8")
     if write is not None and report.suggested is None:
@@ -86,11 +86,13 @@ def check(
         return
     columns = [Column("recipe")]
     columns += [
-        Column(title, is_number=True) for title in ("top-1", "mean probability", "probe, held out")
+        Column(title, is_number=True)
+        for title in ("photos", "top-1", "mean probability", "probe, held out")
     ]
     rows = [
         (
             one.change or "as stored",
+            one.n_images,
             _percent(one.accuracy),
             _percent(one.confidence),
             _percent(one.agreement),
@@ -128,6 +130,7 @@ def _report_json(report: RecipeReport) -> dict[str, object]:
             "accuracy": one.accuracy,
             "confidence": one.confidence,
             "agreement": one.agreement,
+            "n_images": one.n_images,
             "recipe": recipe_json(one.recipe),
         }
         for one in report.trials

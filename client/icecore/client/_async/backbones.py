@@ -62,11 +62,17 @@ class AsyncBackboneCalls(AsyncCalls):
         images: Sequence[LabelledImage],
         *,
         class_names: Sequence[str] = (),
+        on_progress: Callable[[float], None] | None = None,
         timeout_s: float | None = None,
     ) -> RecipeReport:
         """As `Client.check_recipe`."""
         conversation = work.check_recipe(backbone, images, class_names)
-        return await last(conversation, self._transport.converse(conversation, timeout_s))
+        async for said in self._transport.converse(conversation, timeout_s):
+            if on_progress is not None:
+                on_progress(said.progress)
+            if said.report is not None:
+                return said.report
+        raise unanswered(conversation)
 
     async def quantise_backbone(
         self,

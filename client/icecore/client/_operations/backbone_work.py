@@ -15,6 +15,7 @@ from icecore.client._operations.places import image_message
 from icecore.client.backbone_values import (
     Backbone,
     Card,
+    Checking,
     LabelledImage,
     Quantising,
     Recipe,
@@ -72,14 +73,14 @@ def add(
 
 def check_recipe(
     backbone: str, images: Sequence[LabelledImage], class_names: Sequence[str]
-) -> Conversation[RecipeReport]:
+) -> Conversation[Checking]:
     def requests() -> Iterator[pb.CheckRecipeRequest]:
         header = pb.CheckRecipeRequest.Header(backbone=backbone, class_names=class_names)
         yield pb.CheckRecipeRequest(header=header)
         for place, image in enumerate(images):
             yield pb.CheckRecipeRequest(image=_labelled_message(image, place))
 
-    return Conversation(SERVICE, "CheckRecipe", requests, pb.CheckRecipeResponse, _report)
+    return Conversation(SERVICE, "CheckRecipe", requests, pb.CheckRecipeResponse, _checking)
 
 
 def quantise(
@@ -151,6 +152,10 @@ def _labelled_message(labelled: LabelledImage, place: int) -> pb.LabelledImage:
     )
 
 
+def _checking(answer: pb.CheckRecipeResponse) -> Checking:
+    return Checking(answer.progress, _report(answer) if answer.trials else None)
+
+
 def _report(answer: pb.CheckRecipeResponse) -> RecipeReport:
     trials = tuple(
         RecipeTrial(
@@ -159,10 +164,11 @@ def _report(answer: pb.CheckRecipeResponse) -> RecipeReport:
             accuracy=_known(one.accuracy),
             confidence=_known(one.confidence),
             agreement=_known(one.agreement),
+            n_images=one.n_images,
         )
         for one in answer.trials
     )
-    if not trials or answer.suggested >= len(trials):
+    if answer.suggested >= len(trials):
         raise ValueError(f"{len(trials)} trials, of which {answer.suggested} is suggested")
     suggested = trials[answer.suggested] if answer.suggested else None
     return RecipeReport(answer.n_images, trials, suggested, answer.verdict)

@@ -93,6 +93,7 @@ class BackboneCalls(Calls):
         images: Sequence[LabelledImage],
         *,
         class_names: Sequence[str] = (),
+        on_progress: Callable[[float], None] | None = None,
         timeout_s: float | None = None,
     ) -> RecipeReport:
         """Try a backbone's recipe, and likely others, on labelled photos. Administrators only.
@@ -101,6 +102,7 @@ class BackboneCalls(Calls):
             backbone: its name; "" is the default one.
             images: some dozens, of at least two labels.
             class_names: the network's classes, one a logit, to compare labels with.
+            on_progress: called with shares from 0 to 1.
             timeout_s: deadline of all of it; None: none.
 
         Raises:
@@ -109,7 +111,12 @@ class BackboneCalls(Calls):
             OSError: a file cannot be read.
         """
         conversation = work.check_recipe(backbone, images, class_names)
-        return last(conversation, self._transport.converse(conversation, timeout_s))
+        for said in self._transport.converse(conversation, timeout_s):
+            if on_progress is not None:
+                on_progress(said.progress)
+            if said.report is not None:
+                return said.report
+        raise unanswered(conversation)
 
     def quantise_backbone(
         self,

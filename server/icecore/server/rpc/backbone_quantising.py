@@ -14,6 +14,7 @@ from icecore.server.errors import BackboneNotFloat, InvalidArgument
 from icecore.server.rpc import arguments, backbone_answers
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.finishing import finish
+from icecore.server.rpc.following import followed
 from icecore.server.rpc.parts import STALL_S, Parts, Turns
 from icecore.server.rpc.photos import Budget, Photos
 from icecore.server.storage.records import Mutation
@@ -81,7 +82,7 @@ class BackboneQuantising:
                 if before is not None:
                     yield _last(before)
                     return
-            progress: asyncio.Queue[tuple[str, float] | None] = asyncio.Queue()
+            progress: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
             work = asyncio.create_task(
                 self._quantise(
                     plain,
@@ -91,14 +92,10 @@ class BackboneQuantising:
                     on_progress=lambda stage, share: progress.put_nowait((stage, share)),
                 )
             )
-            work.add_done_callback(lambda _: progress.put_nowait(None))
-            try:
-                while (now := await progress.get()) is not None:
-                    yield pb.QuantiseBackboneResponse(stage=now[0], progress=now[1])
-                quantised = work.result()
-            finally:
-                work.cancel()
-                await asyncio.wait([work])
+            async with followed(work, progress) as told:
+                async for stage, share in told:
+                    yield pb.QuantiseBackboneResponse(stage=stage, progress=share)
+            quantised = work.result()
             yield pb.QuantiseBackboneResponse(stage=_STORING, progress=1.0)
             yield _last(await finish(self._store(name, plain, quantised, mutation)))
 

@@ -63,8 +63,10 @@ class BackboneService(backbone_pb2_grpc.BackboneServiceServicer):
 
     async def CheckRecipe(
         self, request_iterator: AsyncIterator[pb.CheckRecipeRequest], context: object
-    ) -> pb.CheckRecipeResponse:
-        return await self._checking.check(request_iterator)
+    ) -> AsyncIterator[pb.CheckRecipeResponse]:
+        async with aclosing(self._checking.check(request_iterator)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def QuantiseBackbone(
         self, request_iterator: AsyncIterator[pb.QuantiseBackboneRequest], context: object

@@ -1,12 +1,13 @@
 """CheckRecipe: labelled photos come in, and what several recipes make of them goes out."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.errors import InvalidArgument
 from icecore.server.rpc import arguments, backbone_answers
+from icecore.server.rpc.following import followed
 from icecore.server.rpc.parts import STALL_S, Parts, Turns
 from icecore.server.rpc.photos import Budget, Photos
 from icecore.server.training.recipe_check import RecipeChecker, RecipeReport
@@ -28,8 +29,10 @@ class RecipeChecking:
         self._turns = turns
         self._stall_s = stall_s
 
-    async def check(self, requests: AsyncIterator[pb.CheckRecipeRequest]) -> pb.CheckRecipeResponse:
-        """Return the report.
+    async def check(
+        self, requests: AsyncIterator[pb.CheckRecipeRequest]
+    ) -> AsyncGenerator[pb.CheckRecipeResponse, None]:
+        """Yield progress, and last the report.
 
         Raises:
             InvalidArgument, NameInvalid: what the header or the stream says.
@@ -46,10 +49,21 @@ class RecipeChecking:
             photos, budget = Photos(), Budget()
             async for kind, part in parts.rest():
                 photos.add_labelled(part, await asyncio.to_thread(budget.take, kind, part))
-            report = await self._checker.check(
-                backbone, photos.images, photos.labels, class_names, names=photos.names
+            shares: asyncio.Queue[float] = asyncio.Queue()
+            work = asyncio.create_task(
+                self._checker.check(
+                    backbone,
+                    photos.images,
+                    photos.labels,
+                    class_names,
+                    names=photos.names,
+                    on_progress=shares.put_nowait,
+                )
             )
-        return _answer(report)
+            async with followed(work, shares) as told:
+                async for share in told:
+                    yield pb.CheckRecipeResponse(progress=share)
+            yield _answer(work.result())
 
 
 def _class_names(sent: Sequence[str]) -> list[str]:
@@ -73,9 +87,11 @@ def _answer(report: RecipeReport) -> pb.CheckRecipeResponse:
                 accuracy=trial.accuracy,
                 confidence=trial.confidence,
                 agreement=trial.agreement,
+                n_images=trial.n_images,
             )
             for trial in report.trials
         ],
+        progress=1.0,
         suggested=report.suggested,
         verdict=report.verdict,
     )

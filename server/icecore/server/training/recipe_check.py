@@ -5,7 +5,7 @@ All recipes see some of the photos, the likeliest see them all.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -88,6 +88,7 @@ class RecipeChecker:
         *,
         names: Sequence[str] = (),
         tenant_id: str = "",
+        on_progress: Callable[[float], None] = lambda _: None,
     ) -> RecipeReport:
         """Return what the backbone's recipe and likely others make of labelled photos.
 
@@ -99,6 +100,7 @@ class RecipeChecker:
             class_names: one a logit; none: labels are not compared with classes.
             names: what to call each image in an error.
             tenant_id: whose turn it is.
+            on_progress: hears shares from 0 to 1.
 
         Raises:
             ImagesEmpty: none.
@@ -125,7 +127,7 @@ class RecipeChecker:
             crops.append(await self._crop(images[place], backbone.recipe, what))
         photos = Photos(crops, chosen, matches)
         trying = Trying(self._embedder, backbone, logits, photos, tenant_id)
-        return await _compare(trying)
+        return await _compare(trying, on_progress)
 
     async def _crop(self, image: ImageInput, recipe: Recipe, what: str) -> npt.NDArray[np.uint8]:
         if isinstance(image, Prepared):
@@ -139,20 +141,31 @@ class RecipeChecker:
         )
 
 
-async def _compare(trying: Trying) -> RecipeReport:
+async def _compare(trying: Trying, on_progress: Callable[[float], None]) -> RecipeReport:
     n_first = min(FIRST_PHOTOS, trying.n)
     stored, *others = candidates(trying.recipe)
+    n_all = n_first * (1 + len(others)) + trying.n * (1 + min(FINALISTS, len(others)))
+    n_done = 0
+
+    def did(n: int) -> None:
+        nonlocal n_done
+        n_done += n
+        on_progress(n_done / n_all)
+
     seen: dict[str, tuple[Scores, int]] = {}
     seen[stored.change] = await trying.scores(stored.recipe, n_first), n_first
+    did(n_first)
     for other in others:
         # What is far too large for the network is not its recipe.
         with suppress(TensorInvalid):
             seen[other.change] = await trying.scores(other.recipe, n_first), n_first
+        did(n_first)
     others = [other for other in others if other.change in seen]
     others.sort(key=lambda one: -merit(seen[one.change][0]))
     finalists = others[:FINALISTS]
     for one in [stored, *finalists]:
         seen[one.change] = await trying.scores(one.recipe, trying.n), trying.n
+        did(trying.n)
     finalists.sort(key=lambda one: -merit(seen[one.change][0]))
     return _report(stored, [*finalists, *others[FINALISTS:]], len(finalists), seen, trying)
 
