@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
-from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.admission.house_form.house import bring_home
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.layers import layers_of
@@ -24,6 +24,7 @@ from icecore.server.backbones.running.cutting import cut
 from icecore.server.errors import BackboneNotFloat, CalibrationInvalid, GraphInvalid
 from icecore.wire.taps import TapId
 from networks import FACTS, network
+from small_graphs import SmallGraph
 from toys import toy_graph
 
 Array = npt.NDArray[np.float32]
@@ -95,6 +96,23 @@ def test_layers_are_the_same_under_the_same_names(name: str) -> None:
     assert [(one.channels, one.height, one.width, one.role) for one in after] == [
         (one.channels, one.height, one.width, one.role) for one in before
     ]
+
+
+@pytest.mark.parametrize(("gain", "bias"), [(0.0, 0.0), (0.0, 2.0), (0.01, 5.0)])
+def test_what_happens_to_be_positive_is_no_threshold(gain: float, bias: float) -> None:
+    """Residual branches that start at zero; sums and products that no image brought below it."""
+    net = SmallGraph(16)
+    trunk = net.relu(net.conv("image", 8))
+    branch = net.relu(net.conv(trunk, 8))
+    weight = net.constant(gain * np.random.default_rng(1).normal(size=(8, 8, 1, 1)))
+    branch = net.node("Conv", [branch, weight, net.constant(np.full(8, bias))], "linear")
+    trunk = net.relu(net.node("Add", [branch, trunk], "sum"))
+    net.node("Add", [net.conv(trunk, 8), trunk], "end")
+    plain = net.to_bytes("end")
+    before, after = layers_of(Graph(plain)), layers_of(Graph(quantise(plain, [images(8, 16, 16)])))
+    assert [(x.name, x.depth) for x in before] == [(x.name, x.depth) for x in after]
+    assert {x.name: x.thresholded for x in before} == {x.name: x.thresholded for x in after}
+    assert not {x.name: x.thresholded for x in after}["linear"]
 
 
 @pytest.mark.parametrize("name", FAMILIES)

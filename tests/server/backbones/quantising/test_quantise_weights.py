@@ -80,3 +80,11 @@ def test_values_below_the_smallest_step_have_one_at_once(high: float) -> None:
     step = Step.of(0.0, float(np.float32(high)))
     assert 0 < step.scale <= max(2.0**-99, high / 254)
     assert step.zero_point == 0
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.0), (0.0, 6.0), (-1e-3, 6.0), (-6.0, 0.0)])
+def test_a_signed_step_has_a_code_below_zero(low: float, high: float) -> None:
+    step = Step.of(low, high, is_signed=True)
+    assert step.zero_point >= 1
+    assert float(step.scale) * (255 - int(step.zero_point)) >= high * (1 - 1e-6)
+    assert step.scale <= max(2.0**-99, (high - low) / 250)

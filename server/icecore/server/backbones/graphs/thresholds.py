@@ -6,7 +6,7 @@ import onnx
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.wiring import PRODUCTS, Wiring
 
-_SIGNED = (*PRODUCTS, "BatchNormalization", "Add", "Sum")
+SIGNED = (*PRODUCTS, "BatchNormalization", "Add", "Sum")
 """What makes values of both signs, unless a threshold comes behind it."""
 
 _SUMS = ("Add", "Sum")
@@ -37,7 +37,7 @@ def is_thresholded(wiring: Wiring, core: str) -> bool:
         return False
     if is_threshold(graph, node):
         return True
-    if node.op_type not in _SIGNED or not _starts_at_zero(graph, core):
+    if node.op_type not in SIGNED or not _starts_at_zero(graph, core):
         return False
     place = graph.place(core)
     read = () if place is None else wiring.inputs(place)

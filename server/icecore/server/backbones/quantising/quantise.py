@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from icecore.server.backbones.graphs.graph import Graph
+from icecore.server.backbones.graphs.thresholds import SIGNED
 from icecore.server.backbones.quantising.calibrating import calibrate
 from icecore.server.backbones.quantising.folding import fold_batch_norms
 from icecore.server.backbones.quantising.histograms import FloatArray
@@ -68,8 +69,17 @@ def quantise(
     sources = sorted(set(planned.ranges.values()))
     axes = _channel_axes(plain, planned)
     seen = calibrate(plain, sources, axes, inputs, threads=threads)
-    steps = {name: Step.of(*seen.histograms[name].range(percentile)) for name in sources}
+    steps = {
+        name: Step.of(*seen.histograms[name].range(percentile), is_signed=_is_signed(plain, name))
+        for name in sources
+    }
     return Writer(plain, folded.scaled, planned, steps, seen.means).to_bytes()
+
+
+def _is_signed(graph: Graph, tensor: str) -> bool:
+    """Whether values may be of both signs, whichever the images showed."""
+    maker = graph.maker(tensor)
+    return maker is not None and maker.op_type in SIGNED
 
 
 def _channel_axes(graph: Graph, planned: Plan) -> dict[str, int]:

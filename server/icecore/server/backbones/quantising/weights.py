@@ -23,12 +23,18 @@ class Step:
     zero_point: np.uint8
 
     @classmethod
-    def of(cls, low: float, high: float) -> "Step":
+    def of(cls, low: float, high: float, *, is_signed: bool = False) -> "Step":
         """Return the step that covers low..high, which holds zero; zero is exact.
 
         Where low is zero the largest value never passes `high`, not even by rounding:
         so a threshold at `high` (a ReLU6's) needs no kernel of its own.
+
+        Args:
+            is_signed: leave a code below zero, though little or nothing there was seen.
+                Zero as the least code says that there is a threshold.
         """
+        if is_signed:
+            low = min(low, -max(high / 254.0, _SMALLEST_STEP))
         scale = np.float32(max((high - low) / 255.0, _SMALLEST_STEP))
         # A `high` below the smallest step is far out of reach: it would take years.
         while low == 0.0 and np.float32(255) * scale > np.float32(high) and scale > _SMALLEST_STEP:
