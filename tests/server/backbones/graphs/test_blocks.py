@@ -39,6 +39,20 @@ def test_a_sum_that_is_activated_ends_a_block_behind_the_activation() -> None:
     assert blocks(net, "pooled") == ["out0", "out1"]
 
 
+def test_a_block_may_end_where_what_is_side_by_side_is_mixed() -> None:
+    """MobileViT: the block's own input beside what was made of it, mixed by a convolution."""
+    net = SmallGraph(16)
+    trunk = net.silu(net.conv("image", 8))
+    for name in ("one", "two"):
+        down = net.conv(net.silu(net.conv(trunk, 16, kernel=1)), 8, f"{name}.down", kernel=1)
+        inside = net.silu(net.conv(net.silu(net.conv(down, 8)), 8))
+        beside = net.node("Concat", [down, inside], axis=1)
+        normed = net.node("BatchNormalization", [net.conv(beside, 8), *statistics(net, 8)])
+        trunk = net.silu(normed, f"{name}.mixed")
+    net.node("GlobalAveragePool", [trunk], "pooled")
+    assert blocks(net, "pooled") == ["one.down", "one.mixed", "two.down", "two.mixed"]
+
+
 def test_a_sum_inside_of_a_block_ends_none() -> None:
     """Everything that passes by the sum would be lost at it (Res2Net)."""
     net = SmallGraph(16)

@@ -7,7 +7,9 @@ layer passes through. It ends
 - at a residual sum; where the sum goes into an activation function and nowhere
   else, behind that;
 - at a linear bottleneck: a convolution with no activation function behind it, whose
-  next is another product or a sum (MBConv without a skip);
+  next is another product, a sum or a skip past it (MBConv without one);
+- behind the activation function of a convolution that mixes what was put side by side
+  (MobileViT, CSP and VoVNet stages);
 - behind the last activation function before the places are averaged, if that comes
   after the last of these (EfficientNet's head convolution, the features that are
   usually read).
@@ -58,6 +60,7 @@ def _ends(wiring: Wiring, names: Sequence[str], activated: set[str]) -> set[str]
         if is_due and (
             (_is_sum(wiring, name) and not _is_activated_next(wiring, activated, name))
             or (name in activated and _is_behind_sum(wiring, name))
+            or (name in activated and _is_mix(wiring, activated, name, trunk))
             or _is_bottleneck(wiring, name)
         ):
             ends.add(name)
@@ -125,8 +128,22 @@ def _is_behind_sum(wiring: Wiring, name: str) -> bool:
     return place is not None and any(_is_sum(wiring, one) for one in wiring.inputs(place))
 
 
+def _is_mix(wiring: Wiring, activated: set[str], name: str, trunk: set[str]) -> bool:
+    """Whether an activated tensor is a convolution of what is put side by side on the trunk."""
+    node = wiring.graph.maker(name)
+    while node is not None and (node.op_type in _NORMS or node.output[0] in activated):
+        # Of x and the pieces of a function of x, x is made first.
+        read = wiring.inputs(wiring.graph.place(node.output[0]) or 0)
+        node = wiring.graph.maker(min(read, key=lambda one: wiring.graph.place(one) or 0))
+    if node is None or node.op_type != "Conv":
+        return False
+    joined = wiring.core(node.input[0])
+    maker = wiring.graph.maker(joined)
+    return joined in trunk and maker is not None and maker.op_type == "Concat"
+
+
 def _is_bottleneck(wiring: Wiring, name: str) -> bool:
-    """Whether a convolution's output, normalised or not, is read by products and sums only."""
+    """Whether a convolution's output, normalised or not, is read by products and skips only."""
     node = wiring.graph.maker(name)
     if node is not None and node.op_type in _NORMS:
         node = wiring.graph.maker(wiring.core(node.input[0]))
@@ -134,6 +151,7 @@ def _is_bottleneck(wiring: Wiring, name: str) -> bool:
         return False
     readers = [wiring.node(reader) for reader in wiring.readers(name)]
     return bool(readers) and all(
-        reader.op_type == "Conv" or (reader.op_type == "Add" and _is_sum(wiring, reader.output[0]))
+        reader.op_type in ("Conv", "Concat")
+        or (reader.op_type == "Add" and _is_sum(wiring, reader.output[0]))
         for reader in readers
     )
