@@ -24,7 +24,7 @@ import onnx  # noqa: E402 - tests are found through the path above
 
 from house_runs import answers, apart, batch_of, one_by_one, photos  # noqa: E402
 from house_variants import VARIANTS  # noqa: E402
-from icecore.server.backbones.admission.house import bring_home  # noqa: E402
+from icecore.server.backbones.admission.house_form.house import bring_home  # noqa: E402
 from icecore.server.errors import IcecoreError  # noqa: E402
 from networks import FACTS, NAMES, network  # noqa: E402
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from icecore.server.backbones.admission.house import House, bring_home
+from icecore.server.backbones.admission.house_form.house import House, bring_home
 
 EXACT = 1e-5
 """Of the peak: float32 sums in another order."""

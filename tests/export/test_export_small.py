@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.admission.house_form.house import bring_home
 from icecore.server.backbones.graphs.layers import read_layers
 from icecore.server.backbones.recipes.sources import recipe_of_metadata
 

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 import networks
-from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.admission.house_form.house import bring_home
 from icecore.server.backbones.graphs.layers import read_layers
 
 WHY = "torch is not installed; `make test-export` installs the extra 'export'"

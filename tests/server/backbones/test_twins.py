@@ -9,8 +9,8 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from icecore.server.backbones.admission.draft import Draft
-from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.admission.house_form.draft import Draft
+from icecore.server.backbones.admission.house_form.house import bring_home
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.layers import Layer, layers_of

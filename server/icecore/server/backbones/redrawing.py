@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
-from icecore.server.backbones.admission.draft import Draft, attribute
+from icecore.server.backbones.admission.house_form.draft import Draft, attribute
 
 Array = npt.NDArray[Any]
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from icecore.server.backbones.admission.draft import Draft
+from icecore.server.backbones.admission.house_form.draft import Draft
 from icecore.server.backbones.graphs.parsing import parse
 from icecore.server.backbones.redrawing import Redrawing
 from icecore.server.backbones.running.sweeping import Sweep, chunks_of

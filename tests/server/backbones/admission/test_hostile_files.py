@@ -4,10 +4,10 @@ import pytest
 
 from hostile_graphs import HOSTILE, SLOW
 from icecore.server.backbones.admission.admitting import admit
-from icecore.server.backbones.admission.inspector_refusal import one_sentence
+from icecore.server.backbones.admission.house_form.reading import read_model
+from icecore.server.backbones.admission.inspecting.refusal import one_sentence
 from icecore.server.backbones.admission.limits import AdmissionLimits
-from icecore.server.backbones.admission.reading import read_model
-from icecore.server.backbones.admission.vetting import vet
+from icecore.server.backbones.admission.vetting.vetting import vet
 from icecore.server.errors import IcecoreError
 
 LIMITS = AdmissionLimits(cpu_s=2, max_fields=200_000)

@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 
 from icecore.server.backbones.admission.admitting import admit
-from icecore.server.backbones.admission.vetting import vet
+from icecore.server.backbones.admission.vetting.vetting import vet
 from icecore.server.errors import IcecoreError
 from networks import network
 from toys import toy_graph

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from house_graphs import TOKEN, conv, graph, ints, node
 from house_runs import answers, batch_of, photos, same_at_home
-from icecore.server.backbones.admission.house import House, bring_home
+from icecore.server.backbones.admission.house_form.house import House, bring_home
 from icecore.server.errors import GraphInvalid
 
 IMAGES = photos(3, 8)

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from house_graphs import conv, graph, ints, node, ops
 from house_runs import photos, same_at_home
-from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.admission.house_form.house import bring_home
 from icecore.server.errors import GraphInvalid, GraphTooLarge
 
 IMAGES = photos(3, 8)

@@ -8,7 +8,7 @@ from onnx.reference import ReferenceEvaluator
 
 from house_graphs import WEIGHT, conv, graph, ints, node, ops
 from house_runs import EXACT, answers, apart, photos
-from icecore.server.backbones.admission.house import House, bring_home, input_size
+from icecore.server.backbones.admission.house_form.house import House, bring_home, input_size
 from icecore.server.errors import GraphInvalid
 
 IMAGES = photos(3, 8)

@@ -9,7 +9,7 @@ from onnx import TensorProto, numpy_helper
 
 from house_runs import EXACT, answers, apart, batch_of, image_of, one_by_one, photos
 from house_variants import VARIANTS, written_in
-from icecore.server.backbones.admission.house import House, bring_home, input_size
+from icecore.server.backbones.admission.house_form.house import House, bring_home, input_size
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.layers import layers_of
 from networks import FACTS, NAMES, network

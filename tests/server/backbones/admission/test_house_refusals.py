@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from house_graphs import WEIGHT, conv, graph, ints, node
-from icecore.server.backbones.admission.house import bring_home, input_size
+from icecore.server.backbones.admission.house_form.house import bring_home, input_size
 from icecore.server.errors import GraphInvalid
 
 STEP: dict[str, np.ndarray] = {"s": np.array(0.1, np.float32), "z": np.array(0, np.uint8)}

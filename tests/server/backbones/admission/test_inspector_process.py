@@ -14,7 +14,7 @@ from beside import children
 from hostile_graphs import SLOW
 from icecore.server.backbones.admission import admitting_child
 from icecore.server.backbones.admission.admitting import admit
-from icecore.server.backbones.admission.inspector_frames import (
+from icecore.server.backbones.admission.inspecting.frames import (
     read_message,
     write_frame,
     write_message,
@@ -30,7 +30,7 @@ from toys import toy_graph
 
 READY = """
 import os, signal, sys, time
-from icecore.server.backbones.admission.inspector_frames import *
+from icecore.server.backbones.admission.inspecting.frames import *
 out = sys.stdout.buffer
 write_message(out, {"event": "ready"})
 job = read_message(sys.stdin.buffer)
@@ -121,8 +121,8 @@ def test_the_process_knows_no_secret_and_is_not_where_the_server_is(
 def test_the_process_may_not_write_files_nor_open_many() -> None:
     program = """
 import os, tempfile
-from icecore.server.backbones.admission.inspector import _limit_this_process
-from icecore.server.backbones.admission.inspector_frames import (
+from icecore.server.backbones.admission.inspecting.inspector import _limit_this_process
+from icecore.server.backbones.admission.inspecting.frames import (
     read_message,
     write_frame,
     write_message,

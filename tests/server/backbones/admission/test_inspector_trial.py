@@ -7,8 +7,8 @@ import pytest
 
 from hostile_lies import PUT_RIGHT
 from hostile_parts import SIDE, network
-from icecore.server.backbones.admission.house import bring_home, input_size
-from icecore.server.backbones.admission.inspector_trial import try_out
+from icecore.server.backbones.admission.house_form.house import bring_home, input_size
+from icecore.server.backbones.admission.inspecting.trial import try_out
 from icecore.server.backbones.admission.limits import USUAL
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.recipes.recipe import Recipe

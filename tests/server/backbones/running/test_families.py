@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.admission.house_form.house import bring_home
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.layers import Layer

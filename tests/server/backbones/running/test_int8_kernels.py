@@ -9,7 +9,7 @@ import onnxruntime as ort
 import pytest
 from onnx import numpy_helper
 
-from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.admission.house_form.house import bring_home
 from icecore.server.backbones.graphs.layers import read_layers
 from icecore.server.backbones.graphs.layouts import Layout
 from icecore.server.backbones.quantising.quantise import quantise

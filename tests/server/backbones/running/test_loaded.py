@@ -9,7 +9,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.admission.house_form.house import bring_home
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.graphs.layers import read_layers
 from icecore.server.backbones.running import loaded

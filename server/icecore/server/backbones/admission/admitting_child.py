@@ -14,7 +14,7 @@ from threading import Lock, Thread, Timer
 from types import TracebackType
 from typing import Any, BinaryIO, Final, Literal, Self
 
-from icecore.server.backbones.admission.inspector_frames import (
+from icecore.server.backbones.admission.inspecting.frames import (
     read_frame,
     read_message,
     write_frame,
@@ -25,7 +25,7 @@ COMMAND: Final = (
     sys.executable,
     "-P",  # the working folder is not a place to import from
     "-m",
-    "icecore.server.backbones.admission.inspector",
+    "icecore.server.backbones.admission.inspecting.inspector",
 )
 
 MAX_WORDS: Final = 8_192

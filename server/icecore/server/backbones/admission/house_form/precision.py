@@ -5,8 +5,8 @@ from typing import Final
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from icecore.server.backbones.admission.draft import Draft
-from icecore.server.backbones.admission.reading import nodes_of, subgraphs
+from icecore.server.backbones.admission.house_form.draft import Draft
+from icecore.server.backbones.admission.house_form.reading import nodes_of, subgraphs
 
 _OTHERS: Final[dict[int, str]] = {
     TensorProto.FLOAT16: "float16",

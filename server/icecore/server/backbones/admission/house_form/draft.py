@@ -10,7 +10,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper, shape_inference
 
-from icecore.server.backbones.admission.reading import reads, subgraphs
+from icecore.server.backbones.admission.house_form.reading import reads, subgraphs
 
 Kinds: TypeAlias = dict[str, onnx.TypeProto.Tensor]
 

@@ -6,20 +6,20 @@ It runs the graph, so it belongs into a child process with limits; `admitting` s
 from contextlib import suppress
 from dataclasses import dataclass
 
-from icecore.server.backbones.admission.agreement import LOOSE, agree, tolerance
-from icecore.server.backbones.admission.draft import Draft
-from icecore.server.backbones.admission.layout import (
+from icecore.server.backbones.admission.house_form.agreement import LOOSE, agree, tolerance
+from icecore.server.backbones.admission.house_form.draft import Draft
+from icecore.server.backbones.admission.house_form.layout import (
     ImageInput,
     Layout,
     image_input,
     settle_input,
 )
-from icecore.server.backbones.admission.opset import with_known_versions
-from icecore.server.backbones.admission.plain_runs import NotRunnable, PlainRun
-from icecore.server.backbones.admission.precision import to_float32
-from icecore.server.backbones.admission.reading import read_model
-from icecore.server.backbones.admission.settling import Settled, settle_batch
-from icecore.server.backbones.admission.tidying import tidy
+from icecore.server.backbones.admission.house_form.opset import with_known_versions
+from icecore.server.backbones.admission.house_form.plain_runs import NotRunnable, PlainRun
+from icecore.server.backbones.admission.house_form.precision import to_float32
+from icecore.server.backbones.admission.house_form.reading import read_model
+from icecore.server.backbones.admission.house_form.settling import Settled, settle_batch
+from icecore.server.backbones.admission.house_form.tidying import tidy
 from icecore.server.errors import GraphInvalid
 
 

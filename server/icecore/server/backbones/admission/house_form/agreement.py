@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from icecore.server.backbones.admission.draft import Draft
-from icecore.server.backbones.admission.plain_runs import NotRunnable, PlainRun
+from icecore.server.backbones.admission.house_form.draft import Draft
+from icecore.server.backbones.admission.house_form.plain_runs import NotRunnable, PlainRun
 
 Arrays = list[npt.NDArray[Any]]
 

@@ -4,7 +4,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from onnx import TensorProto, helper
 
-from icecore.server.backbones.admission.draft import Draft, attribute
+from icecore.server.backbones.admission.house_form.draft import Draft, attribute
 from icecore.server.errors import GraphInvalid
 
 Layout: TypeAlias = Literal["NCHW", "NHWC"]

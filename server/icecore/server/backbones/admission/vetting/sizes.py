@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, shape_inference
 
 from icecore.server.backbones.admission.limits import AdmissionLimits
-from icecore.server.backbones.admission.vetting_walk import shown
+from icecore.server.backbones.admission.vetting.walk import shown
 from icecore.server.errors import GraphInvalid, GraphTooCostly
 
 SMALL_VALUES: Final = 1_024

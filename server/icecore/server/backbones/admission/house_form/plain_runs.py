@@ -8,7 +8,7 @@ import numpy.typing as npt
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 
-from icecore.server.backbones.admission.reading import one_line
+from icecore.server.backbones.admission.house_form.reading import one_line
 
 _ERRORS: Final[tuple[type[Exception], ...]] = (
     states.EPFail,

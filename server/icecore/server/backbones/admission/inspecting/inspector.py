@@ -1,6 +1,6 @@
 """The child process that looks at a file of others first.
 
-    python -P -m icecore.server.backbones.admission.inspector
+    python -P -m icecore.server.backbones.admission.inspecting.inspector
 
 One file comes in over standard input and one answer goes out over standard output
 (`inspector_frames.py`); standard error is for the server's log. It may not write files, and
@@ -20,17 +20,17 @@ from pathlib import Path
 from time import process_time
 from typing import Any, BinaryIO, Final
 
-from icecore.server.backbones.admission.house import bring_home, input_size
-from icecore.server.backbones.admission.inspector_frames import (
+from icecore.server.backbones.admission.house_form.house import bring_home, input_size
+from icecore.server.backbones.admission.inspecting.frames import (
     read_frame,
     read_message,
     write_frame,
     write_message,
 )
-from icecore.server.backbones.admission.inspector_refusal import refusal_of
-from icecore.server.backbones.admission.inspector_trial import try_out
+from icecore.server.backbones.admission.inspecting.refusal import refusal_of
+from icecore.server.backbones.admission.inspecting.trial import try_out
 from icecore.server.backbones.admission.limits import AdmissionLimits
-from icecore.server.backbones.admission.vetting import vet
+from icecore.server.backbones.admission.vetting.vetting import vet
 from icecore.server.backbones.backbone import Backbone, Card
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.recipes.sources import (

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import onnx
 
 from icecore.server.backbones.admission.limits import AdmissionLimits
-from icecore.server.backbones.admission.vetting_walk import counted, graphs_within, shown
+from icecore.server.backbones.admission.vetting.walk import counted, graphs_within, shown
 from icecore.server.errors import GraphInvalid, GraphTooLarge
 
 

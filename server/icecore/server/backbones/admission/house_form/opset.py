@@ -7,8 +7,8 @@ from typing import Final
 import onnx
 from onnx import helper, version_converter
 
-from icecore.server.backbones.admission.plain_runs import is_runnable
-from icecore.server.backbones.admission.reading import DEFAULT_DOMAINS, one_line
+from icecore.server.backbones.admission.house_form.plain_runs import is_runnable
+from icecore.server.backbones.admission.house_form.reading import DEFAULT_DOMAINS, one_line
 from icecore.server.errors import GraphInvalid
 
 OLDEST: Final = 7

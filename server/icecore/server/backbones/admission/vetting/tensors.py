@@ -8,7 +8,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from icecore.server.backbones.admission.limits import AdmissionLimits
-from icecore.server.backbones.admission.vetting_walk import shown, sparse_of, tensors_of
+from icecore.server.backbones.admission.vetting.walk import shown, sparse_of, tensors_of
 from icecore.server.errors import GraphInvalid, GraphTooCostly
 
 _FLOATS: Final = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)

@@ -6,7 +6,7 @@ from typing import TypeAlias
 import onnx
 
 from icecore.server.backbones.admission.limits import AdmissionLimits
-from icecore.server.backbones.admission.vetting_walk import counted, is_ours, nodes_within, shown
+from icecore.server.backbones.admission.vetting.walk import counted, is_ours, nodes_within, shown
 from icecore.server.errors import GraphInvalid, GraphTooLarge
 
 _Key: TypeAlias = tuple[str, str, str]

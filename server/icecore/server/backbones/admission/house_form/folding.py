@@ -12,10 +12,10 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from icecore.server.backbones.admission.draft import Draft, attribute
-from icecore.server.backbones.admission.plain_runs import PlainRun, noise
-from icecore.server.backbones.admission.reading import reads
-from icecore.server.backbones.admission.tidying import tidy
+from icecore.server.backbones.admission.house_form.draft import Draft, attribute
+from icecore.server.backbones.admission.house_form.plain_runs import PlainRun, noise
+from icecore.server.backbones.admission.house_form.reading import reads
+from icecore.server.backbones.admission.house_form.tidying import tidy
 from icecore.server.errors import GraphInvalid, GraphTooLarge
 
 MAX_NEW_BYTES: Final = 64 << 20

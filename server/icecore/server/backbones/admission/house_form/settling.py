@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from icecore.server.backbones.admission.agreement import Arrays, agree, apart, tolerance
-from icecore.server.backbones.admission.batch import NotOpened, open_batch
-from icecore.server.backbones.admission.draft import Draft
-from icecore.server.backbones.admission.folding import fold
-from icecore.server.backbones.admission.plain_runs import NotRunnable, PlainRun, noise
+from icecore.server.backbones.admission.house_form.agreement import Arrays, agree, apart, tolerance
+from icecore.server.backbones.admission.house_form.batch import NotOpened, open_batch
+from icecore.server.backbones.admission.house_form.draft import Draft
+from icecore.server.backbones.admission.house_form.folding import fold
+from icecore.server.backbones.admission.house_form.plain_runs import NotRunnable, PlainRun, noise
 from icecore.server.errors import GraphInvalid
 
 _N_IMAGES = 3

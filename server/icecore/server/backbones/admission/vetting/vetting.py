@@ -8,12 +8,12 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from icecore.server.backbones.admission.limits import USUAL, AdmissionLimits
-from icecore.server.backbones.admission.vetting_functions import vet_functions
-from icecore.server.backbones.admission.vetting_names import vet_names
-from icecore.server.backbones.admission.vetting_order import vet_order
-from icecore.server.backbones.admission.vetting_pieces import count_pieces
-from icecore.server.backbones.admission.vetting_sizes import vet_sizes
-from icecore.server.backbones.admission.vetting_tensors import vet_tensors
+from icecore.server.backbones.admission.vetting.functions import vet_functions
+from icecore.server.backbones.admission.vetting.names import vet_names
+from icecore.server.backbones.admission.vetting.order import vet_order
+from icecore.server.backbones.admission.vetting.pieces import count_pieces
+from icecore.server.backbones.admission.vetting.sizes import vet_sizes
+from icecore.server.backbones.admission.vetting.tensors import vet_tensors
 from icecore.server.errors import GraphInvalid, GraphTooLarge
 
 

@@ -13,7 +13,7 @@ import onnxruntime as ort
 from onnx import TensorProto, helper
 
 from icecore.server.backbones.admission.limits import AdmissionLimits
-from icecore.server.backbones.admission.vetting_walk import shown
+from icecore.server.backbones.admission.vetting.walk import shown
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.graphs.layers import Layer
 from icecore.server.backbones.graphs.layouts import Layout

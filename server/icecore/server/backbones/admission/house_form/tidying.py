@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from icecore.server.backbones.admission.draft import Draft, attribute
+from icecore.server.backbones.admission.house_form.draft import Draft, attribute
 from icecore.server.errors import GraphInvalid
 
 _PLAIN_VALUES: Final = {

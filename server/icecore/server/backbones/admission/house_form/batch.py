@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from icecore.server.backbones.admission.draft import BIG, Draft
-from icecore.server.backbones.admission.reading import reads
+from icecore.server.backbones.admission.house_form.draft import BIG, Draft
+from icecore.server.backbones.admission.house_form.reading import reads
 
 _FACTOR: Final = 7
 """How many times the batch is for telling its dimension from others; a prime."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import onnx
 
 from icecore.server.backbones.admission.limits import AdmissionLimits
-from icecore.server.backbones.admission.vetting_walk import graphs_of, nodes_of, tensors_of
+from icecore.server.backbones.admission.vetting.walk import graphs_of, nodes_of, tensors_of
 from icecore.server.errors import GraphInvalid
 
 

@@ -1,0 +1,1 @@
+"""The child process: looks, brings home, loads and runs, and answers."""

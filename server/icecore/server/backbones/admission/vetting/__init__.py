@@ -1,0 +1,1 @@
+"""The first look at a file of others, before anything is done with it."""
