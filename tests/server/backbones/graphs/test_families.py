@@ -7,7 +7,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from icecore.server.backbones.admission.house import bring_home
+from icecore.server.backbones.admission.house_form.house import bring_home
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.layers import Layer, layers_of
 from icecore.server.backbones.graphs.layouts import Layout
