@@ -47,7 +47,10 @@ def test_a_network_is_added_shown_read_and_removed(
     said = icecore.done("backbones", "add", "vit", VIT, "--licence", "MIT", "--accuracy", "10 %")
     depths = FACTS["vit"].n_blocks
     assert said.lines[0].startswith(f"backbone 'vit' is added: {depths} depths, ")
-    assert said.lines[2] == "        from nowhere: the usual of ImageNet networks is assumed"
+    assert (
+        said.lines[2]
+        == "        from ImageNet networks' usual one, which is assumed, as nothing tells"
+    )
     assert "changed: " in said.out
     assert "backbones check vit PHOTOS" in said.err
 

@@ -205,8 +205,8 @@ def test_the_demo_leaves_its_pictures(icecore: Icecore, photos: Path, tmp_path: 
     assert "of 2 images that training never saw" in said.out
     assert "<- chosen" in said.out
     assert str(tmp_path / "out" / "look-alikes.png") in said.out
-    icecore.done("collections", "delete", "demo")
-    icecore.done("probes", "delete", "demo")
+    icecore.done("collections", "delete", "demo-own")
+    icecore.done("probes", "delete", "demo-own")
 
 
 def test_a_shell_completes_the_names_that_the_server_has(

@@ -9,7 +9,7 @@ from icecore.cli.output import Column, print_line, print_table, printable
 from icecore.client import Backbone, Fidelity, Recipe
 
 _SOURCES = {
-    "assumed": "nowhere: the usual of ImageNet networks is assumed",
+    "assumed": "ImageNet networks' usual one, which is assumed, as nothing tells",
     "given": "who added it",
 }
 """How the server says where a recipe is from, and what is said here; all else as it is."""

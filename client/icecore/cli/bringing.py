@@ -178,7 +178,8 @@ def _stored(client: Client, collection_id: str, backbone: str) -> dict[str, Exam
     if backbone and collection.backbone != backbone:
         raise Mistake(
             f"collection {collection_id!r} is over backbone {collection.backbone!r}, "
-            f"not {backbone!r}: take another name, or delete it first"
+            f"not {backbone!r}: take another name, or delete the collection first "
+            f"('icecore collections delete {collection_id}')"
         )
     return {one.example_id: one for one in client.list_examples(collection_id)}
 

@@ -18,6 +18,8 @@ from icecore.cli.output import Column, note, print_json, print_line, print_table
 from icecore.cli.progress import working
 from icecore.client import Backbone, Card, Client
 
+_PACKED = (".bz2", ".gz", ".xz", ".zip", ".zst")
+
 BESIDE = "preprocessor_config.json"
 """What Hugging Face's exporters leave beside the network."""
 
@@ -134,6 +136,8 @@ def add(
     for path in (file, recipe):
         if path is not None and not path.is_file():
             raise Mistake(f"{str(path)!r} is no file")
+    if file.suffix in _PACKED:
+        raise Mistake(f"{str(file)!r} is compressed: unpack it first")
     if recipe is None:
         recipe = _recipe_beside(file)
     card = Card(source, licence, trained_on, notes, accuracy)

@@ -107,6 +107,8 @@ def check(
         print_line(f"suggested: {recipe_words(report.suggested.recipe)}")
         if write is not None:
             note(f"{str(write)!r} has it: icecore backbones add {name} FILE.onnx --recipe {write}")
+        else:
+            note("--write FILE.toml keeps it, for 'icecore backbones add --recipe FILE.toml'")
 
 
 def _lines(path: Path) -> list[str]:

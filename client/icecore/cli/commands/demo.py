@@ -19,8 +19,8 @@ from icecore.cli.help import command
 from icecore.cli.output import console_of, print_line
 from icecore.cli.readable import require_readable
 
-NAME = "demo"
-"""Of the collection and of the probe."""
+DRAWN, OWN = "demo", "demo-own"
+"""Names of the collection and of the probe: with the images drawn for it, with the user's."""
 
 
 @command(
@@ -46,15 +46,17 @@ NAME = "demo"
 def demo(connection: Connection, images: Path | None, out: Path, skip_bad: bool) -> None:
     """Do the main job on real images, and draw the results.
 
-    Brings labelled images into the collection "demo", trains a probe at several
-    depths of a frozen network, predicts images kept away from training, and
-    searches for look-alikes. A second run sends only what has changed.
+    Brings labelled images into the collection "demo" ("demo-own" with --images),
+    trains a probe at several depths of a frozen network, predicts images kept away
+    from training, and searches for look-alikes. A second run sends only what has
+    changed, and removes what is no longer there.
     """
     from icecore.cli.demonstration import story  # draws, and so takes a second to import
 
     start = time.monotonic()
     out.mkdir(parents=True, exist_ok=True)
     connection = _settled(connection, out)
+    name = DRAWN if images is None else OWN
 
     _heading("1. Images")
     folder = out / "images" if images is None else images
@@ -73,21 +75,21 @@ def demo(connection: Connection, images: Path | None, out: Path, skip_bad: bool)
             print_line(f"Server of the data folder {str(connection.data)!r};")
             print_line("a new folder's builds EfficientNet-Lite0 first, with its ImageNet weights.")
         client.connect()
-        story.bring_in(client, NAME, divided.kept, skip_bad=skip_bad)
+        story.bring_in(client, name, divided.kept, skip_bad=skip_bad)
 
         _heading("3. A probe, trained at several depths")
-        version = story.train_at_depths(client, NAME, out)
+        version = story.train_at_depths(client, name, out)
 
         _heading("4. Predictions for the images kept away")
-        story.predict_left_out(client, NAME, divided.left_out)
+        story.predict_left_out(client, name, divided.left_out)
 
         _heading("5. Search for look-alikes")
-        story.search_look_alikes(client, NAME, version, divided, out)
+        story.search_look_alikes(client, name, version, divided, out)
 
     _heading(f"Done in {time.monotonic() - start:.0f} s. Look at")
     print_line(f"  {out / story.PLOT}    accuracy against depth")
     print_line(f"  {out / story.SHEET}          the look-alikes")
-    _say_next(connection, folder)
+    _say_next(connection, name, folder)
 
 
 def _settled(connection: Connection, out: Path) -> Connection:
@@ -98,7 +100,7 @@ def _settled(connection: Connection, out: Path) -> Connection:
     return replace(connection, data=Path(named) if named else out / "data")
 
 
-def _say_next(connection: Connection, folder: Path) -> None:
+def _say_next(connection: Connection, name: str, folder: Path) -> None:
     program = sys.argv[0]
     if shutil.which("icecore") == str(Path(program).absolute()) or "icecore" not in program:
         program = "icecore"
@@ -111,8 +113,8 @@ def _say_next(connection: Connection, folder: Path) -> None:
     an_image = next(iter(labelled_files(folder))).path
     print_line()
     print_line("and with what this demo has trained")
-    print_line(f"  {program} probes show {NAME} --data {connection.data}")
-    print_line(f"  {program} predict {NAME} {an_image} --data {connection.data}")
+    print_line(f"  {program} probes show {name} --data {connection.data}")
+    print_line(f"  {program} predict {name} {an_image} --data {connection.data}")
 
 
 def _heading(text: str) -> None:

@@ -128,5 +128,5 @@ def _subtitle(layers: Sequence[Layer]) -> str:
     n_values = sum(one.dims for one in layers)
     return (
         f"{len(layers)} {what}, from {_short(layers[0].name)!r} to {_short(layers[-1].name)!r}; "
-        f"the whole core has {n_values:,} values an image"
+        f"{n_values:,} values in all"
     )

@@ -219,5 +219,6 @@ class Catalog:
         shown = name if len(name) <= 80 else name[:80] + "…"
         there = sorted(self._names)
         near = get_close_matches(shown, there, n=3, cutoff=0.5) or there[:3]
-        hint = f"there is {', '.join(map(repr, near))}" if near else "there is none at all"
+        more = f" and {len(there) - len(near)} more" if len(there) > len(near) else ""
+        hint = f"there is {', '.join(map(repr, near))}{more}" if near else "there is none at all"
         return BackboneNotFound(f"backbone {shown!r} is not on this server: {hint}")

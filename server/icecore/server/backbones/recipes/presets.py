@@ -41,7 +41,7 @@ PRESETS: Final[Mapping[str, Preset]] = {
     "lite": Preset("mean 127, std 128", (127 / 255,) * 3, (128 / 255,) * 3),
     # OpenAI's CLIP and what descends from it.
     "clip": Preset(
-        "mean .481 .458 .408, std .269 .261 .276",
+        "CLIP's mean .481 .458 .408 and std .269 .261 .276",
         (0.48145466, 0.4578275, 0.40821073),
         (0.26862954, 0.26130258, 0.27577711),
     ),
