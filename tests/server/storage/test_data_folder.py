@@ -81,3 +81,17 @@ def test_the_socket_of_a_long_path_is_elsewhere_and_private(
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("z" * 100)))
         with pytest.raises(OSError, match="shorter path"):
             DataFolder(long).socket()
+
+
+def test_a_lock_that_a_killed_servers_child_still_holds_is_waited_for(tmp_path: Path) -> None:
+    holding = (
+        "import subprocess, sys\n"
+        "from pathlib import Path\n"
+        "from icecore.server.storage.folder import DataFolder\n"
+        "folder = DataFolder(Path(sys.argv[1]))\n"
+        "folder.lock()\n"
+        "subprocess.Popen(['sleep', '0.5'], pass_fds=[folder._lock])\n"
+    )
+    subprocess.run([sys.executable, "-c", holding, str(tmp_path)], check=True)
+    with DataFolder(tmp_path) as folder:
+        assert folder.is_locked

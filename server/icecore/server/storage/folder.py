@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import time
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,12 @@ from icecore.server.errors import FolderInUse
 
 MAX_SOCKET_PATH_BYTES = 107
 """Linux's `sun_path` has 108 bytes, the last one for the NUL (unix(7))."""
+
+_LEFT_BEHIND_S = 2.0
+"""A server killed while it starts a worker leaves its lock with that for some milliseconds more:
+
+until the worker's exec, which closes it.
+"""
 
 
 class DataFolder:
@@ -107,10 +114,12 @@ class DataFolder:
             return
         # The file stays: removing it would let two servers lock two files of one name.
         descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        end = time.monotonic() + _LEFT_BEHIND_S
+        while not _taken(descriptor):
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            if time.monotonic() < end and _is_gone(holder):
+                time.sleep(0.01)
+                continue
             os.close(descriptor)
             raise FolderInUse(
                 f"data folder {str(self.path)!r} is in use by the server with "
@@ -118,7 +127,7 @@ class DataFolder:
                 "folder",
                 folder=str(self.path),
                 pid=holder,
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
         self._lock = descriptor
@@ -135,3 +144,22 @@ class DataFolder:
 
     def __exit__(self, *error: object) -> None:
         self.unlock()
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_gone(holder: str) -> bool:
+    """Whether the process that wrote its number into the lock has ended."""
+    try:
+        os.kill(int(holder), 0)
+    except ProcessLookupError:
+        return True
+    except (OverflowError, PermissionError, ValueError):
+        return False
+    return False
