@@ -12,7 +12,7 @@ demo: $(STAMPS)/demo
 	$(BIN)/icecore demo --out $(OUT) $(if $(IMAGES),--images "$(IMAGES)")
 
 test: $(STAMPS)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not export"
 
 test-export: $(STAMPS)/export
 	$(BIN)/python -m pytest tests -m export
