@@ -179,11 +179,14 @@ def test_what_is_no_file_or_no_network_is_said_in_a_sentence(
     (tmp_path / "empty.onnx").touch()
     text = tmp_path / "text.onnx"
     text.write_text("not a network")
+    packed = tmp_path / "net.onnx.xz"
+    packed.write_bytes(b"packed")
     for file, sentence in (
         (tmp_path, "is no file"),
         (tmp_path / "absent.onnx", "is no file"),
         (tmp_path / "empty.onnx", "empty"),
         (text, "not an ONNX file"),
+        (packed, "unpack it first"),
     ):
         assert sentence in icecore.refused("backbones", "add", "x", file)
     assert "'a b'" in icecore.refused("backbones", "add", "a b", VIT)

@@ -276,6 +276,10 @@ def test_an_unknown_name_offers_the_near_ones(store: Store) -> None:
         catalog.get("tay")
     with pytest.raises(BackboneNotFound):
         catalog.by_digest("0" * 64)
+    for place, name in enumerate("abcd"):
+        put(store, toy_backbone(seed=place + 1, name=name))
+    with pytest.raises(BackboneNotFound, match=r"there is 'a', 'b', 'c' and 2 more$"):
+        catalog.get("nothing-near")
 
 
 def test_what_does_not_have_its_digest_is_refused(store: Store) -> None:

@@ -12,10 +12,7 @@ T = TypeVar("T")
 async def followed(
     work: "asyncio.Task[Any]", told: "asyncio.Queue[T]"
 ) -> AsyncIterator[AsyncIterator[T]]:
-    """Give what the work tells, until it ends; leaving earlier cancels the work.
-
-    What the work raised is raised where the telling ends.
-    """
+    """Give what the work tells, until it ends, well or not; leaving earlier cancels the work."""
     ended = object()
     queue: asyncio.Queue[Any] = told
     work.add_done_callback(lambda _: queue.put_nowait(ended))
@@ -23,7 +20,6 @@ async def followed(
     async def tell() -> AsyncIterator[T]:
         while (now := await queue.get()) is not ended:
             yield now
-        work.result()
 
     try:
         yield tell()

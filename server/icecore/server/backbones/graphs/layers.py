@@ -11,7 +11,6 @@ from icecore.server.backbones.graphs.insides import Insides
 from icecore.server.backbones.graphs.layouts import Layout
 from icecore.server.backbones.graphs.places import are_layers
 from icecore.server.backbones.graphs.roles import roles_of
-from icecore.server.backbones.graphs.thresholds import is_threshold as is_threshold
 from icecore.server.backbones.graphs.thresholds import is_thresholded
 from icecore.server.backbones.graphs.views import View
 from icecore.server.backbones.graphs.wiring import Wiring

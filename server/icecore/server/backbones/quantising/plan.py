@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from icecore.server.backbones.graphs.graph import Graph
-from icecore.server.backbones.graphs.layers import is_threshold
+from icecore.server.backbones.graphs.thresholds import is_threshold
 
 _CARRIERS: Final = frozenset(
     ("MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split")
