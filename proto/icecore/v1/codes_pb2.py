@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from icecore.v1 import common_pb2 as icecore_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16icecore/v1/codes.proto\x12\nicecore.v1\x1a\x17icecore/v1/common.proto\"\xc7\x01\n\x0c\x45mbedRequest\x12\x10\n\x08\x62\x61\x63kbone\x18\x01 \x01(\t\x12\x0e\n\x06layers\x18\x02 \x03(\t\x12*\n\nactivation\x18\x03 \x01(\x0e\x32\x16.icecore.v1.Activation\x12$\n\x07pooling\x18\x04 \x01(\x0b\x32\x13.icecore.v1.Pooling\x12 \n\x05\x64type\x18\x05 \x01(\x0e\x32\x11.icecore.v1.DType\x12!\n\x06images\x18\x06 \x03(\x0b\x32\x11.icecore.v1.Image\"W\n\rEmbedResponse\x12 \n\x05\x63odes\x18\x01 \x03(\x0b\x32\x11.icecore.v1.Codes\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.icecore.v1.Timings2\x94\x01\n\x0c\x43odesService\x12<\n\x05\x45mbed\x12\x18.icecore.v1.EmbedRequest\x1a\x19.icecore.v1.EmbedResponse\x12\x46\n\x0b\x45mbedStream\x12\x18.icecore.v1.EmbedRequest\x1a\x19.icecore.v1.EmbedResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16icecore/v1/codes.proto\x12\nicecore.v1\x1a\x17icecore/v1/common.proto\"\xef\x01\n\x0c\x45mbedRequest\x12\x10\n\x08\x62\x61\x63kbone\x18\x01 \x01(\t\x12\x0e\n\x06layers\x18\x02 \x03(\t\x12*\n\nactivation\x18\x03 \x01(\x0e\x32\x16.icecore.v1.Activation\x12$\n\x07pooling\x18\x04 \x01(\x0b\x32\x13.icecore.v1.Pooling\x12 \n\x05\x64type\x18\x05 \x01(\x0e\x32\x11.icecore.v1.DType\x12!\n\x06images\x18\x06 \x03(\x0b\x32\x11.icecore.v1.Image\x12&\n\x08priority\x18\x07 \x01(\x0e\x32\x14.icecore.v1.Priority\"W\n\rEmbedResponse\x12 \n\x05\x63odes\x18\x01 \x03(\x0b\x32\x11.icecore.v1.Codes\x12$\n\x07timings\x18\x02 \x01(\x0b\x32\x13.icecore.v1.Timings2\x94\x01\n\x0c\x43odesService\x12<\n\x05\x45mbed\x12\x18.icecore.v1.EmbedRequest\x1a\x19.icecore.v1.EmbedResponse\x12\x46\n\x0b\x45mbedStream\x12\x18.icecore.v1.EmbedRequest\x1a\x19.icecore.v1.EmbedResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,9 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'icecore.v1.codes_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EMBEDREQUEST']._serialized_start=64
-  _globals['_EMBEDREQUEST']._serialized_end=263
-  _globals['_EMBEDRESPONSE']._serialized_start=265
-  _globals['_EMBEDRESPONSE']._serialized_end=352
-  _globals['_CODESSERVICE']._serialized_start=355
-  _globals['_CODESSERVICE']._serialized_end=503
+  _globals['_EMBEDREQUEST']._serialized_end=303
+  _globals['_EMBEDRESPONSE']._serialized_start=305
+  _globals['_EMBEDRESPONSE']._serialized_end=392
+  _globals['_CODESSERVICE']._serialized_start=395
+  _globals['_CODESSERVICE']._serialized_end=543
 # @@protoc_insertion_point(module_scope)

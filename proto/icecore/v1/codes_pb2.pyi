@@ -29,11 +29,13 @@ class EmbedRequest(_message.Message):
     POOLING_FIELD_NUMBER: _builtins.int
     DTYPE_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     backbone: _builtins.str
     """Empty: the default backbone."""
     activation: _common_pb2.Activation.ValueType
     dtype: _common_pb2.DType.ValueType
     """FLOAT32 (default) or FLOAT16; values past 65,504 are refused in FLOAT16."""
+    priority: _common_pb2.Priority.ValueType
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Layers by depth, name or "*"; none means "-1"."""
@@ -53,10 +55,11 @@ class EmbedRequest(_message.Message):
         pooling: _common_pb2.Pooling | None = ...,
         dtype: _common_pb2.DType.ValueType = ...,
         images: _abc.Iterable[_common_pb2.Image] | None = ...,
+        priority: _common_pb2.Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["pooling", b"pooling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "backbone", b"backbone", "dtype", b"dtype", "images", b"images", "layers", b"layers", "pooling", b"pooling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "backbone", b"backbone", "dtype", b"dtype", "images", b"images", "layers", b"layers", "pooling", b"pooling", "priority", b"priority"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

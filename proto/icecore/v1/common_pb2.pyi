@@ -116,6 +116,30 @@ D_TYPE_UINT8: DType.ValueType  # 3
 """Pixels 0..255."""
 Global___DType: _TypeAlias = DType  # noqa: Y015
 
+class _Priority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
+    """The same as PRIORITY_INTERACTIVE."""
+    PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
+    """Somebody waits for the answer."""
+    PRIORITY_BULK: _Priority.ValueType  # 2
+    """Runs in the time that interactive calls of the tenant leave."""
+
+class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
+    """Whose turn it is among the calls of one tenant. Other tenants do not notice."""
+
+PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
+"""The same as PRIORITY_INTERACTIVE."""
+PRIORITY_INTERACTIVE: Priority.ValueType  # 1
+"""Somebody waits for the answer."""
+PRIORITY_BULK: Priority.ValueType  # 2
+"""Runs in the time that interactive calls of the tenant leave."""
+Global___Priority: _TypeAlias = Priority  # noqa: Y015
+
 @_typing.final
 class Pooling(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -170,7 +194,9 @@ Global___Tensor: _TypeAlias = Tensor  # noqa: Y015
 @_typing.final
 class Image(_message.Message):
     """One image. Encoded: JPEG, PNG or WebP; the backbone's recipe is applied.
-    A uint8 tensor is pixels, (h, w, 3) RGB; the whole recipe is applied.
+    A uint8 tensor is RGB pixels, (h, w, 3) or (3, h, w). Of exactly the network's
+    height and width it is an image already resized and cropped, and only normalised;
+    of another size, which must be (h, w, 3), the whole recipe is applied.
     A float32 tensor is what comes after the recipe, (3, h, w).
     """
 
@@ -280,10 +306,15 @@ class Timings(_message.Message):
     DECODE_MS_FIELD_NUMBER: _builtins.int
     COMPUTE_MS_FIELD_NUMBER: _builtins.int
     TOTAL_MS_FIELD_NUMBER: _builtins.int
+    N_CACHED_FIELD_NUMBER: _builtins.int
     queue_ms: _builtins.float
     decode_ms: _builtins.float
     compute_ms: _builtins.float
     total_ms: _builtins.float
+    n_cached: _builtins.int
+    """Images whose codes were known: kept from before, or asked for by another call of
+    this tenant at the same time.
+    """
     def __init__(
         self,
         *,
@@ -291,10 +322,11 @@ class Timings(_message.Message):
         decode_ms: _builtins.float = ...,
         compute_ms: _builtins.float = ...,
         total_ms: _builtins.float = ...,
+        n_cached: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_ms", b"compute_ms", "decode_ms", b"decode_ms", "queue_ms", b"queue_ms", "total_ms", b"total_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_ms", b"compute_ms", "decode_ms", b"decode_ms", "n_cached", b"n_cached", "queue_ms", b"queue_ms", "total_ms", b"total_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

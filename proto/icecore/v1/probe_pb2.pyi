@@ -706,9 +706,11 @@ class PredictRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     CODES_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version: _builtins.int
     """0: the promoted one."""
+    priority: _common_pb2.Priority.ValueType
     @_builtins.property
     def images(self) -> Global___PredictRequest.Images: ...
     @_builtins.property
@@ -722,10 +724,11 @@ class PredictRequest(_message.Message):
         version: _builtins.int = ...,
         images: Global___PredictRequest.Images | None = ...,
         codes: _common_pb2.Codes | None = ...,
+        priority: _common_pb2.Priority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "images", b"images", "input", b"input"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "images", b"images", "input", b"input", "probe_id", b"probe_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codes", b"codes", "images", b"images", "input", b"input", "priority", b"priority", "probe_id", b"probe_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_input: _TypeAlias = _typing.Literal["images", "codes"]  # noqa: Y015
     _WhichOneofArgType_input: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015

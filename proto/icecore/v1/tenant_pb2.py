@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17icecore/v1/tenant.proto\x12\nicecore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"L\n\x06Tenant\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x13\x43reateTenantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\":\n\x14\x43reateTenantResponse\x12\"\n\x06tenant\x18\x01 \x01(\x0b\x32\x12.icecore.v1.Tenant\";\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x13ListTenantsResponse\x12#\n\x07tenants\x18\x01 \x03(\x0b\x32\x12.icecore.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x13\x44\x65leteTenantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\"\x16\n\x14\x44\x65leteTenantResponse\"4\n\x10\x43reateKeyRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\"A\n\x11\x43reateKeyResponse\x12\x1c\n\x03key\x18\x01 \x01(\x0b\x32\x0f.icecore.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"$\n\x0fListKeysRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"1\n\x10ListKeysResponse\x12\x1d\n\x04keys\x18\x01 \x03(\x0b\x32\x0f.icecore.v1.Key\"I\n\x10RevokeKeyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\"\x13\n\x11RevokeKeyResponse\"8\n\x0fSetQuotaRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\"\x12\n\x10SetQuotaResponse\"$\n\x0fGetUsageRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"\x12\n\x10GetUsageResponse\"\x0f\n\rBackupRequest\"\x1f\n\x0e\x42\x61\x63kupResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xb1\x05\n\rTenantService\x12Q\n\x0c\x43reateTenant\x12\x1f.icecore.v1.CreateTenantRequest\x1a .icecore.v1.CreateTenantResponse\x12N\n\x0bListTenants\x12\x1e.icecore.v1.ListTenantsRequest\x1a\x1f.icecore.v1.ListTenantsResponse\x12Q\n\x0c\x44\x65leteTenant\x12\x1f.icecore.v1.DeleteTenantRequest\x1a .icecore.v1.DeleteTenantResponse\x12H\n\tCreateKey\x12\x1c.icecore.v1.CreateKeyRequest\x1a\x1d.icecore.v1.CreateKeyResponse\x12\x45\n\x08ListKeys\x12\x1b.icecore.v1.ListKeysRequest\x1a\x1c.icecore.v1.ListKeysResponse\x12H\n\tRevokeKey\x12\x1c.icecore.v1.RevokeKeyRequest\x1a\x1d.icecore.v1.RevokeKeyResponse\x12\x45\n\x08SetQuota\x12\x1b.icecore.v1.SetQuotaRequest\x1a\x1c.icecore.v1.SetQuotaResponse\x12\x45\n\x08GetUsage\x12\x1b.icecore.v1.GetUsageRequest\x1a\x1c.icecore.v1.GetUsageResponse\x12\x41\n\x06\x42\x61\x63kup\x12\x19.icecore.v1.BackupRequest\x1a\x1a.icecore.v1.BackupResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17icecore/v1/tenant.proto\x12\nicecore.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"L\n\x06Tenant\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"h\n\x03Key\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\r\n\x05label\x18\x03 \x01(\t\x12/\n\x0b\x63reate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x13\x43reateTenantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\":\n\x14\x43reateTenantResponse\x12\"\n\x06tenant\x18\x01 \x01(\x0b\x32\x12.icecore.v1.Tenant\";\n\x12ListTenantsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"S\n\x13ListTenantsResponse\x12#\n\x07tenants\x18\x01 \x03(\x0b\x32\x12.icecore.v1.Tenant\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x13\x44\x65leteTenantRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\"\x16\n\x14\x44\x65leteTenantResponse\"4\n\x10\x43reateKeyRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\r\n\x05label\x18\x02 \x01(\t\"A\n\x11\x43reateKeyResponse\x12\x1c\n\x03key\x18\x01 \x01(\x0b\x32\x0f.icecore.v1.Key\x12\x0e\n\x06secret\x18\x02 \x01(\t\"$\n\x0fListKeysRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"1\n\x10ListKeysResponse\x12\x1d\n\x04keys\x18\x01 \x03(\x0b\x32\x0f.icecore.v1.Key\"I\n\x10RevokeKeyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\"\x13\n\x11RevokeKeyResponse\"}\n\x05Quota\x12\x19\n\x11images_per_second\x18\x01 \x01(\x01\x12\x14\n\x0c\x62urst_images\x18\x02 \x01(\r\x12\x1c\n\x14max_images_in_flight\x18\x03 \x01(\r\x12\x15\n\rstorage_bytes\x18\x04 \x01(\x04\x12\x0e\n\x06weight\x18\x05 \x01(\x01\"Z\n\x0fSetQuotaRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.icecore.v1.Quota\"4\n\x10SetQuotaResponse\x12 \n\x05quota\x18\x01 \x01(\x0b\x32\x11.icecore.v1.Quota\"$\n\x0fGetUsageRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\"\xbd\x02\n\x10GetUsageResponse\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12 \n\x05quota\x18\x02 \x01(\x0b\x32\x11.icecore.v1.Quota\x12\x15\n\rstorage_bytes\x18\x03 \x01(\x04\x12\x15\n\rn_collections\x18\x04 \x01(\x04\x12\x12\n\nn_examples\x18\x05 \x01(\x04\x12\x10\n\x08n_probes\x18\x06 \x01(\x04\x12)\n\x05since\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08n_images\x18\x08 \x01(\x04\x12\x17\n\x0fn_cached_images\x18\t \x01(\x04\x12\x19\n\x11n_rejected_images\x18\n \x01(\x04\x12\x13\n\x0b\x63pu_seconds\x18\x0b \x01(\x01\x12\x1a\n\x12n_images_in_flight\x18\x0c \x01(\r\"\x0f\n\rBackupRequest\"\x1f\n\x0e\x42\x61\x63kupResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xb1\x05\n\rTenantService\x12Q\n\x0c\x43reateTenant\x12\x1f.icecore.v1.CreateTenantRequest\x1a .icecore.v1.CreateTenantResponse\x12N\n\x0bListTenants\x12\x1e.icecore.v1.ListTenantsRequest\x1a\x1f.icecore.v1.ListTenantsResponse\x12Q\n\x0c\x44\x65leteTenant\x12\x1f.icecore.v1.DeleteTenantRequest\x1a .icecore.v1.DeleteTenantResponse\x12H\n\tCreateKey\x12\x1c.icecore.v1.CreateKeyRequest\x1a\x1d.icecore.v1.CreateKeyResponse\x12\x45\n\x08ListKeys\x12\x1b.icecore.v1.ListKeysRequest\x1a\x1c.icecore.v1.ListKeysResponse\x12H\n\tRevokeKey\x12\x1c.icecore.v1.RevokeKeyRequest\x1a\x1d.icecore.v1.RevokeKeyResponse\x12\x45\n\x08SetQuota\x12\x1b.icecore.v1.SetQuotaRequest\x1a\x1c.icecore.v1.SetQuotaResponse\x12\x45\n\x08GetUsage\x12\x1b.icecore.v1.GetUsageRequest\x1a\x1c.icecore.v1.GetUsageResponse\x12\x41\n\x06\x42\x61\x63kup\x12\x19.icecore.v1.BackupRequest\x1a\x1a.icecore.v1.BackupResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -60,18 +60,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEKEYREQUEST']._serialized_end=893
   _globals['_REVOKEKEYRESPONSE']._serialized_start=895
   _globals['_REVOKEKEYRESPONSE']._serialized_end=914
-  _globals['_SETQUOTAREQUEST']._serialized_start=916
-  _globals['_SETQUOTAREQUEST']._serialized_end=972
-  _globals['_SETQUOTARESPONSE']._serialized_start=974
-  _globals['_SETQUOTARESPONSE']._serialized_end=992
-  _globals['_GETUSAGEREQUEST']._serialized_start=994
-  _globals['_GETUSAGEREQUEST']._serialized_end=1030
-  _globals['_GETUSAGERESPONSE']._serialized_start=1032
-  _globals['_GETUSAGERESPONSE']._serialized_end=1050
-  _globals['_BACKUPREQUEST']._serialized_start=1052
-  _globals['_BACKUPREQUEST']._serialized_end=1067
-  _globals['_BACKUPRESPONSE']._serialized_start=1069
-  _globals['_BACKUPRESPONSE']._serialized_end=1100
-  _globals['_TENANTSERVICE']._serialized_start=1103
-  _globals['_TENANTSERVICE']._serialized_end=1792
+  _globals['_QUOTA']._serialized_start=916
+  _globals['_QUOTA']._serialized_end=1041
+  _globals['_SETQUOTAREQUEST']._serialized_start=1043
+  _globals['_SETQUOTAREQUEST']._serialized_end=1133
+  _globals['_SETQUOTARESPONSE']._serialized_start=1135
+  _globals['_SETQUOTARESPONSE']._serialized_end=1187
+  _globals['_GETUSAGEREQUEST']._serialized_start=1189
+  _globals['_GETUSAGEREQUEST']._serialized_end=1225
+  _globals['_GETUSAGERESPONSE']._serialized_start=1228
+  _globals['_GETUSAGERESPONSE']._serialized_end=1545
+  _globals['_BACKUPREQUEST']._serialized_start=1547
+  _globals['_BACKUPREQUEST']._serialized_end=1562
+  _globals['_BACKUPRESPONSE']._serialized_start=1564
+  _globals['_BACKUPRESPONSE']._serialized_end=1595
+  _globals['_TENANTSERVICE']._serialized_start=1598
+  _globals['_TENANTSERVICE']._serialized_end=2287
 # @@protoc_insertion_point(module_scope)

@@ -327,22 +327,66 @@ class RevokeKeyResponse(_message.Message):
 Global___RevokeKeyResponse: _TypeAlias = RevokeKeyResponse  # noqa: Y015
 
 @_typing.final
+class Quota(_message.Message):
+    """What a tenant may use. 0 means no limit, but for `weight`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    BURST_IMAGES_FIELD_NUMBER: _builtins.int
+    MAX_IMAGES_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    STORAGE_BYTES_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    images_per_second: _builtins.float
+    """Images a second, over all calls: one in a hundred calls counts as a hundred in one."""
+    burst_images: _builtins.int
+    """Images that may come at once after a pause; 0: those of one second, at least one."""
+    max_images_in_flight: _builtins.int
+    """Images taken in and not yet answered, over all calls."""
+    storage_bytes: _builtins.int
+    """Bytes of the tenant's images, codes and probes in the store."""
+    weight: _builtins.float
+    """Share of the processor beside other tenants that want it too; 0: 1."""
+    def __init__(
+        self,
+        *,
+        images_per_second: _builtins.float = ...,
+        burst_images: _builtins.int = ...,
+        max_images_in_flight: _builtins.int = ...,
+        storage_bytes: _builtins.int = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["burst_images", b"burst_images", "images_per_second", b"images_per_second", "max_images_in_flight", b"max_images_in_flight", "storage_bytes", b"storage_bytes", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quota: _TypeAlias = Quota  # noqa: Y015
+
+@_typing.final
 class SetQuotaRequest(_message.Message):
+    """Replaces the tenant's quota whole."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TENANT_ID_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     tenant_id: _builtins.str
+    @_builtins.property
+    def quota(self) -> Global___Quota: ...
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         tenant_id: _builtins.str = ...,
+        quota: Global___Quota | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota", "request_id", b"request_id", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,12 +396,17 @@ Global___SetQuotaRequest: _TypeAlias = SetQuotaRequest  # noqa: Y015
 class SetQuotaResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    QUOTA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def quota(self) -> Global___Quota: ...
     def __init__(
         self,
+        *,
+        quota: Global___Quota | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -369,6 +418,7 @@ class GetUsageRequest(_message.Message):
 
     TENANT_ID_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
+    """Empty: the caller's own, with a tenant's key."""
     def __init__(
         self,
         *,
@@ -386,12 +436,56 @@ Global___GetUsageRequest: _TypeAlias = GetUsageRequest  # noqa: Y015
 class GetUsageResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    QUOTA_FIELD_NUMBER: _builtins.int
+    STORAGE_BYTES_FIELD_NUMBER: _builtins.int
+    N_COLLECTIONS_FIELD_NUMBER: _builtins.int
+    N_EXAMPLES_FIELD_NUMBER: _builtins.int
+    N_PROBES_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    N_IMAGES_FIELD_NUMBER: _builtins.int
+    N_CACHED_IMAGES_FIELD_NUMBER: _builtins.int
+    N_REJECTED_IMAGES_FIELD_NUMBER: _builtins.int
+    CPU_SECONDS_FIELD_NUMBER: _builtins.int
+    N_IMAGES_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    storage_bytes: _builtins.int
+    """Now in the store."""
+    n_collections: _builtins.int
+    n_examples: _builtins.int
+    n_probes: _builtins.int
+    n_images: _builtins.int
+    n_cached_images: _builtins.int
+    n_rejected_images: _builtins.int
+    cpu_seconds: _builtins.float
+    """Processor time of decoding and of the network."""
+    n_images_in_flight: _builtins.int
+    """Images taken in and not yet answered, now."""
+    @_builtins.property
+    def quota(self) -> Global___Quota: ...
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Since the server started."""
+
     def __init__(
         self,
+        *,
+        tenant_id: _builtins.str = ...,
+        quota: Global___Quota | None = ...,
+        storage_bytes: _builtins.int = ...,
+        n_collections: _builtins.int = ...,
+        n_examples: _builtins.int = ...,
+        n_probes: _builtins.int = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        n_images: _builtins.int = ...,
+        n_cached_images: _builtins.int = ...,
+        n_rejected_images: _builtins.int = ...,
+        cpu_seconds: _builtins.float = ...,
+        n_images_in_flight: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quota", b"quota", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_seconds", b"cpu_seconds", "n_cached_images", b"n_cached_images", "n_collections", b"n_collections", "n_examples", b"n_examples", "n_images", b"n_images", "n_images_in_flight", b"n_images_in_flight", "n_probes", b"n_probes", "n_rejected_images", b"n_rejected_images", "quota", b"quota", "since", b"since", "storage_bytes", b"storage_bytes", "tenant_id", b"tenant_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -57,7 +57,11 @@ class PermissionDenied(IcecoreError):
 
 
 class ResourceExhausted(IcecoreError):
-    pass
+    """`retry_after_s`: when the same call may be taken; None where a retry is of no use."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, **details: str) -> None:
+        super().__init__(message, **details)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(IcecoreError):
@@ -130,6 +134,14 @@ class IdDuplicate(InvalidArgument):
 
 class MetadataInvalid(InvalidArgument):
     reason = Reason.METADATA_INVALID
+
+
+class PriorityInvalid(InvalidArgument):
+    reason = Reason.PRIORITY_INVALID
+
+
+class QuotaInvalid(InvalidArgument):
+    reason = Reason.QUOTA_INVALID
 
 
 class FilterInvalid(InvalidArgument):
@@ -274,6 +286,24 @@ class TenantKeyRequired(PermissionDenied):
 
 class Overloaded(ResourceExhausted):
     reason = Reason.OVERLOADED
+
+
+class RateLimited(ResourceExhausted):
+    """More images a second than the tenant's quota."""
+
+    reason = Reason.RATE_LIMITED
+
+
+class ImagesInFlightExceeded(ResourceExhausted):
+    """More images at once than the tenant's quota."""
+
+    reason = Reason.IMAGES_IN_FLIGHT_EXCEEDED
+
+
+class StorageQuotaExceeded(ResourceExhausted):
+    """More bytes in the store than the tenant's quota."""
+
+    reason = Reason.STORAGE_QUOTA_EXCEEDED
 
 
 class MessageTooLarge(ResourceExhausted):

@@ -6,6 +6,7 @@ without detail.
 """
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -41,6 +42,8 @@ MAX_MESSAGE_BYTES: Final = 1000
 MAX_DETAIL_BYTES: Final = 200
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
+PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
+"""gRPC's clients wait so long before they retry, whatever their own backoff; -1: never."""
 REQUEST_ID_KEY: Final = "x-request-id"
 
 Trailers = tuple[tuple[str, str | bytes], ...]
@@ -54,17 +57,24 @@ class Failure:
     reason: Reason
     message: str
     details: tuple[tuple[str, str], ...] = ()
+    pushback_ms: int | None = None
 
     def trailers(self, request_id: str) -> Trailers:
         """Return the trailing metadata: the status with its reason, and the id of the call."""
         info = error_details_pb2.ErrorInfo(
             reason=self.reason.value, domain=DOMAIN, metadata=dict(self.details)
         )
-        packed = any_pb2.Any()
-        packed.Pack(info)
+        told = [_packed(info)]
+        trailers: Trailers = ((REQUEST_ID_KEY, request_id),)
+        if self.pushback_ms is not None:
+            trailers = (*trailers, (PUSHBACK_KEY, str(self.pushback_ms)))
+            if self.pushback_ms >= 0:
+                retry = error_details_pb2.RetryInfo()
+                retry.retry_delay.FromMilliseconds(self.pushback_ms)
+                told.append(_packed(retry))
         number: Any = self.code.value
-        status = status_pb2.Status(code=number[0], message=self.message, details=[packed])
-        return ((DETAILS_KEY, status.SerializeToString()), (REQUEST_ID_KEY, request_id))
+        status = status_pb2.Status(code=number[0], message=self.message, details=told)
+        return ((DETAILS_KEY, status.SerializeToString()), *trailers)
 
 
 def failure_of(error: BaseException, *, request_id: str) -> Failure:
@@ -82,6 +92,7 @@ def failure_of(error: BaseException, *, request_id: str) -> Failure:
         reason,
         _short(str(error), MAX_MESSAGE_BYTES),
         tuple((key, _short(text, MAX_DETAIL_BYTES)) for key, text in sorted(details.items())),
+        _pushback_ms(error),
     )
 
 
@@ -96,6 +107,19 @@ def code_of(kind: type[BaseException]) -> grpc.StatusCode:
         if ancestor in CODES:
             return CODES[ancestor]
     return grpc.StatusCode.INTERNAL
+
+
+def _pushback_ms(error: BaseException) -> int | None:
+    """Where something is full: when to come again, or that it would be of no use."""
+    if not isinstance(error, errors.ResourceExhausted):
+        return None
+    return -1 if error.retry_after_s is None else max(1, ceil(error.retry_after_s * 1e3))
+
+
+def _packed(message: Any) -> Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
 
 
 def _short(text: str, max_bytes: int) -> str:
