@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 
 import grpc
@@ -49,8 +50,10 @@ class Service(probe_pb2_grpc.ProbeServiceServicer):
         self.cancelled = asyncio.Event()
         self.started = asyncio.Event()
         self.go_on = asyncio.Event()
+        self.deadlines: list[float | None] = []
 
     async def GetProbe(self, request: pb.GetProbeRequest, context: object) -> pb.GetProbeResponse:
+        self.deadlines.append(current_call().deadline)
         if request.probe_id == "fail":
             raise KeyError("secret-of-ours")
         if request.probe_id == "absent":
@@ -347,6 +350,20 @@ async def test_work_past_its_deadline_is_cancelled(house: tuple[House, Any]) -> 
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await asyncio.wait_for(rooms.service.cancelled.wait(), 10)
     assert (await rooms.last_call(1))["status"] == "DEADLINE_EXCEEDED"
+
+
+async def test_the_work_is_told_the_callers_deadline(house: tuple[House, Any]) -> None:
+    rooms, channel = house
+    stub = probe_pb2_grpc.ProbeServiceStub(channel)
+    before = monotonic()
+    await stub.GetProbe(pb.GetProbeRequest(), timeout=1000)
+    after = monotonic()
+    await stub.GetProbe(pb.GetProbeRequest())
+    told, none = rooms.service.deadlines
+    assert none is None
+    assert told is not None
+    rounded = 10  # gRPC sends three digits of a timeout, rounded up
+    assert before + 1000 - 1 <= told <= after + 1000 + rounded
 
 
 async def test_a_stream_that_the_caller_leaves_is_closed(house: tuple[House, Any]) -> None:

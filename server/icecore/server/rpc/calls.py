@@ -1,4 +1,4 @@
-"""One call as the services see it: who is calling, and under which id."""
+"""One call as the services see it: who is calling, under which id, until when."""
 
 import re
 import uuid
@@ -15,11 +15,16 @@ _CURRENT: ContextVar["Call"] = ContextVar("icecore_call")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call under way. `principal` is None where no key is looked at."""
+    """A call under way.
+
+    `principal` is None where no key is looked at. `deadline` is a value of
+    `time.monotonic()` after which nobody waits for the answer; None: none was set.
+    """
 
     request_id: str
     method: str
     principal: Principal | None
+    deadline: float | None = None
 
     @property
     def tenant_id(self) -> str:

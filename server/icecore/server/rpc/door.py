@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from time import perf_counter
+from time import monotonic, perf_counter
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
@@ -112,7 +112,7 @@ class _Visit:
         except BaseException as error:
             await self._leave(error)
             raise
-        calls.begin(calls.Call(self._request_id, self._method, self._principal))
+        calls.begin(calls.Call(self._request_id, self._method, self._principal, self._deadline()))
         self._context.set_trailing_metadata(((REQUEST_ID_KEY, self._request_id),))
         return self
 
@@ -143,6 +143,11 @@ class _Visit:
 
     async def _admit(self) -> Principal | None:
         return await self._gate.admit(self._access, self._metadata, peer=self._context.peer())
+
+    def _deadline(self) -> float | None:
+        """Return the caller's deadline by the clock of `time.monotonic`, None without one."""
+        left = cast("float | None", self._context.time_remaining())
+        return None if left is None else monotonic() + left
 
     async def _leave(self, error: BaseException | None) -> None:
         """Log the call and, where it failed, tell the caller; always raises then."""
