@@ -88,7 +88,7 @@ class GatedSessions(Sessions):
 @pytest_asyncio.fixture
 async def embedder() -> AsyncIterator[Embedder]:
     sessions = Sessions(max_bytes=1 << 20, threads=1)
-    embedder = Embedder(sessions, threads=2, max_images_a_call=50, batch=4)
+    embedder = Embedder(sessions, threads=2, max_images_a_call=50)
     yield embedder
     embedder.close()
     sessions.close()
@@ -252,7 +252,7 @@ async def test_a_full_house_refuses_at_the_door_but_lets_background_work_wait() 
 
 async def test_a_caller_who_left_costs_no_more_passes() -> None:
     sessions = GatedSessions()
-    embedder = Embedder(sessions, threads=1, batch=2, max_waiting_images=100)
+    embedder = Embedder(sessions, threads=1, max_waiting_images=100)
     left = asyncio.create_task(embedder.embed(BACKBONE, LAST, [png(noise(0))] * 40))
     await asyncio.to_thread(sessions.began.wait, 30)
     left.cancel()
@@ -260,7 +260,7 @@ async def test_a_caller_who_left_costs_no_more_passes() -> None:
         await left
     sessions.may_end.set()
     await embedder.embed(BACKBONE, LAST, [png(noise(0))] * 100)
-    assert sessions.n_images == 2 + 100, "the pass under way ended, and no other began"
+    assert sessions.n_images == 1 + 100, "the pass under way ended, and no other began"
     embedder.close()
 
 

@@ -1,14 +1,11 @@
-"""Images to codes, off the event loop: decode, take turns, run.
-
-Decoding runs in several threads, a few images ahead; the network in one, since
-its session spreads over the cores itself.
-"""
+"""Images to codes: check, take turns, run off the event loop, gather."""
 
 import asyncio
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from itertools import islice
 from math import prod
 from time import perf_counter
 
@@ -22,19 +19,18 @@ from icecore.server.embedding.decoding import LIMITS, Limits
 from icecore.server.embedding.gathering import Embedded, Gathering, Timings, checked_dtype
 from icecore.server.embedding.images import ImageInput
 from icecore.server.embedding.preparing import check, prepare
-from icecore.server.embedding.scheduling import Done, Lane, Room
+from icecore.server.embedding.scheduling.bounds import Bounds
+from icecore.server.embedding.scheduling.pieces import Piece, Priority
+from icecore.server.embedding.scheduling.turns import Turns
+from icecore.server.embedding.working.workers import Workers
 from icecore.server.errors import ImagesEmpty, ImagesTooMany, InvalidArgument
 from icecore.wire.taps import TapId
 
-__all__ = ["Embedded", "Embedder", "Timings"]
+__all__ = ["Embedded", "Embedder", "Priority", "Timings"]
 
 
 class Embedder:
-    """Runs the cut networks of `sessions` on images.
-
-    `batch` images go through the network at once. Codes of an image do not
-    depend on its neighbours (see tests for the tolerance).
-    """
+    """Runs the cut networks of `sessions` on images, `threads` of them at once."""
 
     def __init__(
         self,
@@ -44,17 +40,18 @@ class Embedder:
         max_waiting_images: int = 4096,
         max_images_a_call: int = 1024,
         max_code_bytes_a_call: int = 128 << 20,
-        batch: int = 8,
         limits: Limits = LIMITS,
     ) -> None:
         self._sessions = sessions
         self._max_images_a_call = max_images_a_call
         self._max_code_bytes_a_call = max_code_bytes_a_call
-        self._batch = batch
         self._limits = limits
-        self._room = Room(max_waiting_images)
-        self._decoding = Lane("decode", threads=threads)
-        self._computing = Lane("compute", threads=1)
+        # Of one call at once: enough to keep all threads at work, few enough that other
+        # calls of the tenant get in between.
+        self._ahead = 2 * threads
+        self._bounds = Bounds(max_waiting_images)
+        self._turns = Turns()
+        self._workers = Workers(sessions, self._turns, threads=threads)
 
     async def embed(
         self,
@@ -66,6 +63,8 @@ class Embedder:
         tenant_id: str = "",
         names: Sequence[str] = (),
         is_background: bool = False,
+        priority: Priority = Priority.INTERACTIVE,
+        deadline: float | None = None,
     ) -> Embedded:
         """Return the codes of the images at the taps, from one pass.
 
@@ -78,6 +77,8 @@ class Embedder:
             names: what to call each image in an error; none: "image 0" and so on.
             is_background: wait where others would be refused; for work that
                 sends one batch at a time.
+            priority: among the tenant's own images.
+            deadline: of `time.monotonic`; images are not started after it.
 
         Raises:
             ImagesEmpty, ImagesTooMany, DTypeInvalid, TapMismatch: before anything is done.
@@ -88,17 +89,21 @@ class Embedder:
             ShuttingDown: the embedder is closed.
         """
         began = perf_counter()
-        gathering = Gathering(taps, len(images), checked_dtype(dtype))
+        wanted = checked_dtype(dtype)
         self._check_call(backbone, taps, images, names)
-        room = nullcontext() if is_background else self._room.take(len(images))
+        shapes = [codes_shape(backbone.layer_of(tap), tap.pooling) for tap in taps]
+        gathering = Gathering(taps, shapes, len(images), wanted)
+        pieces = self._pieces(
+            gathering, backbone, taps, images, names, tenant_id, priority, deadline
+        )
+        room = nullcontext() if is_background else self._bounds.take(len(images))
         with room:
-            await self._fill(gathering, backbone, taps, images, tenant_id, names)
+            await self._fill(gathering, pieces)
         return gathering.finish((perf_counter() - began) * 1e3)
 
     def close(self) -> None:
         """Let running work end and refuse the rest. Idempotent; the sessions stay open."""
-        self._decoding.close()
-        self._computing.close()
+        self._workers.close()
 
     def _check_call(
         self,
@@ -133,33 +138,49 @@ class Embedder:
     async def _fill(
         self,
         gathering: Gathering,
+        pieces: Iterator[Piece],
+    ) -> None:
+        """Have the pieces run, `self._ahead` of them in line at once, and count them in order."""
+        ahead: deque[Piece] = deque()
+        is_first = True
+        try:
+            while True:
+                for piece in islice(pieces, self._ahead - len(ahead)):
+                    self._workers.submit(piece)
+                    ahead.append(piece)
+                if not ahead:
+                    return
+                gathering.count(await ahead[0].answer, is_first=is_first)
+                ahead.popleft()
+                is_first = False
+        finally:
+            for piece in ahead:
+                self._turns.forget(piece)
+                piece.answer.cancel()
+
+    def _pieces(
+        self,
+        gathering: Gathering,
         backbone: Backbone,
         taps: Sequence[TapId],
         images: Sequence[ImageInput],
-        tenant_id: str,
         names: Sequence[str],
-    ) -> None:
-        ahead: deque[asyncio.Task[Done[npt.NDArray[np.float32]]]] = deque()
-        n_begun = 0
-        try:
-            for first in range(0, len(images), self._batch):
-                last = min(first + self._batch, len(images))
-                for index in range(n_begun, min(last + self._batch, len(images))):
-                    work = partial(self._prepare, images[index], backbone, index, names)
-                    ahead.append(asyncio.create_task(self._decoding.run(work, tenant_id=tenant_id)))
-                    n_begun += 1
-                ready = [await ahead.popleft() for _ in range(first, last)]
-                gathering.add_decoded(ready)
-                inputs = np.stack([done.value for done in ready])
-                ran = await self._computing.run(
-                    partial(self._sessions.run, backbone, taps, inputs), tenant_id=tenant_id
-                )
-                # In a thread: whole maps of a batch are hundreds of megabytes.
-                await asyncio.to_thread(gathering.add, first, ran)
-        finally:
-            for task in ahead:
-                task.cancel()
-            await asyncio.gather(*ahead, return_exceptions=True)
+        tenant_id: str,
+        priority: Priority,
+        deadline: float | None,
+    ) -> Iterator[Piece]:
+        loop = asyncio.get_running_loop()
+        for index, image in enumerate(images):
+            yield Piece(
+                backbone=backbone,
+                taps=tuple(taps),
+                prepare=partial(self._prepare, image, backbone, index, names),
+                keep=partial(gathering.keep, index),
+                answer=loop.create_future(),
+                tenant_id=tenant_id,
+                priority=priority,
+                deadline=deadline,
+            )
 
     def _prepare(
         self, image: ImageInput, backbone: Backbone, index: int, names: Sequence[str]

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from icecore.server.embedding.scheduling import Done
+from icecore.server.embedding.scheduling.pieces import Ran
 from icecore.server.errors import DTypeInvalid, DTypeOverflow, TensorInvalid
 from icecore.server.storage.records import CodeArray
 from icecore.wire.taps import TapId
@@ -19,14 +19,15 @@ FLOAT16_MAX: Final = 65_504.0
 class Timings:
     """Where a call spent its time, in milliseconds.
 
-    Decoding and computing are summed over the threads that did them, waiting
-    over the turns waited for; `total_ms` is the wall clock's.
+    Decoding and computing are summed over the threads that did them; waiting is the first
+    image's; `total_ms` is the wall clock's. Codes of `n_cached` images were known.
     """
 
     queue_ms: float
     decode_ms: float
     compute_ms: float
     total_ms: float
+    n_cached: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,59 +39,59 @@ class Embedded:
 
 
 class Gathering:
-    """Room for the codes of `n_images` at `taps`, filled from the first on."""
+    """Room for the codes of `n_images` at `taps`, filled in any order.
 
-    def __init__(self, taps: Sequence[TapId], n_images: int, dtype: npt.DTypeLike) -> None:
+    Args:
+        shapes: of one image's codes, one a tap.
+    """
+
+    def __init__(
+        self,
+        taps: Sequence[TapId],
+        shapes: Sequence[tuple[int, ...]],
+        n_images: int,
+        dtype: npt.DTypeLike,
+    ) -> None:
         self._taps = taps
-        self._n_images = n_images
         self._dtype = checked_dtype(dtype)
-        self._codes: list[npt.NDArray[Any]] = []
+        self._codes: list[npt.NDArray[Any]] = [
+            np.empty((n_images, *shape), self._dtype) for shape in shapes
+        ]
         self._queue_ms = 0.0
         self._decode_ms = 0.0
         self._compute_ms = 0.0
 
-    def add_decoded(self, decoded: Sequence[Done[Any]]) -> None:
-        """Count the time; only the first of images decoded side by side waited for its turn."""
-        self._queue_ms += min(done.queue_ms for done in decoded)
-        self._decode_ms += sum(done.work_ms for done in decoded)
-
-    def add(self, first: int, ran: Done[list[npt.NDArray[np.float32]]]) -> None:
-        """Take the codes of the images from `first` on.
+    def keep(self, index: int, codes: Sequence[npt.NDArray[np.float32]]) -> None:
+        """Take the codes of one image, in a worker thread.
 
         Raises:
             TensorInvalid: a value is not finite, since those of the image are too large;
                 `details["image"]` is its index.
             DTypeOverflow: a value does not fit in float16.
         """
-        self._queue_ms += ran.queue_ms
-        self._compute_ms += ran.work_ms
-        if not self._codes:
-            self._codes = [
-                np.empty((self._n_images, *codes.shape[1:]), self._dtype) for codes in ran.value
-            ]
-        for tap, room, codes in zip(self._taps, self._codes, ran.value, strict=True):
-            _check_finite(codes, tap, first)
-            if self._dtype == np.float16 and (peak := np.abs(codes).max()) > FLOAT16_MAX:
+        for tap, room, one in zip(self._taps, self._codes, codes, strict=True):
+            if not np.isfinite(one).all():
+                raise TensorInvalid(
+                    f"image {index} gives codes at '{tap}' that are not finite: its values are "
+                    "finite, but too large for the network",
+                    image=str(index),
+                )
+            if self._dtype == np.float16 and (peak := np.abs(one).max()) > FLOAT16_MAX:
                 raise DTypeOverflow(
                     f"codes at '{tap}' reach {float(peak):,.0f}, "
                     f"but float16 ends at {FLOAT16_MAX:,.0f}: ask for float32"
                 )
-            room[first : first + len(codes)] = codes
+            room[index] = one
+
+    def count(self, ran: Ran, *, is_first: bool) -> None:
+        """Count the time of one image; only the call's first waited for its turn."""
+        self._queue_ms += ran.queue_ms if is_first else 0.0
+        self._decode_ms += ran.decode_ms
+        self._compute_ms += ran.compute_ms
 
     def finish(self, total_ms: float) -> Embedded:
         timings = Timings(self._queue_ms, self._decode_ms, self._compute_ms, total_ms)
         return Embedded(tuple(self._codes), timings)
-
-
-def _check_finite(codes: npt.NDArray[np.float32], tap: TapId, first: int) -> None:
-    if np.isfinite(codes).all():
-        return
-    index = first + next(row for row, one in enumerate(codes) if not np.isfinite(one).all())
-    raise TensorInvalid(
-        f"image {index} gives codes at '{tap}' that are not finite: its values are finite, but "
-        "too large for the network",
-        image=str(index),
-    )
 
 
 def checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:

@@ -1,0 +1,61 @@
+"""One image that waits for its turn: whose it is, until when it is wanted, what it costs."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from time import monotonic, perf_counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from icecore.server.backbones.backbone import Backbone
+from icecore.wire.taps import TapId
+
+
+class Priority(Enum):
+    """Whose turn it is among one tenant's images; other tenants do not notice."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """Where the time of a piece went, in milliseconds; `cpu_ms` is the processor's."""
+
+    queue_ms: float
+    decode_ms: float
+    compute_ms: float
+    cpu_ms: float
+
+
+@dataclass(slots=True, eq=False)
+class Piece:
+    """One image of a call, from its submission to its answer.
+
+    Args:
+        prepare: gives the network's input, (3, h, w) float32 or (h, w, 3) uint8; called in
+            a worker thread.
+        keep: takes the codes of the image, one array a tap without the axis of images;
+            called in a worker thread.
+        deadline: of `time.monotonic`; past it the piece is not started.
+        cost_ms: what it will take of one core, by estimate.
+    """
+
+    backbone: Backbone
+    taps: tuple[TapId, ...]
+    prepare: Callable[[], npt.NDArray[Any]]
+    keep: Callable[[list[npt.NDArray[np.float32]]], None]
+    answer: "asyncio.Future[Ran]"
+    tenant_id: str = ""
+    priority: Priority = Priority.INTERACTIVE
+    deadline: float | None = None
+    cost_ms: float = 1.0
+    since: float = field(default_factory=perf_counter)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anyone still waits for it, and in time."""
+        return not self.answer.done() and (self.deadline is None or monotonic() < self.deadline)

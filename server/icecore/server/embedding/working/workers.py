@@ -1,0 +1,83 @@
+"""The threads that take pieces to their end: prepare the image, run the network, keep the codes.
+
+One thread does all of it, so that a piece changes hands twice and no more: from the event
+loop to a worker and back.
+"""
+
+from collections.abc import Callable
+from threading import Lock, Thread
+from time import perf_counter, thread_time
+
+from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.embedding.scheduling.pieces import Piece, Ran
+from icecore.server.embedding.scheduling.turns import Turns
+from icecore.server.errors import ShuttingDown
+
+
+class Workers:
+    """`threads` threads, started with the first piece."""
+
+    def __init__(self, sessions: Sessions, turns: Turns, *, threads: int) -> None:
+        self._sessions = sessions
+        self._turns = turns
+        self._n_threads = threads
+        self._threads: list[Thread] = []
+        self._lock = Lock()
+
+    def submit(self, piece: Piece) -> None:
+        """Raises ShuttingDown: closed."""
+        self._turns.put(piece)
+        if len(self._threads) < self._n_threads:
+            self._start()
+
+    def close(self) -> None:
+        """Let running pieces end and refuse the rest. Idempotent."""
+        for piece in self._turns.close():
+            error = ShuttingDown("the server shut down before these images had their turn")
+            if not piece.answer.done():
+                piece.answer.set_exception(error)
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self) -> None:
+        with self._lock:
+            thread = Thread(target=self._work, name=f"embed-{len(self._threads)}")
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        while (piece := self._turns.take()) is not None:
+            if piece.is_wanted:
+                loop = piece.answer.get_loop()
+                loop.call_soon_threadsafe(self._run(piece))
+
+    def _run(self, piece: Piece) -> Callable[[], None]:
+        """Take a piece to its end; return what tells it on the event loop."""
+        began, cpu = perf_counter(), thread_time()
+        try:
+            inputs = piece.prepare()
+            prepared = perf_counter()
+            codes = self._sessions.run(piece.backbone, piece.taps, inputs[None])
+            piece.keep([array[0] for array in codes])
+        except BaseException as error:  # told to the caller, who raises it
+            return _telling(piece, error)
+        ended = perf_counter()
+        ran = Ran(
+            queue_ms=(began - piece.since) * 1e3,
+            decode_ms=(prepared - began) * 1e3,
+            compute_ms=(ended - prepared) * 1e3,
+            cpu_ms=(thread_time() - cpu) * 1e3,
+        )
+        return _telling(piece, ran)
+
+
+def _telling(piece: Piece, outcome: Ran | BaseException) -> Callable[[], None]:
+    def tell() -> None:
+        if piece.answer.done():
+            return  # the caller left
+        if isinstance(outcome, Ran):
+            piece.answer.set_result(outcome)
+        else:
+            piece.answer.set_exception(outcome)
+
+    return tell
