@@ -36,18 +36,33 @@ class Refusal(Exception):
     """An answer that is an error; with a reason as our servers send it."""
 
     def __init__(
-        self, code: grpc.StatusCode, sentence: str, reason: str = "", **details: str
+        self,
+        code: grpc.StatusCode,
+        sentence: str,
+        reason: str = "",
+        *,
+        retry_after_s: float | None = None,
+        **details: str,
     ) -> None:
         super().__init__(sentence)
         self.code, self.sentence, self.reason, self.details = code, sentence, reason, details
+        self.retry_after_s = retry_after_s
 
 
 def details_of(refusal: Refusal, domain: str = "icecore") -> status_pb2.Status:
-    packed = any_pb2.Any()
-    packed.Pack(
+    told: list[Message] = [
         error_details_pb2.ErrorInfo(reason=refusal.reason, domain=domain, metadata=refusal.details)
-    )
-    return status_pb2.Status(code=refusal.code.value[0], message=refusal.sentence, details=[packed])
+    ]
+    if refusal.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(round(refusal.retry_after_s * 1e3))
+        told.append(retry)
+    status = status_pb2.Status(code=refusal.code.value[0], message=refusal.sentence)
+    for message in told:
+        packed = any_pb2.Any()
+        packed.Pack(message)
+        status.details.append(packed)
+    return status
 
 
 class FakeServer(grpc.GenericRpcHandler):

@@ -71,9 +71,13 @@ def translate(error: Any, path: str, target: str, *, tls: bool = False) -> error
     """Return our error for gRPC's, with the server's reason where it sent one."""
     code, sentence = error.code(), " ".join((error.details() or "").split())
     cls = CLASSES[code]
-    info = _error_info(error.trailing_metadata() or ())
+    told = _status(error.trailing_metadata() or ())
+    info = _error_info(told)
     if info is not None:
-        return cls(sentence, reason=info.reason, details=dict(info.metadata))
+        ours = cls(sentence, reason=info.reason, details=dict(info.metadata))
+        if isinstance(ours, errors.ResourceExhausted):
+            ours.retry_after_s = _retry_after_s(told)
+        return ours
     # Nothing of ours answered: the network, a proxy, or gRPC itself below the server.
     method = _method(path)
     if code is grpc.StatusCode.UNAVAILABLE:
@@ -104,16 +108,35 @@ def _method(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _error_info(metadata: Any) -> error_details_pb2.ErrorInfo | None:
+def _status(metadata: Any) -> status_pb2.Status:
+    """The status in the trailers; empty where there is none or not one."""
     for key, value in metadata:
-        if key != _DETAILS_KEY:
-            continue
-        try:
-            status = status_pb2.Status.FromString(value)
-            for detail in status.details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info) and info.domain == DOMAIN:
-                    return info
-        except DecodeError:
-            return None
+        if key == _DETAILS_KEY:
+            try:
+                return status_pb2.Status.FromString(value)
+            except DecodeError:
+                break
+    return status_pb2.Status()
+
+
+def _error_info(status: status_pb2.Status) -> error_details_pb2.ErrorInfo | None:
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if _unpacked(detail, info) and info.domain == DOMAIN:
+            return info
     return None
+
+
+def _retry_after_s(status: status_pb2.Status) -> float | None:
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        if _unpacked(detail, retry):
+            return max(0.0, float(retry.retry_delay.ToMilliseconds()) / 1e3)
+    return None
+
+
+def _unpacked(detail: Any, message: Any) -> bool:
+    try:
+        return bool(detail.Unpack(message))
+    except DecodeError:
+        return False

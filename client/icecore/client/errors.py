@@ -82,9 +82,14 @@ class PermissionDenied(IcecoreError):
 
 
 class ResourceExhausted(IcecoreError):
-    """Something is full: the queue, the disk, a message."""
+    """Something is full: the queue, the disk, a message.
+
+    `retry_after_s` is when the same call may be taken, as the server says; None
+    where it does not say so or a retry is of no use.
+    """
 
     default_reason = "RESOURCE_EXHAUSTED"
+    retry_after_s: float | None = None
 
 
 class Unavailable(IcecoreError):
