@@ -9,11 +9,15 @@ import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, TextIO
 
 LOGGER: Final = logging.getLogger("icecore")
 
 _FIELDS: Final = "icecore_fields"
+
+# Kept: `json.dumps` makes one anew for each line with settings other than its own.
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, default=repr).encode
 
 
 class JsonLines(logging.Formatter):
@@ -21,8 +25,9 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields: Mapping[str, object] = getattr(record, _FIELDS, {})
+        seconds, milliseconds = divmod(int(record.created * 1000), 1000)
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": f"{_to_the_second(seconds)}.{milliseconds:03}+00:00",
             "level": record.levelname.lower(),
             "event": record.getMessage(),
             **fields,
@@ -31,7 +36,7 @@ class JsonLines(logging.Formatter):
             line["logger"] = record.name
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=repr)
+        return _to_json(line)
 
 
 class PlainLines(JsonLines):
@@ -49,10 +54,19 @@ class PlainLines(JsonLines):
         return f"{line}\n{trace}" if trace else line
 
 
+@lru_cache(maxsize=4)
+def _to_the_second(seconds: int) -> str:
+    """Return a time since 1970 as UTC's date and time of day; many lines share a second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def log(event: str, *, level: int = logging.INFO, **fields: object) -> None:
     """Write one line. `event` is a short constant word or two; what varies goes into fields."""
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, event, extra={_FIELDS: fields})
+        # Not LOGGER.log, which looks through the stack for who called: no line tells it.
+        record = logging.LogRecord(LOGGER.name, level, "", 0, event, None, None)
+        setattr(record, _FIELDS, fields)
+        LOGGER.handle(record)
 
 
 def log_fault(event: str, error: BaseException, **fields: object) -> None:
@@ -60,18 +74,21 @@ def log_fault(event: str, error: BaseException, **fields: object) -> None:
     LOGGER.error(event, exc_info=error, extra={_FIELDS: fields})
 
 
-def log_rpc(*, request_id: str, method: str, tenant: str, status: str, ms: float) -> None:
+def log_rpc(
+    *, request_id: str, method: str, tenant: str, status: str, ms: float, trace_id: str = ""
+) -> None:
     """Write the one line that each call gets; calls of people, not health checks, are at INFO."""
     quiet = method.startswith(("/grpc.health.", "/grpc.reflection."))
-    log(
-        "rpc",
-        level=logging.DEBUG if quiet else logging.INFO,
-        request_id=request_id,
-        method=method,
-        tenant=tenant,
-        status=status,
-        ms=round(ms, 3),
-    )
+    fields: dict[str, object] = {
+        "request_id": request_id,
+        "method": method,
+        "tenant": tenant,
+        "status": status,
+        "ms": round(ms, 3),
+    }
+    if trace_id:
+        fields["trace_id"] = trace_id
+    log("rpc", level=logging.DEBUG if quiet else logging.INFO, **fields)
 
 
 def log_to(stream: TextIO = sys.stderr, *, level: int = logging.INFO) -> None:

@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from icecore.server.telemetry.series import SECONDS, Series
+from icecore.server.telemetry.stages import Embedding, current
 
 PREFIX: Final = "icecore_"
 
@@ -96,6 +97,8 @@ class Metrics:
         self._queue_s.of(backbone, layer, *tenant).observe(queue_s)
         self._decode_s.of(backbone, layer).observe(decode_s)
         self._compute_s.of(backbone, layer).observe(compute_s)
+        if (stages := current()) is not None:
+            stages.add(Embedding(backbone, layer, n_images, queue_s, decode_s, compute_s, total_s))
 
     def pass_ended(self, *, backbone: str, layer: str, n_images: int, cpu_s: float) -> None:
         """Count one pass of a network cut at `layer`."""
