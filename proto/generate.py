@@ -1,4 +1,9 @@
-"""Writes the stubs of `icecore.v1` beside their .proto files; --check compares only."""
+"""Writes what is generated beside the .proto files; --check compares only.
+
+Of `icecore.v1` stubs as usual. Of `icecore.kserve` the descriptor set, and types for the
+module that makes messages from it: generated code would register in protobuf's default
+pool, where other programs have the same names.
+"""
 
 import argparse
 import sys
@@ -13,32 +18,55 @@ GENERATOR = "1.74.0"
 """Pinned low on purpose: generated stubs set the floors of grpcio and protobuf."""
 
 
+KSERVE = Path("icecore/kserve/open_inference.proto")
+GENERATED = (
+    "icecore/v1/*_pb2*.py*",
+    str(KSERVE.with_suffix(".binpb")),
+    str(KSERVE.with_suffix(".pyi")),
+)
+
+
 def generate(out: Path) -> None:
-    """Write every stub below `out`, as `icecore/v1/*_pb2*.py[i]`."""
+    """Write every generated file below `out`."""
     protos = sorted(ROOT.glob("icecore/v1/*.proto"))
-    include = Path(protoc.__file__).parent / "_proto"
-    plugins = Path(sys.executable).parent
-    arguments = [
-        "protoc",
-        f"--proto_path={ROOT}",
-        f"--proto_path={include}",
-        f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
-        f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
+    _protoc(
         f"--python_out={out}",
         f"--grpc_python_out={out}",
         f"--mypy_out=quiet:{out}",
         f"--mypy_grpc_out=quiet:{out}",
         *(str(path) for path in protos),
-    ]
-    if protoc.main(arguments) != 0:
-        raise SystemExit("protoc failed")
+    )
+    kserve = out / KSERVE
+    kserve.parent.mkdir(parents=True, exist_ok=True)
+    _protoc(
+        f"--descriptor_set_out={kserve.with_suffix('.binpb')}",
+        f"--mypy_out=quiet:{out}",
+        str(ROOT / KSERVE),
+    )
+    kserve.with_name(f"{kserve.stem}_pb2.pyi").replace(kserve.with_suffix(".pyi"))
 
 
-def stubs(root: Path) -> dict[str, bytes]:
+def generated(root: Path) -> dict[str, bytes]:
     """The generated files below `root`, by name."""
-    return {
-        path.name: path.read_bytes() for path in sorted((root / "icecore/v1").glob("*_pb2*.py*"))
-    }
+    found = (path for pattern in GENERATED for path in sorted(root.glob(pattern)))
+    return {path.name: path.read_bytes() for path in found}
+
+
+def _protoc(*arguments: str) -> None:
+    include = Path(protoc.__file__).parent / "_proto"
+    plugins = Path(sys.executable).parent
+    status = protoc.main(
+        [
+            "protoc",
+            f"--proto_path={ROOT}",
+            f"--proto_path={include}",
+            f"--plugin=protoc-gen-mypy={plugins / 'protoc-gen-mypy'}",
+            f"--plugin=protoc-gen-mypy_grpc={plugins / 'protoc-gen-mypy_grpc'}",
+            *arguments,
+        ]
+    )
+    if status != 0:
+        raise SystemExit("protoc failed")
 
 
 def main() -> None:
@@ -52,10 +80,12 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
-        fresh, committed = stubs(Path(folder)), stubs(ROOT)
+        fresh, committed = generated(Path(folder)), generated(ROOT)
     stale = sorted(name for name in fresh | committed if fresh.get(name) != committed.get(name))
     if stale:
-        raise SystemExit(f"stubs are not up to date: {', '.join(stale)}; run `make proto`")
+        raise SystemExit(
+            f"generated files are not up to date: {', '.join(stale)}; run `make proto`"
+        )
 
 
 if __name__ == "__main__":

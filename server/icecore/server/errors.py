@@ -170,6 +170,12 @@ class CalibrationInvalid(InvalidArgument):
     reason = Reason.CALIBRATION_INVALID
 
 
+class RegionInvalid(InvalidArgument):
+    """Shared memory that cannot be had, or not so much of it."""
+
+    reason = Reason.REGION_INVALID
+
+
 class BackboneNotFound(NotFound):
     reason = Reason.BACKBONE_NOT_FOUND
 
@@ -202,6 +208,10 @@ class KeyNotFound(NotFound):
     reason = Reason.KEY_NOT_FOUND
 
 
+class RegionNotFound(NotFound):
+    reason = Reason.REGION_NOT_FOUND
+
+
 class CollectionExists(AlreadyExists):
     reason = Reason.COLLECTION_EXISTS
 
@@ -212,6 +222,10 @@ class ExampleExists(AlreadyExists):
 
 class TenantExists(AlreadyExists):
     reason = Reason.TENANT_EXISTS
+
+
+class RegionExists(AlreadyExists):
+    reason = Reason.REGION_EXISTS
 
 
 class TapMismatch(FailedPrecondition):
@@ -266,6 +280,12 @@ class BackboneNotFloat(FailedPrecondition):
 
 class StorageTooNew(FailedPrecondition):
     reason = Reason.STORAGE_TOO_NEW
+
+
+class SharedMemoryOff(FailedPrecondition):
+    """Shared memory is not served here, or not to this caller."""
+
+    reason = Reason.SHARED_MEMORY_OFF
 
 
 class KeyRequired(Unauthenticated):
