@@ -1,7 +1,7 @@
 """One call as the services see it: who is calling, under which id, until when."""
 
+import os
 import re
-import uuid
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -49,4 +49,4 @@ def request_id_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     for key, value in metadata:
         if key == "x-request-id" and isinstance(value, str) and _PRINTABLE.fullmatch(value):
             return value
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()

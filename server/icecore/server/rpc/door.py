@@ -5,10 +5,9 @@ catches `Exception`. gRPC itself cancels a handler whose deadline has passed.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from time import monotonic, perf_counter
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeAlias, cast
 
@@ -21,6 +20,8 @@ from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.activity import Activity
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.status import REQUEST_ID_KEY, failure_of, is_told
+from icecore.server.telemetry.metrics import Metrics
+from icecore.server.telemetry.watching import TIMING_KEY, Watch
 from icecore.server.tenants import Principal
 
 # The stubs' classes take parameters that the modules' own do not.
@@ -37,9 +38,17 @@ class Door(grpc.aio.ServerInterceptor):
     without a key could make the server hold as many large ones as they open calls.
     """
 
-    def __init__(self, gate: Gate, activity: Activity, *, max_message_bytes: int) -> None:
+    def __init__(
+        self,
+        gate: Gate,
+        activity: Activity,
+        *,
+        max_message_bytes: int,
+        watch: Watch | None = None,
+    ) -> None:
         self._gate = gate
         self._activity = activity
+        self._watch = watch or Watch(Metrics())
         self._max_message_bytes = max_message_bytes
         self._wrapped: dict[str, Handler] = {}
 
@@ -65,12 +74,12 @@ class Door(grpc.aio.ServerInterceptor):
             return visit.each(requests) if handler.request_streaming else await visit.one(requests)
 
         async def answer_one(requests: AsyncIterator[Any], context: Context) -> Any:
-            async with _Visit(self._gate, self._activity, method, context) as visit:
+            async with _Visit(self._gate, self._activity, self._watch, method, context) as visit:
                 return await act(await given(visit, requests), context)
 
         async def answer_many(requests: AsyncIterator[Any], context: Context) -> None:
             async with (
-                _Visit(self._gate, self._activity, method, context) as visit,
+                _Visit(self._gate, self._activity, self._watch, method, context) as visit,
                 aclosing(act(await given(visit, requests), context)) as answers,
             ):
                 async for answer in answers:
@@ -84,17 +93,22 @@ class Door(grpc.aio.ServerInterceptor):
         )
         return make(
             answer,
-            request_deserializer=reading.limited(
-                handler.request_deserializer or bytes, self._max_message_bytes
+            request_deserializer=self._watch.metrics.counting_received(
+                method,
+                reading.limited(handler.request_deserializer or bytes, self._max_message_bytes),
             ),
-            response_serializer=handler.response_serializer,
+            response_serializer=self._watch.metrics.counting_sent(
+                method, handler.response_serializer or bytes
+            ),
         )
 
 
 class _Visit:
     """One call from its admission to its log line."""
 
-    def __init__(self, gate: Gate, activity: Activity, method: str, context: Context) -> None:
+    def __init__(
+        self, gate: Gate, activity: Activity, watch: Watch, method: str, context: Context
+    ) -> None:
         self._gate = gate
         self._activity = activity
         self._method = method
@@ -102,7 +116,7 @@ class _Visit:
         self._context = context
         self._metadata = tuple(context.invocation_metadata() or ())
         self._request_id = calls.request_id_of(self._metadata)
-        self._began = perf_counter()
+        self._watched = watch.begin(method, self._request_id, self._metadata)
         self._principal: Principal | None = None
 
     async def __aenter__(self) -> Self:
@@ -152,6 +166,9 @@ class _Visit:
     async def _leave(self, error: BaseException | None) -> None:
         """Log the call and, where it failed, tell the caller; always raises then."""
         if error is None:
+            self._context.set_trailing_metadata(
+                ((REQUEST_ID_KEY, self._request_id), (TIMING_KEY, self._watched.timing()))
+            )
             self._end("OK")
         elif isinstance(error, asyncio.CancelledError):
             left = cast("float | None", self._context.time_remaining())
@@ -171,14 +188,7 @@ class _Visit:
 
     def _end(self, status: str) -> None:
         self._activity.end(self._method, status)
-        if telemetry.LOGGER.isEnabledFor(logging.INFO):
-            telemetry.log_rpc(
-                request_id=self._request_id,
-                method=self._method,
-                tenant=_tenant(self._principal),
-                status=status,
-                ms=(perf_counter() - self._began) * 1e3,
-            )
+        self._watched.end(status, _tenant(self._principal))
 
 
 def _tenant(principal: Principal | None) -> str:

@@ -8,7 +8,7 @@ for more than another count.
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -24,6 +24,8 @@ CacheOutcome: TypeAlias = Literal["hit", "miss", "shared", "unkept"]
 """Found; run and kept; run once for several that came together; run and not kept."""
 
 LeftBy: TypeAlias = Literal["expired", "cancelled"]
+
+T = TypeVar("T")
 
 
 class Metrics:
@@ -42,6 +44,8 @@ class Metrics:
         tenant = ("tenant",) if by_tenant else ()
         place = ("backbone", "layer")
         count, times = self._counter, self._histogram
+        self._received = count("received_bytes", "Bytes of messages taken.", "method")
+        self._sent = count("sent_bytes", "Bytes of messages answered.", "method")
         self._calls = count("calls", "Calls that ended.", "method", "status", *tenant)
         self._call_s = times("call_seconds", "Time of a call at the door.", "method")
         self._images = count("images", "Images whose codes were answered.", *place, *tenant)
@@ -74,6 +78,27 @@ class Metrics:
         """
         self._calls.of(method, status, *self._tenant(tenant_id)).inc()
         self._call_s.of(method).observe(seconds)
+
+    def counting_received(self, method: str, read: Callable[[bytes], T]) -> Callable[[bytes], T]:
+        """Return `read` that counts the bytes it is given, those it then refuses too."""
+        bytes_of_method = self._received.of(method)
+
+        def count_and_read(data: bytes) -> T:
+            bytes_of_method.inc(len(data))
+            return read(data)
+
+        return count_and_read
+
+    def counting_sent(self, method: str, write: Callable[[T], bytes]) -> Callable[[T], bytes]:
+        """Return `write` that counts the bytes it makes."""
+        bytes_of_method = self._sent.of(method)
+
+        def write_and_count(message: T) -> bytes:
+            data = write(message)
+            bytes_of_method.inc(len(data))
+            return data
+
+        return write_and_count
 
     def images_done(
         self,
