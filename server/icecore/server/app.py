@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import grpc
+import onnxruntime
 
 from icecore.server import telemetry
 from icecore.server.backbones.catalog import Catalog
@@ -35,6 +36,9 @@ from icecore.server.settings import Settings
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import Store
+from icecore.server.telemetry.metrics import Metrics
+from icecore.server.telemetry.traces_wanted import wanted_traces
+from icecore.server.telemetry.watching import Watch
 from icecore.server.tenants import new_secret
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.recipe_check import RecipeChecker
@@ -54,10 +58,17 @@ class App:
     """A server that serves, from `serving`."""
 
     def __init__(
-        self, settings: Settings, parts: Parts, activity: Activity, address: str, listen: str | None
+        self,
+        settings: Settings,
+        parts: Parts,
+        activity: Activity,
+        address: str,
+        listen: str | None,
+        metrics: str | None,
     ) -> None:
         self.address = address
         self.listen = listen
+        self.metrics = metrics
         self.activity = activity
         self._settings = settings
         self._parts = parts
@@ -123,7 +134,13 @@ async def serving(
         make_catalog = make_catalog or partial(Catalog, default_graph=settings.default_graph)
         catalog = make_catalog(store)
         await asyncio.to_thread(catalog.ensure_default)
-        parts = _build(stack, settings, folder, store, catalog)
+        version = installed_version("icecore")
+        metrics = Metrics(by_tenant=settings.metrics_tenants)
+        metrics.show_process(version=version, onnxruntime=onnxruntime.__version__)
+        traces = wanted_traces(settings.traces, version=version)
+        if traces is not None:
+            stack.push_async_callback(traces.close)
+        parts = _build(stack, settings, folder, store, catalog, metrics)
         await parts.trainer.start()
         stack.push_async_callback(parts.trainer.close)
         activity = Activity()
@@ -132,21 +149,31 @@ async def serving(
             require_keys=settings.require_keys,
             listens_to_others=settings.listens_to_others,
         )
-        door = Door(gate, activity, max_message_bytes=settings.max_message_bytes)
+        metrics.gauge("calls_in_flight", "Calls now.", lambda: activity.n_in_flight)
+        door = Door(
+            gate,
+            activity,
+            max_message_bytes=settings.max_message_bytes,
+            watch=Watch(metrics, traces),
+        )
         server = grpc.aio.server(interceptors=[door], options=listening.options(settings))
         health = add_services(server, parts, gate)
         stack.push_async_callback(_remove_socket, folder.socket())
         stack.push_async_callback(server.stop, 0)
         address = listening.listen_on_socket(server, folder.socket())
         listen = listening.listen_on_tcp(server, settings.listen, credentials)
+        shown = await listening.show_metrics(
+            stack, settings, metrics=metrics.text, is_ready=lambda: health.is_serving
+        )
         await server.start()
         await health.set_serving()
-        app = App(settings, parts, activity, address, listen)
+        app = App(settings, parts, activity, address, listen, shown)
         _write_server_json(folder.server_json, app, is_tls=settings.tls_cert is not None)
         telemetry.log(
             "serving",
             address=address,
             listen=listen,
+            metrics=shown,
             admin_key_file=str(folder.admin_key),
             pid=os.getpid(),
         )
@@ -165,10 +192,13 @@ def _build(
     folder: DataFolder,
     store: Store,
     catalog: Catalog,
+    metrics: Metrics,
 ) -> Parts:
     """Make the parts, and let them end in the opposite order."""
     sessions = Sessions(max_bytes=SESSION_BYTES, threads=settings.threads)
     stack.callback(sessions.close)
+    metrics.gauge("sessions", "Cut sessions kept.", lambda: sessions.n_kept)
+    metrics.gauge("session_bytes", "What they hold, estimated.", lambda: sessions.held_bytes)
     catalog.when_gone(sessions.forget)
     embedder = Embedder(sessions, threads=settings.threads)
     stack.callback(embedder.close)
@@ -208,6 +238,7 @@ def _write_server_json(path: Path, app: App, *, is_tls: bool) -> None:
         "pid": os.getpid(),
         "address": app.address,
         "listen": app.listen,
+        "metrics": app.metrics,
         "tls": is_tls,
         "version": installed_version("icecore"),
     }

@@ -8,13 +8,18 @@ import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NoReturn
+from urllib.parse import urlsplit
 
 import platformdirs
 
 DEFAULT_MESSAGE_MB: Final = 64
 """gRPC's own 4 MB break a batch of eight tensors."""
+
+METRICS_ADDRESS: Final = "127.0.0.1:9464"
+"""Of the page for Prometheus, where nothing else is said; the port that its exporters share."""
 
 MAX_MESSAGE_MB: Final = 1024
 """protobuf ends at 2 GiB, and gRPC is told twice this (see `rpc.reading`)."""
@@ -34,6 +39,9 @@ class Settings:
 
     Its socket is always served; `listen` ("HOST:PORT", port 0 for any free one)
     adds TCP. With `until_idle_s` the server ends that long after its last call.
+    `metrics` is "off" or where Prometheus reads; None: METRICS_ADDRESS, or any free port
+    where that is taken, and off unless there is `listen`. `traces` is "off", a
+    collector's URL, or "auto": what the OTEL_... variables say.
     """
 
     data: Path
@@ -48,6 +56,9 @@ class Settings:
     max_message_mb: int = DEFAULT_MESSAGE_MB
     default_graph: Path | None = None
     grace_s: float = 20.0
+    metrics: str | None = None
+    metrics_tenants: bool = False
+    traces: str = "off"
 
     def __post_init__(self) -> None:
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -63,6 +74,10 @@ class Settings:
             raise SettingsInvalid("--tls-cert is of use only with --listen HOST:PORT")
         if self.until_idle_s is not None and not 0 < self.until_idle_s < 1e7:
             raise SettingsInvalid(f"--until-idle is {self.until_idle_s!r}, but must be above 0")
+        if self.metrics not in (None, "off"):
+            host_and_port(self.metrics, flag="--metrics")
+        if self.traces not in ("off", "auto"):
+            _check_traces(self.traces)
         if not 0 <= self.threads <= 1024:
             raise SettingsInvalid(f"--threads is {self.threads!r}, but must be 0 (all) to 1024")
         if not 1 <= self.training_workers <= 64:
@@ -80,6 +95,16 @@ class Settings:
     def listens_to_others(self) -> bool:
         """Whether TCP can be reached from other machines."""
         return self.listen is not None and not is_loopback(host_and_port(self.listen)[0])
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where Prometheus may read; None: nowhere.
+
+        A server that a command starts for itself shows nothing, since several run on a machine.
+        """
+        if self.metrics is None:
+            return METRICS_ADDRESS if self.listen is not None else None
+        return None if self.metrics == "off" else self.metrics
 
     @property
     def max_message_bytes(self) -> int:
@@ -100,7 +125,7 @@ def read_settings(
     return Settings(**vars(options))
 
 
-def host_and_port(address: str) -> tuple[str, int]:
+def host_and_port(address: str, *, flag: str = "--listen") -> tuple[str, int]:
     """Return the parts of "HOST:PORT" or "[IPV6]:PORT".
 
     Raises:
@@ -110,10 +135,10 @@ def host_and_port(address: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise SettingsInvalid(f"--listen is {address!r}: write an IPv6 address as '[::1]:8471'")
+        raise SettingsInvalid(f"{flag} is {address!r}: write an IPv6 address as '[::1]:8471'")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise SettingsInvalid(
-            f"--listen is {address!r}, but must be HOST:PORT such as '127.0.0.1:8471'"
+            f"{flag} is {address!r}, but must be HOST:PORT such as '127.0.0.1:8471'"
         )
     return host, int(port)
 
@@ -126,6 +151,17 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _check_traces(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise SettingsInvalid(
+            "--traces must be 'off', 'auto' or the URL of a collector such as "
+            "'http://localhost:4317'; what it asks for goes into OTEL_EXPORTER_OTLP_HEADERS"
+        )
+    if find_spec("opentelemetry") is None:
+        raise SettingsInvalid("--traces needs OpenTelemetry: pip install 'icecore[traces]'")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -166,6 +202,9 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag("--training-workers", int, "N", "training jobs at once", 1)
     flag("--default-graph", Path, "FILE", "the default backbone's graph, built beforehand")
     flag("--max-message-mb", int, "MB", "largest message taken", DEFAULT_MESSAGE_MB)
+    flag("--metrics", str, "HOST:PORT", f"where Prometheus reads, or off ({METRICS_ADDRESS})")
+    switch("--metrics-tenants", "tell tenants apart in metrics")
+    flag("--traces", str, "URL", "OpenTelemetry's collector, off, or auto: as OTEL_... say", "auto")
     seconds = parser.add_argument(
         "--until-idle", type=float, metavar="SECONDS", help="end this long after the last call"
     )

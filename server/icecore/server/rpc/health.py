@@ -49,6 +49,11 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc] # generated 
                     lambda: self._is_stopping or self._status(request.service) != last  # noqa: B023
                 )
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether calls are taken."""
+        return self._is_serving
+
     async def set_serving(self) -> None:
         self._is_serving = True
         await self._tell()

@@ -1,7 +1,10 @@
 """Addresses and credentials of the gRPC server: the folder's socket, and TCP."""
 
+import contextlib
 import os
 import ssl
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +12,7 @@ import grpc
 
 from icecore.server.rpc.reading import core_limit
 from icecore.server.settings import Settings, SettingsInvalid, host_and_port
+from icecore.server.telemetry.exposition import showing
 
 _MIN_PING_INTERVAL_MS: Final = 10_000
 
@@ -70,6 +74,31 @@ def listen_on_tcp(
             "this machine"
         ) from error
     return f"{shown}:{port}"
+
+
+async def show_metrics(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    *,
+    metrics: Callable[[], bytes],
+    is_ready: Callable[[], bool],
+) -> str | None:
+    """Serve Prometheus' page as long as the stack lasts; return its address, None without one.
+
+    Raises:
+        SettingsInvalid: the address that was asked for is taken or not of this machine.
+    """
+    address = settings.metrics_address
+    if address is None:
+        return None
+    host, port = host_and_port(address, flag="--metrics")
+    show = partial(showing, host, metrics=metrics, is_ready=is_ready)
+    try:
+        return await stack.enter_async_context(show(port))
+    except OSError as error:
+        if settings.metrics is None:  # nobody asked for this port
+            return await stack.enter_async_context(show(0))
+        raise SettingsInvalid(f"cannot show metrics on {address!r}: {error.strerror}") from error
 
 
 def credentials(settings: Settings) -> grpc.ServerCredentials | None:

@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from icecore.server.telemetry.process import show_process
 from icecore.server.telemetry.series import SECONDS, Series
 from icecore.server.telemetry.stages import Embedding, current
 
@@ -158,6 +159,10 @@ class Metrics:
             read: quick, and safe to call from another thread.
         """
         self._gauges.add(PREFIX + name.removeprefix(PREFIX), help, read)
+
+    def show_process(self, **versions: str) -> None:
+        """Show the process this runs in, and the versions of what it is built from."""
+        show_process(self._registry, PREFIX, versions)
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format, version 0.0.4."""

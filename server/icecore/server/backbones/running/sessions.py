@@ -75,6 +75,11 @@ class Sessions:
         return [codes[tap] for tap in taps]
 
     @property
+    def n_kept(self) -> int:
+        """How many sessions are kept, those being made too."""
+        return len(self._kept)
+
+    @property
     def held_bytes(self) -> int:
         """Estimated bytes of the sessions kept; weights that several share count once."""
         with self._lock:
