@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from icecore.client import _trace
 from icecore.client.errors import INSECURE_TRANSPORT, InvalidArgument
 
 _HOST_PORT = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):(?P<port>[0-9]{1,5})")
@@ -56,8 +57,9 @@ class Endpoint:
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Headers of every call that acts for somebody."""
-        return () if self.key is None else (("authorization", f"Bearer {self.key}"),)
+        """Headers of a call made here and now: the key, and the trace the caller is in."""
+        key = () if self.key is None else (("authorization", f"Bearer {self.key}"),)
+        return key + _trace.headers()
 
 
 def parse_address(text: str) -> Address:
