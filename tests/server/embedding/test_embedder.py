@@ -16,9 +16,10 @@ from PIL import Image
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.lite0 import efficientnet_lite0
 from icecore.server.backbones.running.sessions import Sessions
-from icecore.server.embedding import embedder as embedder_module
+from icecore.server.embedding import orders
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
+from icecore.server.embedding.orders import CallLimits
 from icecore.server.errors import (
     DTypeInvalid,
     DTypeOverflow,
@@ -88,7 +89,7 @@ class GatedSessions(Sessions):
 @pytest_asyncio.fixture
 async def embedder() -> AsyncIterator[Embedder]:
     sessions = Sessions(max_bytes=1 << 20, threads=1)
-    embedder = Embedder(sessions, threads=2, max_images_a_call=50)
+    embedder = Embedder(sessions, threads=2, limits=CallLimits(max_images=50))
     yield embedder
     embedder.close()
     sessions.close()
@@ -180,7 +181,7 @@ async def test_other_dtypes_are_refused(embedder: Embedder, dtype: npt.DTypeLike
 
 async def test_whole_maps_are_refused_before_they_fill_the_memory() -> None:
     sessions = Sessions(max_bytes=1 << 20, threads=1)
-    embedder = Embedder(sessions, threads=1, max_code_bytes_a_call=4096)
+    embedder = Embedder(sessions, threads=1, limits=CallLimits(max_code_bytes=4096))
     taps = [BACKBONE.tap(BACKBONE.layer("one"), pooling=Pooling(PoolingKind.NONE))]
     await embedder.embed(BACKBONE, taps, [Pixels(noise(0))] * 4)
     with pytest.raises(ImagesTooMany, match="5,120 bytes, but 4,096 are the most: send 4 at once"):
@@ -275,7 +276,7 @@ async def test_a_caller_who_left_costs_no_more_decoding(monkeypatch: pytest.Monk
         assert may_end.wait(30), "nobody opened the gate"
         return np.zeros((3, 8, 8), np.float32)
 
-    monkeypatch.setattr(embedder_module, "prepare", slow)
+    monkeypatch.setattr(orders, "prepare", slow)
     sessions = Sessions(max_bytes=1 << 20, threads=1)
     embedder = Embedder(sessions, threads=1)
     left = asyncio.create_task(embedder.embed(BACKBONE, LAST, [png(noise(0))] * 40))

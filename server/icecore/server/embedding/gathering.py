@@ -1,7 +1,8 @@
 """The codes of one call, put together batch by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +12,8 @@ from icecore.server.embedding.scheduling.pieces import Ran
 from icecore.server.errors import DTypeInvalid, DTypeOverflow, TensorInvalid
 from icecore.server.storage.records import CodeArray
 from icecore.wire.taps import TapId
+
+FloatArray = npt.NDArray[np.float32]
 
 FLOAT16_MAX: Final = 65_504.0
 
@@ -52,24 +55,31 @@ class Gathering:
         n_images: int,
         dtype: npt.DTypeLike,
     ) -> None:
-        self._taps = taps
+        self.n_cached = 0
         self._dtype = checked_dtype(dtype)
         self._codes: list[npt.NDArray[Any]] = [
             np.empty((n_images, *shape), self._dtype) for shape in shapes
         ]
+        self._rooms: dict[TapId, list[npt.NDArray[Any]]] = {}
+        for tap, room in zip(taps, self._codes, strict=True):
+            self._rooms.setdefault(tap, []).append(room)
         self._queue_ms = 0.0
         self._decode_ms = 0.0
         self._compute_ms = 0.0
 
-    def keep(self, index: int, codes: Sequence[npt.NDArray[np.float32]]) -> None:
-        """Take the codes of one image, in a worker thread.
+    def keeping(self, index: int, taps: Sequence[TapId]) -> Callable[[list[FloatArray]], None]:
+        """Return what takes the codes of one image at some of the taps, in any thread."""
+        return partial(self._keep, index, taps)
+
+    def _keep(self, index: int, taps: Sequence[TapId], codes: list[FloatArray]) -> None:
+        """Take the codes of one image.
 
         Raises:
             TensorInvalid: a value is not finite, since those of the image are too large;
                 `details["image"]` is its index.
             DTypeOverflow: a value does not fit in float16.
         """
-        for tap, room, one in zip(self._taps, self._codes, codes, strict=True):
+        for tap, one in zip(taps, codes, strict=True):
             if not np.isfinite(one).all():
                 raise TensorInvalid(
                     f"image {index} gives codes at '{tap}' that are not finite: its values are "
@@ -81,7 +91,8 @@ class Gathering:
                     f"codes at '{tap}' reach {float(peak):,.0f}, "
                     f"but float16 ends at {FLOAT16_MAX:,.0f}: ask for float32"
                 )
-            room[index] = one
+            for room in self._rooms[tap]:
+                room[index] = one
 
     def count(self, ran: Ran, *, is_first: bool) -> None:
         """Count the time of one image; only the call's first waited for its turn."""
@@ -89,8 +100,15 @@ class Gathering:
         self._decode_ms += ran.decode_ms
         self._compute_ms += ran.compute_ms
 
+    def count_shared(self, ran: Ran, *, is_first: bool) -> None:
+        """Count an image that waited for another call's run."""
+        if is_first:
+            self._queue_ms = max(self._queue_ms, ran.queue_ms)
+
     def finish(self, total_ms: float) -> Embedded:
-        timings = Timings(self._queue_ms, self._decode_ms, self._compute_ms, total_ms)
+        timings = Timings(
+            self._queue_ms, self._decode_ms, self._compute_ms, total_ms, self.n_cached
+        )
         return Embedded(tuple(self._codes), timings)
 
 

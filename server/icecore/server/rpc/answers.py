@@ -47,6 +47,7 @@ def timings(spent: Timings) -> common_pb2.Timings:
         decode_ms=spent.decode_ms,
         compute_ms=spent.compute_ms,
         total_ms=spent.total_ms,
+        n_cached=spent.n_cached,
     )
 
 

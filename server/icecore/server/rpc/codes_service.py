@@ -45,7 +45,12 @@ class CodesService(codes_pb2_grpc.CodesServiceServicer):
             chosen = inputs.check_number_of_layers(backbone.select(layers))
             taps = [backbone.tap(layer, activation=activation, pooling=pooling) for layer in chosen]
             embedded = await self._embedder.embed(
-                backbone, taps, images, dtype=dtype, tenant_id=current_call().tenant_id
+                backbone,
+                taps,
+                images,
+                dtype=dtype,
+                tenant_id=current_call().tenant_id,
+                is_cached=True,
             )
             return await asyncio.to_thread(_answer, embedded, taps)
 

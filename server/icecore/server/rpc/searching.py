@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -85,11 +86,10 @@ class Searching:
             filter=request.filter,
         )
         ended = perf_counter()
-        timings = Timings(
-            spent.queue_ms,
-            spent.decode_ms,
-            spent.compute_ms + (ended - searching) * 1e3,
-            (ended - began) * 1e3,
+        timings = replace(
+            spent,
+            compute_ms=spent.compute_ms + (ended - searching) * 1e3,
+            total_ms=(ended - began) * 1e3,
         )
         return pb.SearchResponse(
             results=await asyncio.to_thread(answers.results, found),
@@ -112,7 +112,9 @@ class Searching:
             ids = [arguments.example_id(text) for text in request.example_ids.example_ids]
             return ids, nothing
         images = inputs.images(request.images.images)
-        embedded = await self._embedder.embed(backbone, (tap,), images, tenant_id=tenant.tenant_id)
+        embedded = await self._embedder.embed(
+            backbone, (tap,), images, tenant_id=tenant.tenant_id, is_cached=True
+        )
         return embedded.codes[0], embedded.timings
 
 

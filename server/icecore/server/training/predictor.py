@@ -3,7 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 from icecore.probes.errors import ProbeFileInvalid
@@ -83,7 +83,7 @@ class Predictor:
         else:
             backbone = await asyncio.to_thread(self._catalog.by_digest, tap.digest)
             embedded = await self._embedder.embed(
-                backbone, (tap,), given, tenant_id=store.tenant_id
+                backbone, (tap,), given, tenant_id=store.tenant_id, is_cached=True
             )
             (codes,) = embedded.codes
             values, timings = codes.reshape(len(codes), -1), embedded.timings
@@ -96,11 +96,10 @@ class Predictor:
             probe_id=record.probe_id,
             version=record.version,
             tap=tap,
-            timings=Timings(
-                timings.queue_ms,
-                timings.decode_ms,
-                timings.compute_ms + (ended - applying) * 1e3,
-                (ended - began) * 1e3,
+            timings=replace(
+                timings,
+                compute_ms=timings.compute_ms + (ended - applying) * 1e3,
+                total_ms=(ended - began) * 1e3,
             ),
         )
 

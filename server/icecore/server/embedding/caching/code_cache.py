@@ -1,0 +1,184 @@
+"""Never twice: codes that are known are not computed, nor those that somebody is computing.
+
+What is looked up is one image at some taps. The codes of each tap are kept apart, so that
+who asks for three layers and knows two pays for the third. Lives on one event loop.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from icecore.server.embedding.caching.disk import DiskCache
+from icecore.server.embedding.caching.flights import Flight
+from icecore.server.embedding.caching.keys import code_key, fingerprint, image_digest
+from icecore.server.embedding.caching.memory import MemoryCache
+from icecore.server.embedding.images import Encoded, ImageInput, Prepared
+from icecore.server.embedding.scheduling.pieces import Piece
+from icecore.wire.taps import TapId
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+_Place: TypeAlias = tuple[str, int]
+
+HASHED_ON_THE_LOOP: Final = 256 << 10
+"""Bytes of an image that are hashed without going to a thread: 0.15 ms."""
+
+_SEEN: Final = 4096
+"""Tensors remembered by their fingerprint."""
+
+
+@dataclass(slots=True, eq=False)
+class Joined:
+    """Codes that another caller's flight will give, at place `index` of its codes."""
+
+    flight: Flight
+    index: int
+    tap: TapId
+
+
+@dataclass(slots=True, eq=False)
+class Sought:
+    """One image at some taps: what is known, who is at work on it, and what is missing.
+
+    `flight` is the caller's own, to be begun for `missing`; None where nothing is.
+    """
+
+    known: dict[TapId, FloatArray] = field(default_factory=dict)
+    joined: list[Joined] = field(default_factory=list)
+    missing: tuple[TapId, ...] = ()
+    flight: Flight | None = None
+
+
+class CodeCache:
+    """Codes in memory, then on disk, then under way.
+
+    Args:
+        give_up: called with a piece that nobody waits for any more.
+    """
+
+    def __init__(
+        self, memory: MemoryCache, disk: DiskCache | None, give_up: Callable[[Piece], None]
+    ) -> None:
+        self._memory = memory
+        self._disk = disk
+        self._give_up = give_up
+        self._under_way: dict[bytes, tuple[Flight, int]] = {}
+        self._keys: dict[Flight, tuple[str, tuple[bytes, ...]]] = {}
+        self._seen: OrderedDict[_Place, None] = OrderedDict()
+        self._first: dict[_Place, tuple[Prepared, tuple[TapId, ...], Flight]] = {}
+        self._writing: asyncio.Future[None] | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes held in memory."""
+        return self._memory.n_bytes
+
+    async def seek(self, tenant_id: str, image: ImageInput, taps: Sequence[TapId]) -> Sought:
+        """Return what is known; for what is missing the caller begins the flight.
+
+        A tensor of floats is kept from its second sight on: hashing one costs as much as
+        a tenth of a small network's pass, and most never come again. While the first is
+        under way, the second still joins it.
+        """
+        wanted = tuple(dict.fromkeys(taps))
+        if isinstance(image, Prepared):
+            place = (tenant_id, fingerprint(image))
+            if place not in self._seen:
+                return self._first_sight(place, image, wanted)
+            self._seen.move_to_end(place)
+            self._register_first(place)
+        digest = await _digest(image)
+        keys = [code_key(tenant_id, digest, tap) for tap in wanted]
+        if self._disk is not None:
+            await self._read(self._disk, tenant_id, keys)
+        return self._find(tenant_id, wanted, keys)
+
+    async def forget(self, tenant_id: str) -> None:
+        """Let all of a tenant go."""
+        self._memory.forget(tenant_id)
+        if self._disk is not None:
+            await asyncio.to_thread(self._disk.forget, tenant_id)
+
+    def close(self) -> None:
+        """Write what is still to be written; blocks for the disk."""
+        if self._disk is not None:
+            self._disk.close()
+
+    def _find(self, tenant_id: str, taps: tuple[TapId, ...], keys: Sequence[bytes]) -> Sought:
+        sought = Sought()
+        missing: list[TapId] = []
+        missing_keys: list[bytes] = []
+        for tap, key in zip(taps, keys, strict=True):
+            if (codes := self._memory.get(tenant_id, key)) is not None:
+                sought.known[tap] = codes
+            elif (under_way := self._under_way.get(key)) is not None:
+                sought.joined.append(Joined(*under_way, tap))
+            else:
+                missing.append(tap)
+                missing_keys.append(key)
+        sought.missing = tuple(missing)
+        if missing:
+            sought.flight = Flight(self._give_up, self._land)
+            self._register(sought.flight, tenant_id, tuple(missing_keys))
+        return sought
+
+    def _first_sight(self, place: _Place, image: Prepared, taps: tuple[TapId, ...]) -> Sought:
+        def landed(flight: Flight) -> None:
+            if self._first.pop(place, None) is None:
+                self._land(flight)  # it came again meanwhile
+
+        self._seen[place] = None
+        if len(self._seen) > _SEEN:
+            self._seen.popitem(last=False)
+        flight = Flight(self._give_up, landed)
+        self._first[place] = (image, taps, flight)
+        return Sought(missing=taps, flight=flight)
+
+    def _register_first(self, place: _Place) -> None:
+        """Hash the tensor that came first and is under way, so that this one may join it."""
+        first = self._first.pop(place, None)
+        if first is not None:
+            image, taps, flight = first
+            digest = image_digest(image)
+            keys = tuple(code_key(place[0], digest, tap) for tap in taps)
+            self._register(flight, place[0], keys)
+
+    def _register(self, flight: Flight, tenant_id: str, keys: tuple[bytes, ...]) -> None:
+        self._keys[flight] = (tenant_id, keys)
+        for index, key in enumerate(keys):
+            self._under_way[key] = (flight, index)
+
+    def _land(self, flight: Flight) -> None:
+        tenant_id, keys = self._keys.pop(flight)
+        for key in keys:
+            if self._under_way[key][0] is flight:
+                del self._under_way[key]
+        for key, codes in zip(keys, flight.codes or [], strict=False):
+            self._memory.put(tenant_id, key, codes)
+            if self._disk is not None and self._disk.put(tenant_id, key, codes):
+                self._write(self._disk)
+
+    async def _read(self, disk: DiskCache, tenant_id: str, keys: Sequence[bytes]) -> None:
+        """Bring into memory what only the disk has."""
+        absent = [key for key in keys if self._memory.get(tenant_id, key) is None]
+        absent = [key for key in absent if key not in self._under_way]
+        if absent:
+            found = await asyncio.to_thread(disk.get, tenant_id, absent)
+            for key, codes in found.items():
+                self._memory.put(tenant_id, key, codes)
+
+    def _write(self, disk: DiskCache) -> None:
+        if self._writing is None or self._writing.done():
+            loop = asyncio.get_running_loop()
+            self._writing = loop.run_in_executor(None, disk.write)
+
+
+async def _digest(image: ImageInput) -> bytes:
+    n_bytes = len(image.data) if isinstance(image, Encoded) else image.array.nbytes
+    if n_bytes <= HASHED_ON_THE_LOOP:
+        return image_digest(image)
+    return await asyncio.to_thread(image_digest, image)
