@@ -25,6 +25,12 @@ MAX_MESSAGE_MB: Final = 1024
 """protobuf ends at 2 GiB, and gRPC is told twice this (see `rpc.reading`)."""
 
 
+DEFAULT_CACHE_MB: Final = 256
+"""Codes of 50,000 images at the default backbone's last layer."""
+
+MAX_CACHE_MB: Final = 1 << 20
+
+
 class SettingsInvalid(ValueError):
     """A flag that cannot be; the sentence says which and why."""
 
@@ -59,6 +65,8 @@ class Settings:
     metrics: str | None = None
     metrics_tenants: bool = False
     traces: str = "off"
+    cache_mb: int = DEFAULT_CACHE_MB
+    cache_disk_mb: int = 0
 
     def __post_init__(self) -> None:
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -84,6 +92,9 @@ class Settings:
             raise SettingsInvalid(
                 f"--training-workers is {self.training_workers!r}, but must be 1 to 64"
             )
+        for flag, mb in (("--cache-mb", self.cache_mb), ("--cache-disk-mb", self.cache_disk_mb)):
+            if not 0 <= mb <= MAX_CACHE_MB:
+                raise SettingsInvalid(f"{flag} is {mb!r}, but must be 0 (none) to {MAX_CACHE_MB}")
         if not 1 <= self.max_message_mb <= MAX_MESSAGE_MB:
             raise SettingsInvalid(
                 f"--max-message-mb is {self.max_message_mb!r}, but must be 1 to {MAX_MESSAGE_MB}"
@@ -202,6 +213,8 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag("--training-workers", int, "N", "training jobs at once", 1)
     flag("--default-graph", Path, "FILE", "the default backbone's graph, built beforehand")
     flag("--max-message-mb", int, "MB", "largest message taken", DEFAULT_MESSAGE_MB)
+    flag("--cache-mb", int, "MB", "codes kept in memory; 0: none", DEFAULT_CACHE_MB)
+    flag("--cache-disk-mb", int, "MB", "codes kept in the data folder beyond a restart", 0)
     flag("--metrics", str, "HOST:PORT", f"where Prometheus reads, or off ({METRICS_ADDRESS})")
     switch("--metrics-tenants", "tell tenants apart in metrics")
     flag("--traces", str, "URL", "OpenTelemetry's collector, off, or auto: as OTEL_... say", "auto")
