@@ -18,6 +18,7 @@ import onnxruntime
 from icecore.server import telemetry
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.embedding.caching.disk import DiskCache, remove_disk_cache
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.ingest import Ingest
@@ -200,7 +201,15 @@ def _build(
     metrics.gauge("sessions", "Cut sessions kept.", lambda: sessions.n_kept)
     metrics.gauge("session_bytes", "What they hold, estimated.", lambda: sessions.held_bytes)
     catalog.when_gone(sessions.forget)
-    embedder = Embedder(sessions, threads=settings.threads)
+    disk = _disk_cache(folder, settings.cache_disk_mb << 20)
+    embedder = Embedder(
+        sessions,
+        threads=settings.threads,
+        cache_bytes=settings.cache_mb << 20,
+        disk=disk,
+        metrics=metrics,
+    )
+    metrics.gauge("cache_bytes", "Codes kept in memory.", lambda: embedder.cache_bytes)
     stack.callback(embedder.close)
     searcher = Searcher(max_bytes=INDEX_BYTES)
     stack.callback(searcher.close)
@@ -219,6 +228,14 @@ def _build(
         trainer=Trainer(store, catalog, collection_codes, workers=settings.training_workers),
         predictor=Predictor(catalog, embedder),
     )
+
+
+def _disk_cache(folder: DataFolder, max_bytes: int) -> DiskCache | None:
+    """Open the cache on disk; without one, what an earlier server kept there goes."""
+    if max_bytes:
+        return DiskCache(folder.code_cache, max_bytes)
+    remove_disk_cache(folder.code_cache)
+    return None
 
 
 def _make_admin_key(store: Store, path: Path) -> None:
