@@ -46,6 +46,11 @@ class DataFolder:
         return self.path / "icecore.db"
 
     @property
+    def code_cache(self) -> Path:
+        """Codes kept beyond a restart; may be deleted at any time."""
+        return self.path / "codes.cache"
+
+    @property
     def server_json(self) -> Path:
         """Where a server writes its address while it serves."""
         return self.path / "server.json"
