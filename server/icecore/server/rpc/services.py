@@ -71,6 +71,7 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
     async def forget(tenant_id: str) -> None:
         parts.searcher.forget(tenant_id)
         parts.predictor.forget(tenant_id)
+        await parts.embedder.forget(tenant_id)
         await parts.trainer.forget(tenant_id)
 
     backbone_pb2_grpc.add_BackboneServiceServicer_to_server(
