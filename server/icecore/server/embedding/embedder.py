@@ -20,6 +20,7 @@ from icecore.server.embedding.scheduling.bounds import Bounds
 from icecore.server.embedding.scheduling.pieces import Piece, Priority
 from icecore.server.embedding.scheduling.turns import Turns
 from icecore.server.embedding.working.workers import Workers
+from icecore.server.telemetry.metrics import Metrics
 from icecore.wire.taps import TapId
 
 __all__ = ["CallLimits", "Embedded", "Embedder", "Priority", "Timings"]
@@ -42,7 +43,9 @@ class Embedder:
         limits: CallLimits = CALL_LIMITS,
         cache_bytes: int = 0,
         disk: DiskCache | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
+        self._metrics = Metrics() if metrics is None else metrics
         self._limits = limits
         # Of one call at once: enough to keep all threads at work, few enough that other
         # calls of the tenant get in between.
@@ -50,7 +53,12 @@ class Embedder:
         self._bounds = Bounds(max_waiting_images)
         self._turns = Turns()
         self._workers = Workers(sessions, self._turns, threads=threads)
-        self._cache = CodeCache(MemoryCache(cache_bytes), disk, self._give_up)
+        self._cache = CodeCache(MemoryCache(cache_bytes), disk, self._give_up, self._metrics)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the codes kept in memory."""
+        return self._cache.n_bytes
 
     async def embed(
         self,
@@ -115,7 +123,9 @@ class Embedder:
         room = nullcontext() if is_background else self._bounds.take(len(images))
         with room:
             await filling.run()
-        return gathering.finish((perf_counter() - began) * 1e3)
+        embedded = gathering.finish((perf_counter() - began) * 1e3)
+        self._count(order, embedded.timings)
+        return embedded
 
     async def forget(self, tenant_id: str) -> None:
         """Let the codes go that are kept of a tenant."""
@@ -125,6 +135,18 @@ class Embedder:
         """Let running work end and refuse the rest. Idempotent; the sessions stay open."""
         self._workers.close()
         self._cache.close()
+
+    def _count(self, order: Order, timings: Timings) -> None:
+        self._metrics.images_done(
+            backbone=order.backbone.name,
+            layer=order.deepest,
+            tenant_id=order.tenant_id,
+            n_images=len(order.images),
+            queue_s=timings.queue_ms / 1e3,
+            decode_s=timings.decode_ms / 1e3,
+            compute_s=timings.compute_ms / 1e3,
+            total_s=timings.total_ms / 1e3,
+        )
 
     def _give_up(self, piece: Piece) -> None:
         self._turns.forget(piece)

@@ -58,6 +58,13 @@ class Order:
         """The shape of one image's codes, one a tap."""
         return [codes_shape(self.backbone.layer_of(tap), tap.pooling) for tap in self.taps]
 
+    @property
+    def deepest(self) -> str:
+        """The name of the layer that the pass ends at."""
+        return max(
+            (self.backbone.layer_of(tap) for tap in self.taps), key=lambda one: one.macs
+        ).name
+
     def check(self) -> None:
         """Raise what can be known without decoding.
 

@@ -19,6 +19,7 @@ from icecore.server.embedding.caching.keys import code_key, fingerprint, image_d
 from icecore.server.embedding.caching.memory import MemoryCache
 from icecore.server.embedding.images import Encoded, ImageInput, Prepared
 from icecore.server.embedding.scheduling.pieces import Piece
+from icecore.server.telemetry.metrics import CacheOutcome, Metrics
 from icecore.wire.taps import TapId
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
@@ -61,8 +62,13 @@ class CodeCache:
     """
 
     def __init__(
-        self, memory: MemoryCache, disk: DiskCache | None, give_up: Callable[[Piece], None]
+        self,
+        memory: MemoryCache,
+        disk: DiskCache | None,
+        give_up: Callable[[Piece], None],
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self._memory = memory
         self._disk = disk
         self._give_up = give_up
@@ -121,6 +127,8 @@ class CodeCache:
                 missing.append(tap)
                 missing_keys.append(key)
         sought.missing = tuple(missing)
+        outcome: CacheOutcome = "miss" if missing else "shared" if sought.joined else "hit"
+        self._metrics.cache_looked_up(outcome, 1)
         if missing:
             sought.flight = Flight(self._give_up, self._land)
             self._register(sought.flight, tenant_id, tuple(missing_keys))
@@ -136,6 +144,7 @@ class CodeCache:
             self._seen.popitem(last=False)
         flight = Flight(self._give_up, landed)
         self._first[place] = (image, taps, flight)
+        self._metrics.cache_looked_up("unkept", 1)
         return Sought(missing=taps, flight=flight)
 
     def _register_first(self, place: _Place) -> None:

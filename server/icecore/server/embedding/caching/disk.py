@@ -140,9 +140,15 @@ class DiskCache:
         """Begin an empty file in place of one that cannot be read."""
         telemetry.log("code cache made anew", level=WARNING, cause=str(error))
         self._database.close()
-        _unlink(self._path)
+        remove_disk_cache(self._path)
         self._database = _opened(self._path)
         self._n_bytes = 0
+
+
+def remove_disk_cache(path: Path) -> None:
+    """Remove the file and what SQLite keeps beside it, if they are there."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -150,7 +156,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         return _database(path)
     except sqlite3.DatabaseError as error:
         telemetry.log("code cache made anew", level=WARNING, cause=str(error))
-        _unlink(path)
+        remove_disk_cache(path)
         return _database(path)
 
 
@@ -173,11 +179,6 @@ def _database(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
-
-
-def _unlink(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _sum(database: sqlite3.Connection) -> int:
