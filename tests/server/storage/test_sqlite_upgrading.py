@@ -9,11 +9,13 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
+from counted import bytes_of
 from icecore.server import errors
+from icecore.server.quotas import NO_LIMITS
 from icecore.server.storage import upgrading
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.sqlite.connections import open_writer
-from storing import graph_of
+from storing import add, graph_of, make_collection, put_backbone
 
 FIRST, SECOND, UNUSED = "ab" * 32, "cd" * 32, "ef" * 32
 LARGE = bytes(range(256)) * 40_000
@@ -101,4 +103,48 @@ def test_an_upgrade_that_is_killed_can_be_made_again(
     raw.close()
     store = open_sqlite(folder)
     assert store.backbone_graph(FIRST) == LARGE
+    store.close()
+
+
+def test_what_was_there_before_quotas_is_counted(tmp_path: Path) -> None:
+    """Data of today with the columns of revision 0003 taken out is data of revision 0002."""
+    store = open_sqlite(tmp_path)
+    put_backbone(store)
+    store.create_tenant("other")
+    store.create_tenant("empty")
+    for tenant_id, n in (("default", 20), ("other", 3)):
+        tenant = make_collection(store.tenant(tenant_id))
+        make_collection(tenant, "no images", keep_images=False)
+        add(tenant, [f"ä {at}" for at in range(n)], label="käfer")
+        tenant.delete_examples("ants", ["ä 1"])
+        version = tenant.start_training("p", kind="svm", collection_id="ants", request={"ö": 1})
+        tenant.finish_training(
+            "p",
+            1,
+            create_time=version.create_time,
+            result={"ü": 2},
+            file=bytes(1000),
+            seconds=1.0,
+            promote=True,
+        )
+        tenant.start_training("p", kind="svm", collection_id="ants", request={})
+    names = ("default", "other", "empty")
+    counted = {name: store.tenant(name).stored() for name in names}
+    store.close()
+    with sqlite3.connect(tmp_path / "icecore.db") as raw:
+        for statement in (
+            "ALTER TABLE tenants DROP COLUMN stored_bytes",
+            "ALTER TABLE collections DROP COLUMN stored_bytes",
+            "DROP TABLE quotas",
+            "UPDATE alembic_version SET version_num = '0002'",
+        ):
+            raw.execute(statement)
+    raw.close()
+    store = open_sqlite(tmp_path)
+    assert {name: store.tenant(name).stored() for name in names} == counted
+    for name in names:
+        assert store.tenant(name).stored().n_bytes == bytes_of(tmp_path, name)
+        assert store.quota(name) == NO_LIMITS
+    store.tenant("other").delete_collection("ants")
+    assert store.tenant("other").stored().n_bytes == bytes_of(tmp_path, "other")
     store.close()

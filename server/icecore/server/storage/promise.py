@@ -10,10 +10,11 @@ first answer; another request under the same id raises `RequestIdReused`. Ids
 of requests are a tenant's own, and are kept for at least a day.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from icecore.server.quotas import Quota, Stored
 from icecore.server.storage.records import (
     AddedCounts,
     BackboneRecord,
@@ -41,6 +42,17 @@ class TenantStore(Protocol):
     @property
     def tenant_id(self) -> str: ...
 
+    def stored(self) -> Stored:
+        """What the tenant has here, counted exactly with every change (see `rows.stored`)."""
+
+    def check_room(self, n_bytes: int) -> None:
+        """Raise StorageQuotaExceeded where so many more bytes would pass the tenant's quota.
+
+        Nothing is held for the caller: it spares work, and the change itself decides. What
+        adds bytes (`create_collection`, `add_examples`, `start_training`, `finish_training`)
+        raises the same and changes nothing; what makes them fewer is never refused.
+        """
+
     # Collections.
     def create_collection(
         self,
@@ -51,7 +63,9 @@ class TenantStore(Protocol):
         keep_images: bool,
         mutation: Mutation | None = None,
     ) -> CollectionRecord:
-        """Raises CollectionExists, BackboneNotFound (no backbone of that digest)."""
+        """Raises CollectionExists, BackboneNotFound (no backbone of that digest),
+        StorageQuotaExceeded.
+        """
 
     def collection(self, collection_id: str) -> CollectionRecord:
         """Raises CollectionNotFound."""
@@ -83,6 +97,7 @@ class TenantStore(Protocol):
             CollectionNotFound: no such collection, or one made anew under the id.
             ExampleExists: an id is there already, with REFUSE.
             IdDuplicate: an id is twice in the batch.
+            StorageQuotaExceeded: all of it together would pass the tenant's quota.
         """
 
     def added_before(self, mutation: Mutation) -> AddedCounts | None:
@@ -138,7 +153,7 @@ class TenantStore(Protocol):
         It pins the digest of the collection.
 
         Version numbers count from 1 and are never used again while the probe exists.
-        Raises CollectionNotFound.
+        Raises CollectionNotFound, StorageQuotaExceeded.
         """
 
     def training_begun_before(self, mutation: Mutation) -> VersionRecord | None:
@@ -162,7 +177,8 @@ class TenantStore(Protocol):
 
         `create_time` is the version's own: when the probe was deleted and made again, its
         version of the same number is another one (VersionNotFound).
-        Raises ProbeNotFound, VersionNotFound, VersionNotReady (not in TRAINING any more).
+        Raises ProbeNotFound, VersionNotFound, VersionNotReady (not in TRAINING any more),
+        StorageQuotaExceeded.
         """
 
     def fail_training(
@@ -276,6 +292,15 @@ class Store(Protocol):
 
         Raises TenantNotFound.
         """
+
+    def quota(self, tenant_id: str) -> Quota:
+        """The last one set; no limits where none was. Raises TenantNotFound."""
+
+    def quotas(self) -> Mapping[str, Quota]:
+        """Those that were set, by tenant."""
+
+    def set_quota(self, tenant_id: str, quota: Quota, *, mutation: Mutation | None = None) -> Quota:
+        """Replace the tenant's quota whole; what is stored already stays. Raises TenantNotFound."""
 
     def create_key(
         self, key_id: str, key_hash: bytes, *, tenant_id: str | None, label: str

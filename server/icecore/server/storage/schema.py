@@ -65,7 +65,19 @@ tenants = _numbered(
     "tenants",
     _column("tenant_id", Word),
     _column("create_time", Number),
+    _column("stored_bytes", Number),
     UniqueConstraint("tenant_id", name="tenants_by_id"),
+)
+
+quotas = Table(
+    "quotas",
+    metadata,
+    _points("tenant_pk", "tenants", is_key=True),
+    _column("images_per_second", Float),
+    _column("burst_images", Number),
+    _column("max_images_in_flight", Number),
+    _column("storage_bytes", Number),
+    _column("weight", Float),
 )
 
 keys = _numbered(
@@ -133,6 +145,7 @@ collections = _numbered(
     _column("keep_images", Boolean),
     _column("create_time", Number),
     _column("sequence", Number),
+    _column("stored_bytes", Number),  # of the tenant's, those of this collection
     UniqueConstraint("tenant_pk", "collection_id", name="collections_by_id"),
     Index("collections_by_digest", "digest"),
 )

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam as parameter
 from icecore.server.errors import CollectionExists, CollectionNotFound
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import CollectionRecord
-from icecore.server.storage.rows import backbones, values
+from icecore.server.storage.rows import backbones, stored, values
 from icecore.server.storage.schema import collections, counters, label_counts
 
 _SEQUENCE = "sequence"
@@ -98,6 +98,8 @@ def create(
     if there is not None:
         raise CollectionExists(f"collection {collection_id!r} exists already")
     backbones.check(connection, digest)
+    n_bytes = stored.text(collection_id, backbone, digest)
+    change.n_bytes += n_bytes
     connection.execute(
         insert(collections).values(
             tenant_pk=tenant,
@@ -107,6 +109,7 @@ def create(
             keep_images=keep_images,
             create_time=values.now(),
             sequence=next_sequence(change),
+            stored_bytes=n_bytes,
         )
     )
     return find(connection, tenant, collection_id)

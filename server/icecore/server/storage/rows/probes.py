@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from icecore.server.errors import ProbeNotFound, PromotionConflict, VersionNotReady
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import ProbeRecord, VersionRecord, VersionState
-from icecore.server.storage.rows import mutations, values, versions
+from icecore.server.storage.rows import mutations, stored, values, versions
 from icecore.server.storage.schema import probes
 
 
@@ -48,6 +48,7 @@ def next_version(change: Change, tenant: int, probe_id: str) -> tuple[int, int]:
         )
     ).first()
     if row is None:
+        change.n_bytes += stored.text(probe_id)
         made: int = connection.execute(
             insert(probes)
             .values(
@@ -95,6 +96,7 @@ def promote(
 def remove(change: Change, tenant: int, probe_id: str) -> None:
     """Raises ProbeNotFound."""
     row = row_of(change.connection, tenant, probe_id)
+    change.n_bytes -= stored.text(probe_id) + versions.n_bytes_of(change.connection, row)
     change.erases = True
     mutations.forget(change, tenant, subject(probe_id))
     change.connection.execute(delete(probes).where(probes.c.pk == row.pk))

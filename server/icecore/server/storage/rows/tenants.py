@@ -34,7 +34,8 @@ def create(change: Change, tenant_id: str) -> TenantRecord:
     found = change.connection.scalar(select(tenants.c.pk).where(tenants.c.tenant_id == tenant_id))
     if found is not None:
         raise TenantExists(f"tenant {tenant_id!r} exists already")
-    change.connection.execute(insert(tenants).values(tenant_id=tenant_id, create_time=time))
+    new = {"tenant_id": tenant_id, "create_time": time, "stored_bytes": 0}
+    change.connection.execute(insert(tenants).values(**new))
     return TenantRecord(tenant_id, values.to_time(time))
 
 

@@ -6,7 +6,7 @@ from dataclasses import fields as fields_of
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from icecore.server.errors import (
     StorageCorrupt,
@@ -16,7 +16,7 @@ from icecore.server.errors import (
 )
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import Json, VersionRecord, VersionState
-from icecore.server.storage.rows import values
+from icecore.server.storage.rows import stored, values
 from icecore.server.storage.schema import probe_files, probes, tenants, versions
 
 _ID_CHUNK = 500
@@ -73,6 +73,8 @@ def start(
     change: Change, probe: int, version: int, kind: str, collection: Any, request: Json
 ) -> None:
     """Begin a version that pins the backbone of its collection (a row)."""
+    asked = values.to_text(request)
+    change.n_bytes += stored.text(asked)
     change.connection.execute(
         insert(versions).values(
             probe_pk=probe,
@@ -81,7 +83,7 @@ def start(
             kind=kind,
             collection_id=collection.collection_id,
             digest=collection.digest,
-            request=values.to_text(request),
+            request=asked,
             file_digest="",
             failure_reason="",
             failure_message="",
@@ -108,7 +110,13 @@ def check_training(probe: Any, row: Any, create_time: datetime) -> None:
         )
 
 
-def end(change: Change, row: Any, state: VersionState, **columns: object) -> None:
+def end(
+    change: Change, row: Any, state: VersionState, *, result: str | None = None, **columns: object
+) -> None:
+    """Let a version in training end; `result` is JSON."""
+    if result is not None:
+        change.n_bytes += stored.text(result)
+        columns["result"] = result
     change.connection.execute(
         update(versions).where(versions.c.pk == row.pk).values(state=state, **columns)
     )
@@ -116,6 +124,7 @@ def end(change: Change, row: Any, state: VersionState, **columns: object) -> Non
 
 def put_file(change: Change, row: Any, file: bytes) -> str:
     """Store a probe file; return its digest."""
+    change.n_bytes += len(file)
     change.connection.execute(insert(probe_files).values(version_pk=row.pk, file=file))
     return hashlib.sha256(file).hexdigest()
 
@@ -147,7 +156,21 @@ def remove(change: Change, probe: Any, version: int) -> None:
         raise VersionInUse(
             f"version {version} of probe {probe.probe_id!r} is in training: cancel it first"
         )
+    change.n_bytes -= n_bytes_of(change.connection, probe, version)
     change.connection.execute(delete(versions).where(versions.c.pk == row.pk))
+
+
+def n_bytes_of(connection: Connection, probe: Any, version: int | None = None) -> int:
+    """Return the bytes that count of one version of the probe (a row), or of all."""
+    wanted = versions.c.probe_pk == probe.pk
+    if version is not None:
+        wanted &= versions.c.version == version
+    rows = connection.execute(
+        select(versions.c.request, versions.c.result, func.length(probe_files.c.file).label("file"))
+        .outerjoin_from(versions, probe_files)
+        .where(wanted)
+    )
+    return sum(stored.text(row.request, row.result) + (row.file or 0) for row in rows)
 
 
 def record(row: Any, probe: Any) -> VersionRecord:

@@ -116,6 +116,6 @@ def _nobody(connection: Connection) -> int | None:
 
 
 def _make_nobody(connection: Connection) -> int:
-    made = insert(tenants).values(tenant_id=NOBODY, create_time=values.now())
+    made = insert(tenants).values(tenant_id=NOBODY, create_time=values.now(), stored_bytes=0)
     number: int = connection.execute(made.returning(tenants.c.pk)).scalar_one()
     return number

@@ -80,7 +80,7 @@ def write(
     for start in range(0, n, MAX_ROWS):
         stop = min(start + MAX_ROWS, n)
         batch = _new_batch(change.connection, collection, sequence, stop - start)
-        _write_blobs(
+        change.n_bytes += _write_blobs(
             change.connection,
             [
                 (packing.Place(number, batch, sequence, stop - start, dims), core[name][start:stop])
@@ -98,6 +98,8 @@ def erase(
     connection = change.connection
     rows = connection.execute(statements.SIZES, {"some": list(gone)}).all()
     left = {row.pk: row.n_live - len(gone[row.pk]) for row in rows}
+    for row in connection.execute(statements.ROW_BYTES, {"some": list(gone)}):
+        change.n_bytes -= row.n_bytes * len(gone[row.batch_pk])
     to_pack = [row.pk for row in rows if 2 * left[row.pk] < row.n_rows]
     to_change = sorted(left.keys() - set(to_pack))
     for start in range(0, len(to_change), _AT_ONCE):
@@ -121,7 +123,7 @@ def erase(
         connection.execute(
             statements.SET_LIVE, [{"batch": batch, "live": left[batch]} for batch in to_change]
         )
-    _repack(connection, collection, sequence, to_pack)
+    _repack(change, collection, sequence, to_pack)
 
 
 def tidy(change: Change, collection: int, sequence: int) -> None:
@@ -133,7 +135,7 @@ def tidy(change: Change, collection: int, sequence: int) -> None:
     for at_least, below in _TIERS:
         tier = sorted(row.pk for row in small if at_least <= row.n_live < below)
         if len(tier) >= _GATHERED:
-            _repack(change.connection, collection, sequence, tier)
+            _repack(change, collection, sequence, tier)
 
 
 def read(
@@ -163,15 +165,17 @@ def read(
     return out
 
 
-def _repack(connection: Connection, collection: int, sequence: int, old: Sequence[int]) -> None:
-    """Write the rows of these batches that examples have anew; delete the batches."""
+def _repack(change: Change, collection: int, sequence: int, old: Sequence[int]) -> None:
+    """Write the rows of these batches that examples have anew; delete the batches.
+
+    Where some of a layer's codes are float16 and some float32, all become float32.
+    """
     for start in range(0, len(old), _AT_ONCE):
-        _repack_some(connection, collection, sequence, old[start : start + _AT_ONCE])
+        _repack_some(change, collection, sequence, old[start : start + _AT_ONCE])
 
 
-def _repack_some(
-    connection: Connection, collection: int, sequence: int, old: Sequence[int]
-) -> None:
+def _repack_some(change: Change, collection: int, sequence: int, old: Sequence[int]) -> None:
+    connection = change.connection
     kept = connection.execute(statements.EXAMPLES, {"some": old}).all()
     if kept:
         sizes = [min(MAX_ROWS, len(kept) - at) for at in range(0, len(kept), MAX_ROWS)]
@@ -183,13 +187,15 @@ def _repack_some(
             blocks = {
                 place.batch: block for place, _, block in _blobs(connection, number, dims, old)
             }
-            together = np.concatenate([blocks[batch][rows] for batch, rows in rows_of.items()])
+            live = [blocks[batch][rows] for batch, rows in rows_of.items()]
+            change.n_packed_bytes -= sum(rows.nbytes for rows in live)
+            together = np.concatenate(live)
             parts = np.split(together, range(MAX_ROWS, len(kept), MAX_ROWS))
             places = [
                 packing.Place(number, batch, sequence, size, dims)
                 for batch, size in zip(new, sizes, strict=True)
             ]
-            _write_blobs(connection, list(zip(places, parts, strict=True)))
+            change.n_packed_bytes += _write_blobs(connection, list(zip(places, parts, strict=True)))
         connection.execute(
             statements.MOVE_EXAMPLE,
             [
@@ -208,7 +214,8 @@ def _new_batch(connection: Connection, collection: int, sequence: int, n_rows: i
     return made
 
 
-def _write_blobs(connection: Connection, blocks: Sequence[tuple[packing.Place, CodeArray]]) -> None:
+def _write_blobs(connection: Connection, blocks: Sequence[tuple[packing.Place, CodeArray]]) -> int:
+    """Return how many bytes of codes they are."""
     if blocks:
         connection.execute(
             statements.NEW_BLOBS,
@@ -217,6 +224,7 @@ def _write_blobs(connection: Connection, blocks: Sequence[tuple[packing.Place, C
                 for place, block in blocks
             ],
         )
+    return sum(block.nbytes for _, block in blocks)
 
 
 def _blobs(

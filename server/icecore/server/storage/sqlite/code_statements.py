@@ -1,7 +1,7 @@
 """The SQL of batches of codes, built once: building a statement costs more than running it."""
 
 from sqlalchemy import bindparam as parameter
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import case, delete, func, insert, select, update
 
 from icecore.server.storage.schema import batches, codes, examples, layers
 
@@ -17,6 +17,15 @@ SMALL = select(batches.c.pk, batches.c.n_live).where(
 )
 SIZES = select(batches.c.pk, batches.c.n_rows, batches.c.n_live).where(
     batches.c.pk.in_(parameter("some", expanding=True))
+)
+ROW_BYTES = (
+    select(
+        codes.c.batch_pk,
+        func.sum(layers.c.dims * case((codes.c.dtype == "float16", 2), else_=4)).label("n_bytes"),
+    )
+    .join_from(codes, layers)
+    .where(codes.c.batch_pk.in_(parameter("some", expanding=True)))
+    .group_by(codes.c.batch_pk)
 )
 NEW_BATCH = insert(batches).returning(batches.c.pk)
 SET_LIVE = (

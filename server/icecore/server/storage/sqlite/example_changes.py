@@ -4,13 +4,14 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import delete, insert
+from sqlalchemy import bindparam as parameter
+from sqlalchemy import delete, func, insert, select
 
 from icecore.server.errors import ExampleExists, IdDuplicate
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import AddedCounts, CodeArray, NewBatch, NewExample, OnDuplicate
 from icecore.server.storage.rows import collection as collections
-from icecore.server.storage.rows import values
+from icecore.server.storage.rows import stored, values
 from icecore.server.storage.schema import examples, images
 from icecore.server.storage.sqlite import code_batches
 from icecore.server.storage.sqlite.examples import absent, chunks, find
@@ -18,6 +19,9 @@ from icecore.server.storage.sqlite.examples import absent, chunks, find
 # Every addition makes them, so they are built once: building costs more than running them.
 _INSERT = insert(examples)
 _INSERT_IMAGES = insert(images)
+_IMAGE_BYTES = select(func.sum(func.length(images.c.image))).where(
+    images.c.example_pk.in_(parameter("some", expanding=True))
+)
 
 
 def check_batch(batch: NewBatch) -> None:
@@ -77,6 +81,7 @@ def add(change: Change, collection: Any, batch: NewBatch, on_duplicate: OnDuplic
             core = {name: array[chosen] for name, array in batch.core.items()}
         _insert(change, collection, sequence, new, core)
         code_batches.tidy(change, collection.pk, sequence)
+        stored.book_collection(change, collection.pk)
     return AddedCounts(
         n_added=len(chosen) - len(replaced),
         n_replaced=len(replaced),
@@ -95,6 +100,7 @@ def remove(change: Change, collection: Any, example_ids: Sequence[str]) -> int:
         sequence = collections.advance(change, collection.pk, [row.label for row in found], [])
         _delete(change, collection.pk, sequence, found)
         code_batches.tidy(change, collection.pk, sequence)
+        stored.book_collection(change, collection.pk)
     return len(found)
 
 
@@ -111,20 +117,22 @@ def _insert(
         raise ValueError(f"collection {collection.collection_id!r} {keeps}, unlike the batch")
     layers = code_batches.ensure_layers(change, collection.pk, core)
     places = code_batches.write(change, collection.pk, sequence, layers, core, len(new))
-    connection.execute(
-        _INSERT,
-        [
-            {
-                "collection_pk": collection.pk,
-                "example_id": one.example_id,
-                "label": one.label,
-                "metadata": values.to_text(one.metadata),
-                "image_sha256": one.image_sha256,
-                "batch_pk": batch,
-                "place": place,
-            }
-            for one, (batch, place) in zip(new, places, strict=True)
-        ],
+    rows = [
+        {
+            "collection_pk": collection.pk,
+            "example_id": one.example_id,
+            "label": one.label,
+            "metadata": values.to_text(one.metadata),
+            "image_sha256": one.image_sha256,
+            "batch_pk": batch,
+            "place": place,
+        }
+        for one, (batch, place) in zip(new, places, strict=True)
+    ]
+    connection.execute(_INSERT, rows)
+    change.n_bytes += sum(
+        stored.text(one.example_id, one.label, str(row["metadata"])) + len(one.image or b"")
+        for one, row in zip(new, rows, strict=True)
     )
     if collection.keep_images:
         numbers = {
@@ -148,7 +156,9 @@ def _delete(change: Change, collection: int, sequence: int, rows: Sequence[Any])
     if not rows:
         return
     change.erases = True
+    change.n_bytes -= sum(stored.text(row.example_id, row.label, row.metadata) for row in rows)
     for chunk in chunks([row.pk for row in rows]):
+        change.n_bytes -= change.connection.scalar(_IMAGE_BYTES, {"some": chunk}) or 0
         change.connection.execute(delete(examples).where(examples.c.pk.in_(chunk)))
     gone: dict[int, list[int]] = {}
     for row in rows:

@@ -1,20 +1,30 @@
 """The whole of a server's data in one SQLite file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from icecore.server.errors import TenantNotFound
+from icecore.server.quotas import Quota
 from icecore.server.storage.change import Change
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import (
     BackboneRecord,
+    Json,
     KeyRecord,
     Mutation,
     TenantRecord,
     VersionRecord,
 )
-from icecore.server.storage.rows import backbones, mutations, pins, tenants, values, versions
+from icecore.server.storage.rows import (
+    backbones,
+    mutations,
+    pins,
+    quotas,
+    tenants,
+    values,
+    versions,
+)
 from icecore.server.storage.rows import collection as collections
 from icecore.server.storage.sqlite import burying
 from icecore.server.storage.sqlite.backbone_keeping import BackboneKeeping
@@ -80,6 +90,21 @@ class SqliteStore:
     def tenants(self, *, after: str = "", limit: int = 100) -> Sequence[TenantRecord]:
         with self._readers.moment() as connection:
             return tenants.page(connection, after, limit)
+
+    def quota(self, tenant_id: str) -> Quota:
+        with self._readers.moment() as connection:
+            return quotas.find(connection, tenant_id)
+
+    def quotas(self) -> Mapping[str, Quota]:
+        with self._readers.moment() as connection:
+            return quotas.all_set(connection)
+
+    def set_quota(self, tenant_id: str, quota: Quota, *, mutation: Mutation | None = None) -> Quota:
+        def work(change: Change) -> Json:
+            quotas.put(change, tenant_id, quota)
+            return quotas.to_json(quota)
+
+        return quotas.from_json(self._once(mutation, lambda _: tenants.subject(tenant_id), work))
 
     def delete_tenant(self, tenant_id: str, *, mutation: Mutation | None = None) -> None:
         def work(change: Change) -> None:

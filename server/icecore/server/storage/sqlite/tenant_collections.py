@@ -64,6 +64,7 @@ class TenantCollections(TenantRows):
         def work(change: Change) -> None:
             row = collections.row_of(change.connection, self._number, collection_id)
             mutations.forget(change, self._number, collections.subject(collection_id))
+            change.n_bytes -= row.stored_bytes
             burying.bury(change, [row.pk])
             pins.let_unneeded_go(change)
 

@@ -7,9 +7,10 @@ from sqlalchemy import Connection, select
 from sqlalchemy import bindparam as parameter
 
 from icecore.server.errors import NotFound, TenantNotFound
+from icecore.server.quotas import Stored
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import Mutation
-from icecore.server.storage.rows import mutations
+from icecore.server.storage.rows import mutations, stored
 from icecore.server.storage.schema import tenants
 from icecore.server.storage.sqlite.connections import Readers
 from icecore.server.storage.sqlite.writer import Writer
@@ -34,6 +35,12 @@ class TenantRows:
     def tenant_id(self) -> str:
         return self._tenant_id
 
+    def stored(self) -> Stored:
+        return self._read(lambda db: stored.of_tenant(db, self._number))
+
+    def check_room(self, n_bytes: int) -> None:
+        self._read(lambda db: stored.check_room(db, self._number, n_bytes))
+
     def _read(self, look: Callable[[Connection], _T]) -> _T:
         with self._readers.moment() as connection:
             self._check_tenant(connection)
@@ -56,7 +63,9 @@ class TenantRows:
     def _write(self, work: Callable[[Change], _T]) -> _T:
         def whole(change: Change) -> _T:
             self._check_tenant(change.connection)
-            return work(change)
+            answer = work(change)
+            stored.book(change, self._number)
+            return answer
 
         answer: _T = self._writer.write(whole)
         return answer
