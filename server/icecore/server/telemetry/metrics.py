@@ -166,7 +166,7 @@ class Metrics:
 
     def text(self) -> bytes:
         """Return everything in Prometheus' text format, version 0.0.4."""
-        return generate_latest(self._registry)
+        return generate_latest(_Plain(self._registry))
 
     def _tenant(self, tenant_id: str) -> tuple[str, ...]:
         return (tenant_id,) if self._by_tenant else ()
@@ -192,3 +192,18 @@ class _Gauges(Collector):
     def collect(self) -> Iterator[Metric]:
         for name, (text, read) in list(self._read.items()):
             yield GaugeMetricFamily(name, text, value=read())
+
+
+class _Plain(CollectorRegistry):
+    """What another registry holds without the time of birth of each series, which no one asks."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._from = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._from.collect():
+            metric.samples = [
+                sample for sample in metric.samples if not sample.name.endswith("_created")
+            ]
+            yield metric
