@@ -34,7 +34,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from icecore.server.backbones.recipes.presets import assumed
 from icecore.server.backbones.recipes.recipe import Recipe
-from icecore.server.backbones.recipes.resizing import INTERPOLATIONS, centre, resized_size
+from icecore.wire.resizing import INTERPOLATIONS, centre, resized_size
 
 SHARED = Path(__file__).parents[2] / "shared" / "datasets"
 SCALES = (2, 4, 8)

@@ -8,8 +8,8 @@ from PIL import Image
 
 import recipe_cases
 from icecore.server.backbones.recipes.recipe import Recipe
-from icecore.server.backbones.recipes.resizing import centre, resized_size
 from icecore.server.backbones.recipes.sources import RecipeFile, recipe_of_file
+from icecore.wire.resizing import centre, resized_size
 
 
 def test_crops_are_timms_to_the_bit() -> None:

@@ -13,8 +13,8 @@ from icecore.server.backbones.recipes.hugging_face_habits import Habits, habits_
 from icecore.server.backbones.recipes.presets import PRESETS
 from icecore.server.backbones.recipes.reading import Fields
 from icecore.server.backbones.recipes.recipe import TO_UNIT, Recipe
-from icecore.server.backbones.recipes.resizing import RESIZE_RULES
 from icecore.server.errors import RecipeInvalid
+from icecore.wire.resizing import RESIZE_RULES
 
 _RESAMPLES: Final = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 """By Pillow's numbers, which is what these files hold."""

@@ -13,13 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from icecore.server.backbones.recipes.resizing import (
-    INTERPOLATIONS,
-    RESIZE_RULES,
-    centre,
-    resized_size,
-)
 from icecore.server.errors import RecipeInvalid
+from icecore.wire.resizing import INTERPOLATIONS, RESIZE_RULES, centre, fill_colour, resized_size
 
 Triple: TypeAlias = tuple[float, float, float]
 
@@ -112,7 +107,8 @@ class Recipe:
             *image.size, rule=self.resize_rule, resize=self.resize, resize_width=self.resize_width
         )
         resampling = INTERPOLATIONS[self.interpolation]
-        return centre(image, size, (self.width, self.height), resampling, self._fill())
+        fill = fill_colour(self.mean, self.scale, channels=self.channels, rule=self.resize_rule)
+        return centre(image, size, (self.width, self.height), resampling, fill)
 
     def normalise(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Return (3, h, w) float32 of the (h, w, 3) RGB pixels that `crop` gives."""
@@ -154,12 +150,6 @@ class Recipe:
         if missing:
             raise RecipeInvalid(f"the recipe has no field {missing[0]!r}")
         return cls(**values)
-
-    def _fill(self) -> tuple[int, int, int]:
-        if self.resize_rule != "longer":
-            return 0, 0, 0
-        one, two, three = (min(255, max(0, round(value / self.scale))) for value in self.mean)
-        return (three, two, one) if self.channels == "BGR" else (one, two, three)
 
 
 def unknown(name: str, known: tuple[str, ...]) -> str:

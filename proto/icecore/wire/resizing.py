@@ -1,31 +1,53 @@
 """Resizing and centre-cropping an image as torchvision and timm do for evaluation.
 
-On Pillow, with their order and their rounding. It knows neither colours nor scales.
+With their order and their rounding, for the server's recipes and for clients that
+send no more than the network sees. The image is Pillow's, which is not imported
+here: whoever has an image has that too.
 """
 
 import math
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 MAX_ASPECT: Final = 32
 """Long side to short; of what is longer, only what the crop shows is resized."""
 
-INTERPOLATIONS: Final[Mapping[str, Image.Resampling]] = {
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "bilinear": Image.Resampling.BILINEAR,
-    "hamming": Image.Resampling.HAMMING,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
+INTERPOLATIONS: Final[Mapping[str, int]] = {
+    "nearest": 0,
+    "lanczos": 1,
+    "bilinear": 2,
+    "bicubic": 3,
+    "box": 4,
+    "hamming": 5,
 }
+"""The numbers of Pillow's `Image.Resampling`."""
+
 RESIZE_RULES: Final = ("shorter", "longer", "squash")
 
 _REACH: Final = 3
 """Pixels of the coarser grid that the widest filter (Lanczos) sees to either side."""
+
+
+class Picture(Protocol):
+    """What is used of a Pillow image of mode RGB."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]: ...
+
+    def resize(
+        self,
+        size: tuple[int, int],
+        resample: int | None = None,
+        box: tuple[float, float, float, float] | None = None,
+    ) -> Self: ...
+
+    def crop(self, box: tuple[float, float, float, float] | None = None) -> Self: ...
 
 
 def resized_size(
@@ -51,10 +73,10 @@ def resized_size(
 
 
 def centre(
-    image: Image.Image,
+    image: Picture,
     size: tuple[int, int],
     crop: tuple[int, int],
-    resampling: Image.Resampling,
+    resampling: int,
     fill: tuple[int, int, int],
 ) -> npt.NDArray[np.uint8]:
     """Return (h, w, 3): the middle `crop` of an RGB image resized to `size`, both (width, height).
@@ -81,6 +103,17 @@ def centre(
     return whole
 
 
+def fill_colour(
+    mean: tuple[float, float, float], scale: float, *, channels: str, rule: str
+) -> tuple[int, int, int]:
+    """Return the RGB pixel around an image that does not fill the crop: the mean under
+    "longer", else black. `mean` is of scaled values in the order of `channels`."""
+    if rule != "longer":
+        return 0, 0, 0
+    one, two, three = (min(255, max(0, round(value / scale))) for value in mean)
+    return (three, two, one) if channels == "BGR" else (one, two, three)
+
+
 def _start(whole: int, part: int) -> int:
     """Where the middle `part` of `whole` pixels begins; negative where it is longer."""
     if part > whole:
@@ -89,11 +122,11 @@ def _start(whole: int, part: int) -> int:
 
 
 def _window(
-    image: Image.Image,
+    image: Picture,
     size: tuple[int, int],
     window: tuple[int, int, int, int],
-    resampling: Image.Resampling,
-) -> Image.Image:
+    resampling: int,
+) -> Picture:
     """Return `image.resize(size).crop(window)` without the pixels around it.
 
     What the filter reaches is cut out first, since Pillow takes its box in
