@@ -25,6 +25,8 @@ _FORMAT: Final = 1
 _WRITE_AT: Final = 256
 """Entries written at once: one by one each would be a transaction."""
 
+_DROPPED_AT_ONCE: Final = 32
+
 _MOST_UNWRITTEN_BYTES: Final = 16 << 20
 
 _SCHEMA: Final = (
@@ -36,7 +38,7 @@ _SCHEMA: Final = (
 _PUT: Final = "INSERT OR REPLACE INTO codes VALUES (?, ?, ?, ?, ?, ?, ?)"
 _GET: Final = "SELECT shape, crc, data FROM codes WHERE tenant = ? AND key = ?"
 _TOUCH: Final = "UPDATE codes SET used = ? WHERE tenant = ? AND key = ?"
-_DROP: Final = "DELETE FROM codes WHERE rowid IN (SELECT rowid FROM codes ORDER BY used LIMIT ?)"
+_DROP: Final = "DELETE FROM codes WHERE rowid IN (SELECT rowid FROM codes ORDER BY used, rowid LIMIT ?)"
 
 
 class DiskCache:
@@ -133,7 +135,7 @@ class DiskCache:
 
     def _drop_oldest(self) -> None:
         while self._n_bytes > self._max_bytes:
-            self._database.execute(_DROP, (_WRITE_AT,))
+            self._database.execute(_DROP, (_DROPPED_AT_ONCE,))
             self._n_bytes = _sum(self._database)
 
     def _anew(self, error: sqlite3.DatabaseError) -> None:
