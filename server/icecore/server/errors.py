@@ -9,6 +9,7 @@
     ├── PermissionDenied     a key that may not do this
     ├── ResourceExhausted    full: queue, disk
     ├── Unavailable          not now; the same call may succeed later
+    ├── DeadlineExceeded     the caller's time was over before anything was done
     ├── Unimplemented
     └── Internal             our fault
 
@@ -66,6 +67,10 @@ class ResourceExhausted(IcecoreError):
 
 class Unavailable(IcecoreError):
     pass
+
+
+class DeadlineExceeded(IcecoreError):
+    reason = Reason.DEADLINE_EXCEEDED
 
 
 class Unimplemented(IcecoreError):

@@ -1,4 +1,4 @@
-"""One image that waits for its turn: whose it is, until when it is wanted, what it costs."""
+"""What waits for its turn: a call's stay in the house, and one piece of it for each image."""
 
 import asyncio
 from collections.abc import Callable
@@ -32,6 +32,27 @@ class Ran:
 
 
 @dataclass(slots=True, eq=False)
+class Stay:
+    """One call from its admission to its last answer; its pieces wait in one line.
+
+    Args:
+        weight: the tenant's share beside other tenants.
+        cost_ms: of one image, by estimate at the door.
+        n_left: images without an answer yet.
+        late_at: of `time.monotonic`; if no image was started by then, none will be.
+        has_started: whether one was.
+    """
+
+    tenant_id: str = ""
+    priority: Priority = Priority.INTERACTIVE
+    weight: float = 1.0
+    cost_ms: float = 1.0
+    n_left: int = 1
+    late_at: float | None = None
+    has_started: bool = False
+
+
+@dataclass(slots=True, eq=False)
 class Piece:
     """One image of a call, from its submission to its answer.
 
@@ -42,6 +63,9 @@ class Piece:
             called in a worker thread.
         deadline: of `time.monotonic`; past it the piece is not started.
         cost_ms: what it will take of one core, by estimate.
+        stay: of the call; without one the piece has a line of its own.
+        is_waiting: whether it has its place in line, and was not taken out.
+        left_at: of `time.monotonic`, when the caller gave it up.
     """
 
     backbone: Backbone
@@ -54,8 +78,20 @@ class Piece:
     deadline: float | None = None
     cost_ms: float = 1.0
     since: float = field(default_factory=perf_counter)
+    stay: Stay = field(default_factory=Stay)
+    is_waiting: bool = False
+    left_at: float | None = None
 
     @property
     def is_wanted(self) -> bool:
         """Whether anyone still waits for it, and in time."""
         return not self.answer.done() and (self.deadline is None or monotonic() < self.deadline)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with an error, from a worker thread; a caller who left is not told."""
+
+        def tell() -> None:
+            if not self.answer.done():
+                self.answer.set_exception(error)
+
+        self.answer.get_loop().call_soon_threadsafe(tell)

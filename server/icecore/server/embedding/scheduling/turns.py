@@ -1,18 +1,40 @@
-"""Whose piece is next. Thread-safe: calls put pieces in, worker threads take them out."""
+"""Whose piece is next. Thread-safe: calls put pieces in, worker threads take them out.
 
-from collections import OrderedDict, deque
+Tenants share the processor, in milliseconds of it; `Lines` says which of a tenant's own
+pieces is next. Every step takes O(log n) of the tenants that wait, under one short lock.
+"""
+
+from collections.abc import Callable
 from threading import Condition
+from time import monotonic
+from typing import Final
 
+from icecore.server.embedding.scheduling.lateness import TooLate, too_late
+from icecore.server.embedding.scheduling.lines import Lines
 from icecore.server.embedding.scheduling.pieces import Piece
+from icecore.server.embedding.scheduling.shares import Shares
 from icecore.server.errors import ShuttingDown
+from icecore.server.telemetry.metrics import Metrics
+
+MOST_ASKED: Final = 64
+"""Tenants asked for more pieces for one pass; the others have their turn at the next."""
 
 
 class Turns:
-    """The pieces that wait, one of each tenant in turn."""
+    """The pieces that wait.
 
-    def __init__(self) -> None:
+    Args:
+        clock: as `time.monotonic`, of which deadlines are.
+    """
+
+    def __init__(
+        self, *, metrics: Metrics | None = None, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._metrics = Metrics() if metrics is None else metrics
+        self._clock = clock
         self._changed = Condition()
-        self._waiting: OrderedDict[str, deque[Piece]] = OrderedDict()
+        self._shares: Shares[str] = Shares()
+        self._tenants: dict[str, Lines] = {}
         self._n_waiting = 0
         self._is_closed = False
 
@@ -25,40 +47,121 @@ class Turns:
         with self._changed:
             if self._is_closed:
                 raise ShuttingDown("the server is shutting down and takes no more images")
-            self._waiting.setdefault(piece.tenant_id, deque()).append(piece)
+            lines = self._tenants.get(piece.tenant_id)
+            if lines is None:
+                lines = self._tenants[piece.tenant_id] = Lines()
+            self._shares.join(piece.tenant_id, piece.stay.weight)
+            lines.put(piece)
             self._n_waiting += 1
             self._changed.notify()
 
     def take(self) -> Piece | None:
-        """Return the next piece, waiting for one; None when closed."""
+        """Return the next piece that is to be started, waiting for one; None when closed.
+
+        Those that nobody wants any more, or not in time, are answered and passed over.
+        """
+        while True:
+            late: list[tuple[Piece, TooLate]] = []
+            with self._changed:
+                while (tenant_id := self._shares.first()) is None:
+                    if self._is_closed:
+                        return None
+                    self._changed.wait()
+                piece = self._take(tenant_id, late)
+            self._answer(late)
+            if piece is not None:
+                return piece
+
+    def take_more(self, fits: Callable[[Piece], bool], most: int) -> list[Piece]:
+        """Return up to `most` further pieces for the same pass, without waiting.
+
+        Tenants are asked in the order of their turns, for one that fits in each round; what
+        comes first in a tenant's lines must fit. Each pays for its own pieces.
+        """
+        late: list[tuple[Piece, TooLate]] = []
+        taken: list[Piece] = []
         with self._changed:
-            while not self._waiting:
-                if self._is_closed:
-                    return None
-                self._changed.wait()
-            tenant_id, pieces = self._waiting.popitem(last=False)
-            piece = pieces.popleft()
-            if pieces:
-                self._waiting[tenant_id] = pieces  # behind all others
-            self._n_waiting -= 1
-            return piece
+            asked = self._shares.waiting(MOST_ASKED)
+            while asked and len(taken) < most:
+                giving = []
+                for tenant_id in asked[: most - len(taken)]:
+                    piece = self._take(tenant_id, late, fits, in_turn=False)
+                    if piece is not None:
+                        taken.append(piece)
+                        giving.append(tenant_id)
+                asked = [one for one in giving if one in self._tenants]
+        self._answer(late)
+        return taken
+
+    def settle(self, piece: Piece, cpu_ms: float) -> None:
+        """Let the tenant pay what its piece took more than was estimated, or get it back."""
+        with self._changed:
+            self._shares.correct(piece.tenant_id, cpu_ms - piece.cost_ms, piece.stay.weight)
 
     def forget(self, piece: Piece) -> None:
         """Take a piece out that nobody wants any more, if it still waits."""
         with self._changed:
-            pieces = self._waiting.get(piece.tenant_id)
-            if pieces is not None and piece in pieces:
-                pieces.remove(piece)
-                self._n_waiting -= 1
-                if not pieces:
-                    del self._waiting[piece.tenant_id]
+            if not piece.is_waiting:
+                return
+            piece.left_at = self._clock()
+            self._drop(piece)
+        is_expired = piece.deadline is not None and piece.left_at >= piece.deadline
+        self._metrics.never_started("expired" if is_expired else "cancelled")
 
     def close(self) -> list[Piece]:
         """Let `take` give None, and return what waited. Idempotent."""
         with self._changed:
-            left = [piece for pieces in self._waiting.values() for piece in pieces]
-            self._waiting.clear()
+            left = [piece for lines in self._tenants.values() for piece in lines]
+            for piece in left:
+                piece.is_waiting = False
+            self._tenants.clear()
+            self._shares = Shares()
             self._n_waiting = 0
             self._is_closed = True
             self._changed.notify_all()
             return left
+
+    def _take(
+        self,
+        tenant_id: str,
+        late: list[tuple[Piece, TooLate]],
+        fits: Callable[[Piece], bool] | None = None,
+        *,
+        in_turn: bool = True,
+    ) -> Piece | None:
+        """The tenant's next piece, None where there is none or it does not fit."""
+        lines = self._tenants[tenant_id]
+        now = self._clock()
+        while lines.n_waiting:
+            piece = lines.first()
+            lateness = too_late(piece, now)
+            if lateness is not None:
+                self._drop(piece)
+                late.append((piece, lateness))
+                continue
+            if fits is not None and not fits(piece):
+                return None
+            piece.stay.has_started = True
+            self._shares.charge(tenant_id, piece.cost_ms, in_turn=in_turn)
+            lines.serve(piece)
+            self._taken_out(tenant_id, lines)
+            return piece
+        return None
+
+    def _drop(self, piece: Piece) -> None:
+        lines = self._tenants[piece.tenant_id]
+        lines.drop(piece)
+        self._taken_out(piece.tenant_id, lines)
+
+    def _taken_out(self, tenant_id: str, lines: Lines) -> None:
+        self._n_waiting -= 1
+        if not lines.n_waiting:
+            self._shares.leave(tenant_id)
+            del self._tenants[tenant_id]
+
+    def _answer(self, late: list[tuple[Piece, TooLate]]) -> None:
+        for piece, lateness in late:
+            if lateness.left_by is not None:
+                self._metrics.never_started(lateness.left_by)
+            if lateness.error is not None:
+                piece.fail(lateness.error)

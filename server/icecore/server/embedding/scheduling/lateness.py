@@ -1,0 +1,43 @@
+"""Why a piece whose turn has come is not started."""
+
+from dataclasses import dataclass
+
+from icecore.server.embedding.scheduling.pieces import Piece
+from icecore.server.errors import DeadlineExceeded, IcecoreError, Overloaded
+from icecore.server.telemetry.metrics import LeftBy
+
+_AGAIN_S = 1.0
+"""Overloaded so late means that the estimates were wrong: they are given time to learn."""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """`left_by` is None where somebody still waits, but waited too long; `error` tells them."""
+
+    left_by: LeftBy | None
+    error: IcecoreError | None
+
+
+def too_late(piece: Piece, now: float) -> TooLate | None:
+    """Return why the piece is not to be started at `now`, None where it is.
+
+    Args:
+        now: of `time.monotonic`.
+    """
+    if piece.answer.done():
+        return TooLate("cancelled", None)
+    if piece.deadline is not None and now >= piece.deadline:
+        return TooLate(
+            "expired", DeadlineExceeded("the call's deadline passed before its images had a turn")
+        )
+    stay = piece.stay
+    if stay.late_at is not None and now > stay.late_at and not stay.has_started:
+        return TooLate(
+            None,
+            Overloaded(
+                "the call waited longer than was foreseen when it came, and was not started; "
+                "try again later",
+                retry_after_s=_AGAIN_S,
+            ),
+        )
+    return None
