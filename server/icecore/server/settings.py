@@ -61,6 +61,7 @@ class Settings:
     training_workers: int = 1
     max_message_mb: int = DEFAULT_MESSAGE_MB
     default_graph: Path | None = None
+    shared_memory: bool = False
     grace_s: float = 20.0
     metrics: str | None = None
     metrics_tenants: bool = False
@@ -218,6 +219,7 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag("--metrics", str, "HOST:PORT", f"where Prometheus reads, or off ({METRICS_ADDRESS})")
     switch("--metrics-tenants", "tell tenants apart in metrics")
     flag("--traces", str, "URL", "OpenTelemetry's collector, off, or auto: as OTEL_... say", "auto")
+    switch("--shared-memory", "take KServe tensors in this machine's shared memory")
     seconds = parser.add_argument(
         "--until-idle", type=float, metavar="SECONDS", help="end this long after the last call"
     )

@@ -9,12 +9,17 @@ class Access(Enum):
 
     ANYONE = "anyone"
     KNOWN = "known"
-    """A tenant or the administrator: what is shared by all."""
+    """A tenant or the administrator: what is shared by all, or the caller's own."""
     TENANT = "tenant"
     ADMINISTRATOR = "administrator"
 
 
-_ANYONE: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+_ANYONE: Final = (
+    "/grpc.health.v1.Health/",
+    "/grpc.reflection.",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+)
 _ADMINISTRATOR: Final = (
     "/icecore.v1.TenantService/",
     "/icecore.v1.BackboneService/AddBackbone",
@@ -25,6 +30,8 @@ _ADMINISTRATOR: Final = (
 _KNOWN: Final = (
     "/icecore.v1.BackboneService/ListBackbones",
     "/icecore.v1.BackboneService/GetBackbone",
+    "/icecore.v1.TenantService/GetUsage",  # of whom, it looks at itself
+    "/inference.GRPCInferenceService/ServerMetadata",
 )
 
 
@@ -32,6 +39,6 @@ def access_to(method: str) -> Access:
     """Return who may call the method, given as "/package.Service/Method"."""
     if method.startswith(_ANYONE):
         return Access.ANYONE
-    if method.startswith(_ADMINISTRATOR):
-        return Access.ADMINISTRATOR
-    return Access.KNOWN if method in _KNOWN else Access.TENANT
+    if method in _KNOWN:
+        return Access.KNOWN
+    return Access.ADMINISTRATOR if method.startswith(_ADMINISTRATOR) else Access.TENANT

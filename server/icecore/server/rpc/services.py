@@ -1,4 +1,4 @@
-"""All services on one gRPC server: icecore.v1, health and reflection."""
+"""All services on one gRPC server: icecore.v1, the inference protocol, health and reflection."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from icecore.kserve import descriptors as kserve
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
@@ -17,6 +18,12 @@ from icecore.server.rpc.codes_service import CodesService
 from icecore.server.rpc.collection_service import CollectionService
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
+from icecore.server.rpc.kserve.inference_service import InferenceService
+from icecore.server.rpc.kserve.inferring import Inferring
+from icecore.server.rpc.kserve.models import Models
+from icecore.server.rpc.kserve.serving import add_inference_service
+from icecore.server.rpc.kserve.sharing import Sharing
+from icecore.server.rpc.kserve.two_pools import TwoPools
 from icecore.server.rpc.probe_service import ProbeService
 from icecore.server.rpc.recipe_checking import RecipeChecking
 from icecore.server.rpc.searching import Searching
@@ -63,6 +70,8 @@ class Parts:
     searcher: Searcher
     trainer: Trainer
     predictor: Predictor
+    sharing: Sharing
+    inferring: Inferring
 
 
 def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
@@ -71,6 +80,8 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
     async def forget(tenant_id: str) -> None:
         parts.searcher.forget(tenant_id)
         parts.predictor.forget(tenant_id)
+        parts.sharing.forget(tenant_id)
+        parts.inferring.statistics.forget(tenant_id)
         await parts.embedder.forget(tenant_id)
         await parts.trainer.forget(tenant_id)
 
@@ -91,9 +102,16 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
     tenant_pb2_grpc.add_TenantServiceServicer_to_server(
         TenantService(parts.store, keys_changed=gate.forget, forget=forget), server
     )
-    names = [service.full_name for service in CONTRACT]
+    names = [service.full_name for service in (*CONTRACT, kserve.SERVICE)]
     health = Health(names)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    inference = InferenceService(
+        Models(parts.store, parts.catalog),
+        parts.inferring,
+        parts.sharing,
+        is_ready=lambda: health.is_serving,
+    )
+    add_inference_service(server, inference)
     known = [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
-    reflection.enable_server_reflection((*known, reflection.SERVICE_NAME), server)
+    reflection.enable_server_reflection((*known, reflection.SERVICE_NAME), server, TwoPools())
     return health

@@ -10,7 +10,7 @@ from icecore.probes.errors import ProbeFileInvalid
 from icecore.probes.files import from_bytes
 from icecore.probes.linear_probe import LinearProbe, Predictions
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.embedding.embedder import Embedder, Timings
+from icecore.server.embedding.embedder import Embedder, Priority, Timings
 from icecore.server.embedding.images import ImageInput
 from icecore.server.errors import (
     CodesInvalid,
@@ -64,10 +64,14 @@ class Predictor:
         probe_id: str,
         version: int,
         given: Sequence[ImageInput] | Codes,
+        *,
+        priority: Priority = Priority.INTERACTIVE,
+        deadline: float | None = None,
     ) -> Predicted:
         """Return what the version says; `version` 0 is the promoted one.
 
-        Images go through the network of the digest that the version pins.
+        Images go through the network of the digest that the version pins, with
+        `priority` and `deadline` as in `Embedder.embed`.
 
         Raises:
             ProbeNotFound, VersionNotFound, ProbeNotPromoted, VersionNotReady.
@@ -83,7 +87,13 @@ class Predictor:
         else:
             backbone = await asyncio.to_thread(self._catalog.by_digest, tap.digest)
             embedded = await self._embedder.embed(
-                backbone, (tap,), given, tenant_id=store.tenant_id, is_cached=True
+                backbone,
+                (tap,),
+                given,
+                tenant_id=store.tenant_id,
+                priority=priority,
+                deadline=deadline,
+                is_cached=True,
             )
             (codes,) = embedded.codes
             values, timings = codes.reshape(len(codes), -1), embedded.timings
