@@ -377,7 +377,7 @@ async def test_a_stream_that_the_caller_leaves_is_closed(house: tuple[House, Any
 
 async def test_who_is_being_told_one_state_when_the_server_stops_is_told_that_too() -> None:
     health = Health([])
-    await health.set_serving()
+    await health.set_ready()
     watch = health.Watch(health_pb2.HealthCheckRequest(), cast(Any, None))
     states = health_pb2.HealthCheckResponse
     assert (await anext(watch)).status == states.SERVING
@@ -401,7 +401,7 @@ async def test_two_watch_the_health_and_see_it_end(tmp_path: Path) -> None:
         states = health_pb2.HealthCheckResponse
         first = [(await watch.read()).status for watch in watches]
         assert first == [states.NOT_SERVING, states.NOT_SERVING, states.SERVICE_UNKNOWN]
-        await health.set_serving()
+        await health.set_ready()
         assert (await watches[0].read()).status == states.SERVING
         watches[0].cancel()
         await health.stop()

@@ -5,6 +5,7 @@ one line on standard error.
 """
 
 import asyncio
+import contextlib
 import errno
 import os
 import signal
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 
 from icecore.server import telemetry
 from icecore.server.errors import FailedPrecondition, IcecoreError, InvalidArgument
+from icecore.server.rpc.ending import AskedToEnd, Ending
 from icecore.server.settings import HelpWanted, Settings, SettingsInvalid, read_settings
 
 # What gRPC would say of a port in use we say ourselves, in one line. To be set before its import.
@@ -48,18 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    asked = asyncio.Event()
+    ending = Ending()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)  # while the parts are imported and built
+        loop.add_signal_handler(number, ending.ask)  # while the parts are imported and built too
     from icecore.server.app import serving
 
-    async with serving(settings) as app:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, app.stop)
-        if asked.is_set():
-            app.stop()
-        await app.wait()
+    with contextlib.suppress(AskedToEnd):
+        async with serving(settings, ending=ending) as app:
+            await app.wait()
 
 
 def _fail(status: int, sentence: str) -> int:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version as installed_version
@@ -22,15 +22,17 @@ from icecore.server.embedding.caching.disk import DiskCache, remove_disk_cache
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.ingest import Ingest
+from icecore.server.embedding.scheduling.allowances import Allowances
+from icecore.server.embedding.warming import warm
 from icecore.server.rpc import listening
 from icecore.server.rpc.activity import Activity
 from icecore.server.rpc.backbone_adding import BackboneAdding
 from icecore.server.rpc.backbone_quantising import BackboneQuantising
 from icecore.server.rpc.door import Door
+from icecore.server.rpc.draining import Draining
+from icecore.server.rpc.ending import Ending
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
-from icecore.server.rpc.kserve.inferring import Inferring
-from icecore.server.rpc.kserve.sharing import Sharing
 from icecore.server.rpc.parts import Turns
 from icecore.server.rpc.recipe_checking import RecipeChecking
 from icecore.server.rpc.services import Parts, add_services
@@ -65,6 +67,7 @@ class App:
         settings: Settings,
         parts: Parts,
         activity: Activity,
+        ending: Ending,
         address: str,
         listen: str | None,
         metrics: str | None,
@@ -75,19 +78,21 @@ class App:
         self.activity = activity
         self._settings = settings
         self._parts = parts
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._ending = ending
+        self._failed = asyncio.Event()
 
     def stop(self) -> None:
         """Let `wait` return; called again, calls in flight get no more time."""
-        if self._stop.is_set():
-            self._hurry.set()
-        self._stop.set()
+        self._ending.ask()
 
     async def wait(self) -> None:
-        """Return when `stop` was called, or all has been quiet for as long as the settings say."""
-        waiting: list[asyncio.Task[Any]] = [asyncio.create_task(self._stop.wait())]
+        """Return when `stop` was called, or all has been quiet for as long as the settings say.
+
+        One that its clients start and nobody looks after also ends where its store has failed.
+        """
+        waiting: list[asyncio.Task[Any]] = [asyncio.create_task(self._ending.asked())]
         if self._settings.until_idle_s is not None:
+            waiting.append(asyncio.create_task(self._failed.wait()))  # the next client starts anew
             idle = self.activity.wait_until_idle(
                 self._settings.until_idle_s, lambda: self._parts.trainer.busy
             )
@@ -100,11 +105,16 @@ class App:
             for task in waiting:
                 task.cancel()
 
-    async def end(self, server: "grpc.aio.Server", health: Health) -> None:
-        """Take no more calls, give those in flight their time, and end training."""
-        await health.stop()
+    async def fail(self, health: Health) -> None:
+        """Tell that the store takes no more changes."""
+        await health.fail()
+        self._failed.set()
+
+    async def end(self, server: "grpc.aio.Server", draining: Draining) -> None:
+        """Take no more calls, give those in flight their time, and end training and streams."""
+        draining.begin()
         stopping = asyncio.create_task(server.stop(self._settings.grace_s))
-        hurry = asyncio.create_task(self._hurry.wait())
+        hurry = asyncio.create_task(self._ending.hurried())
         await self._parts.trainer.close()  # ends the watches
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
@@ -115,16 +125,24 @@ class App:
 
 @contextlib.asynccontextmanager
 async def serving(
-    settings: Settings, *, make_catalog: MakeCatalog | None = None
+    settings: Settings,
+    *,
+    make_catalog: MakeCatalog | None = None,
+    ending: Ending | None = None,
 ) -> AsyncIterator[App]:
     """Serve the folder while the context lasts.
 
+    It listens, and takes calls, before it is ready, and is ready when the default
+    backbone has answered once. `ending` may be asked already, or meanwhile.
+
     Raises:
+        AskedToEnd: before it was ready; all is put away again.
         FolderInUse: another server has it.
         SettingsInvalid: the address or the certificate cannot be used.
         OSError: the folder cannot be made or written.
         Internal, StorageFull: what it holds cannot be used, or the disk is full.
     """
+    ending = ending or Ending()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store"))
     async with contextlib.AsyncExitStack() as stack:
@@ -136,7 +154,9 @@ async def serving(
         await asyncio.to_thread(_make_admin_key, store, folder.admin_key)
         make_catalog = make_catalog or partial(Catalog, default_graph=settings.default_graph)
         catalog = make_catalog(store)
-        await asyncio.to_thread(catalog.ensure_default)
+        ending.check()
+        default = await asyncio.to_thread(catalog.ensure_default)
+        ending.check()
         version = installed_version("icecore")
         metrics = Metrics(by_tenant=settings.metrics_tenants)
         metrics.show_process(version=version, onnxruntime=onnxruntime.__version__)
@@ -144,9 +164,8 @@ async def serving(
         if traces is not None:
             stack.push_async_callback(traces.close)
         parts = _build(stack, settings, folder, store, catalog, metrics)
-        await parts.trainer.start()
         stack.push_async_callback(parts.trainer.close)
-        activity = Activity()
+        activity, draining = Activity(), Draining()
         gate = Gate(
             store,
             require_keys=settings.require_keys,
@@ -158,6 +177,7 @@ async def serving(
             activity,
             max_message_bytes=settings.max_message_bytes,
             watch=Watch(metrics, traces),
+            draining=draining,
         )
         server = grpc.aio.server(interceptors=[door], options=listening.options(settings))
         health = add_services(server, parts, gate)
@@ -166,11 +186,21 @@ async def serving(
         address = listening.listen_on_socket(server, folder.socket())
         listen = listening.listen_on_tcp(server, settings.listen, credentials)
         shown = await listening.show_metrics(
-            stack, settings, metrics=metrics.text, is_ready=lambda: health.is_serving
+            stack, settings, metrics=metrics.text, is_ready=lambda: health.is_ready
         )
         await server.start()
-        await health.set_serving()
-        app = App(settings, parts, activity, address, listen, shown)
+        app = App(settings, parts, activity, ending, address, listen, shown)
+        store.when_failed(
+            lambda: asyncio.run_coroutine_threadsafe(app.fail(health), loop)  # another thread
+        )
+        try:
+            await _first(warm(parts.embedder, default), ending)
+        except BaseException:
+            await health.stop()
+            await app.end(server, draining)
+            raise
+        await health.set_ready()
+        await parts.trainer.start()
         _write_server_json(folder.server_json, app, is_tls=settings.tls_cert is not None)
         telemetry.log(
             "serving",
@@ -183,9 +213,10 @@ async def serving(
         try:
             yield app
         finally:
+            await health.stop()
             folder.server_json.unlink(missing_ok=True)
             telemetry.log("stopping", n_in_flight=activity.n_in_flight)
-            await app.end(server, health)
+            await app.end(server, draining)
     telemetry.log("stopped")
 
 
@@ -204,6 +235,7 @@ def _build(
     metrics.gauge("session_bytes", "What they hold, estimated.", lambda: sessions.held_bytes)
     catalog.when_gone(sessions.forget)
     disk = _disk_cache(folder, settings.cache_disk_mb << 20)
+    allowances = Allowances(store.quotas())
     embedder = Embedder(
         sessions,
         threads=settings.threads,
@@ -217,9 +249,6 @@ def _build(
     stack.callback(searcher.close)
     collection_codes = CollectionCodes(catalog, embedder)
     reports = Turns(1, "a recipe is being checked or a backbone quantised; try again after that")
-    predictor = Predictor(catalog, embedder)
-    sharing = Sharing(is_on=settings.shared_memory, listens_to_others=settings.listens_to_others)
-    stack.callback(sharing.close)
     return Parts(
         store=store,
         catalog=catalog,
@@ -227,21 +256,31 @@ def _build(
         checking=RecipeChecking(catalog, RecipeChecker(embedder), reports),
         quantising=BackboneQuantising(catalog, reports),
         embedder=embedder,
+        allowances=allowances,
         ingest=Ingest(catalog, embedder),
         collection_codes=collection_codes,
         searcher=searcher,
         trainer=Trainer(store, catalog, collection_codes, workers=settings.training_workers),
-        predictor=predictor,
-        sharing=sharing,
-        inferring=Inferring(
-            store,
-            catalog,
-            embedder,
-            predictor,
-            sharing,
-            max_bytes=settings.max_message_bytes,
-        ),
+        predictor=Predictor(catalog, embedder),
     )
+
+
+async def _first(work: Coroutine[Any, Any, None], ending: Ending) -> None:
+    """Return when the work is done.
+
+    Raises:
+        AskedToEnd: before that; the work is cancelled.
+    """
+    working = asyncio.create_task(work)
+    asked = asyncio.create_task(ending.asked())
+    try:
+        await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+        ending.check()
+        await working
+    finally:
+        for task in (working, asked):
+            task.cancel()
+        await asyncio.wait({working, asked})
 
 
 def _disk_cache(folder: DataFolder, max_bytes: int) -> DiskCache | None:

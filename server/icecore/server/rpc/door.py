@@ -18,6 +18,7 @@ from icecore.server.errors import InvalidArgument
 from icecore.server.rpc import calls, reading
 from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.activity import Activity
+from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.status import REQUEST_ID_KEY, failure_of, is_told
 from icecore.server.telemetry.metrics import Metrics
@@ -45,9 +46,11 @@ class Door(grpc.aio.ServerInterceptor):
         *,
         max_message_bytes: int,
         watch: Watch | None = None,
+        draining: Draining | None = None,
     ) -> None:
         self._gate = gate
         self._activity = activity
+        self._draining = draining or Draining()
         self._watch = watch or Watch(Metrics())
         self._max_message_bytes = max_message_bytes
         self._wrapped: dict[str, Handler] = {}
@@ -71,7 +74,9 @@ class Door(grpc.aio.ServerInterceptor):
             act = handler.unary_stream or handler.unary_unary
 
         async def given(visit: _Visit, requests: AsyncIterator[Any]) -> Any:
-            return visit.each(requests) if handler.request_streaming else await visit.one(requests)
+            if handler.request_streaming:
+                return visit.each(self._draining.each(requests))
+            return await visit.one(requests)
 
         async def answer_one(requests: AsyncIterator[Any], context: Context) -> Any:
             async with _Visit(self._gate, self._activity, self._watch, method, context) as visit:

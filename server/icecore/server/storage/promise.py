@@ -10,7 +10,7 @@ first answer; another request under the same id raises `RequestIdReused`. Ids
 of requests are a tenant's own, and are kept for at least a day.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -323,6 +323,12 @@ class Store(Protocol):
     # Jobs.
     def unfinished_training(self) -> Sequence[tuple[str, VersionRecord]]:
         """(tenant, version) of all versions in TRAINING, oldest first."""
+
+    def when_failed(self, tell: Callable[[], object]) -> None:
+        """Call `tell`, from any thread, once no change can be written any more until a new start;
+
+        at once where it is so already. Changes are then refused with ShuttingDown.
+        """
 
     def close(self) -> None:
         """Finish what was accepted, checkpoint and close. Idempotent."""

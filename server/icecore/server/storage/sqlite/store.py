@@ -149,6 +149,9 @@ class SqliteStore:
         with self._readers.moment() as connection:
             return versions.unfinished(connection)
 
+    def when_failed(self, tell: Callable[[], object]) -> None:
+        self._writer.when_failed(tell)
+
     def close(self) -> None:
         # Readers first: the last to close is then the one that moves the log into the database.
         self._readers.close()

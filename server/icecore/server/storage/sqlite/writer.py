@@ -62,6 +62,8 @@ class Writer:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._is_closed = False
+        self._has_failed = False
+        self._tell_of_failure: Callable[[], object] = lambda: None
         self._group: list[_Job] = []
         self._must_erase = False
         self._may_release = False
@@ -75,14 +77,22 @@ class Writer:
 
         Raises:
             StorageFull: no room; nothing was changed.
-            ShuttingDown: the store is closed.
+            ShuttingDown: the store is closed, or its writer has failed.
         """
         job = _Job(work)
         with self._door:
             if self._is_closed:
-                raise ShuttingDown("the store is closed: the server is shutting down")
+                raise self._refusal()
             self._jobs.put(job)
         return job.future.result()
+
+    def when_failed(self, tell: Callable[[], object]) -> None:
+        """Call `tell` from the writer's thread should it fail; at once if it has."""
+        with self._door:
+            self._tell_of_failure = tell
+            has_failed = self._has_failed
+        if has_failed:
+            tell()
 
     @property
     def n_waiting(self) -> int:
@@ -102,13 +112,21 @@ class Writer:
             self._serve()
         except Exception:
             _log.exception("the store's writer failed: nothing more is written until a restart")
+            self._has_failed = True
         finally:
             with self._door:
                 self._is_closed = True
             for job in (*self._group, *self._waiting()):
                 if not job.future.done():
-                    job.future.set_exception(ShuttingDown("the store is closed"))
+                    job.future.set_exception(self._refusal())
+            if self._has_failed:
+                self._tell_of_failure()
             self._connection.close()
+
+    def _refusal(self) -> ShuttingDown:
+        if self._has_failed:
+            return ShuttingDown("the store takes no more changes until the server is started anew")
+        return ShuttingDown("the store is closed: the server is shutting down")
 
     def _serve(self) -> None:
         while True:
