@@ -39,6 +39,7 @@ class CodesService(codes_pb2_grpc.CodesServiceServicer):
         pooling = inputs.pooling(request.pooling)
         dtype = inputs.dtype(request.dtype)
         images = inputs.images(request.images)
+        priority = inputs.priority(request.priority)
         name = arguments.named("backbone", request.backbone) if request.backbone else ""
 
         async def embed(backbone: Backbone) -> pb.EmbedResponse:
@@ -51,6 +52,8 @@ class CodesService(codes_pb2_grpc.CodesServiceServicer):
                 dtype=dtype,
                 tenant_id=current_call().tenant_id,
                 is_cached=True,
+                priority=priority,
+                deadline=current_call().deadline,
             )
             return await asyncio.to_thread(_answer, embedded, taps)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
+from icecore.server.embedding.scheduling.pieces import Priority
 from icecore.server.errors import (
     CodesInvalid,
     DTypeInvalid,
@@ -13,6 +14,7 @@ from icecore.server.errors import (
     ImagesEmpty,
     InvalidArgument,
     PoolingInvalid,
+    PriorityInvalid,
     TensorInvalid,
 )
 from icecore.server.rpc import arguments
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
 
 MAX_LAYER_LENGTH = 1024
 MAX_LAYERS = 4096
+
+_PRIORITIES = {
+    common_pb2.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
+    common_pb2.PRIORITY_INTERACTIVE: Priority.INTERACTIVE,
+    common_pb2.PRIORITY_BULK: Priority.BULK,
+}
 
 T = TypeVar("T")
 
@@ -74,6 +82,14 @@ def dtype(number: common_pb2.DType.ValueType) -> "npt.DTypeLike":
         return messages.codes_dtype_from_message(number)
     except ValueError as error:
         raise DTypeInvalid(str(error)) from error
+
+
+def priority(number: common_pb2.Priority.ValueType) -> Priority:
+    """Return whose turn it is among the tenant's own images. Raises PriorityInvalid."""
+    if number not in _PRIORITIES:
+        known = ", ".join(f"{name} ({n})" for name, n in common_pb2.Priority.items() if n)
+        raise PriorityInvalid(f"priority {int(number)!r} is not known: {known}")
+    return _PRIORITIES[number]
 
 
 def codes(message: common_pb2.Codes) -> Codes:

@@ -162,6 +162,7 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
     async def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
         probe_id = arguments.named("probe", request.probe_id)
         version = _version_or_0(request.version)
+        priority = inputs.priority(request.priority)
         if request.WhichOneof("input") is None:
             raise InvalidArgument("the request has no input: images or codes")
         tenant = await self._tenant()
@@ -172,6 +173,8 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
             inputs.codes(request.codes)
             if request.WhichOneof("input") == "codes"
             else inputs.images(request.images.images),
+            priority=priority,
+            deadline=current_call().deadline,
         )
         return probe_answers.predicted(found)
 

@@ -11,6 +11,7 @@ from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.ingest import Ingest
+from icecore.server.embedding.scheduling.allowances import Allowances
 from icecore.server.rpc.backbone_adding import BackboneAdding
 from icecore.server.rpc.backbone_quantising import BackboneQuantising
 from icecore.server.rpc.backbone_service import BackboneService
@@ -65,6 +66,7 @@ class Parts:
     checking: RecipeChecking
     quantising: BackboneQuantising
     embedder: Embedder
+    allowances: Allowances
     ingest: Ingest
     collection_codes: CollectionCodes
     searcher: Searcher
@@ -100,7 +102,8 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
         ProbeService(parts.store, parts.trainer, parts.predictor), server
     )
     tenant_pb2_grpc.add_TenantServiceServicer_to_server(
-        TenantService(parts.store, keys_changed=gate.forget, forget=forget), server
+        TenantService(parts.store, parts.allowances, keys_changed=gate.forget, forget=forget),
+        server,
     )
     names = [service.full_name for service in (*CONTRACT, kserve.SERVICE)]
     health = Health(names)

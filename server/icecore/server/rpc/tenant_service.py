@@ -1,12 +1,15 @@
-"""TenantService: tenants and their keys, for administrators."""
+"""TenantService: tenants, their keys and their quotas, for administrators; usage for all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 from typing import TypeVar
 
-from icecore.server.errors import Unimplemented
-from icecore.server.rpc import answers, arguments
+from icecore.server.embedding.scheduling.allowances import Allowances
+from icecore.server.errors import AdminRequired, TenantNotFound, Unimplemented
+from icecore.server.quotas import Quota, Stored
+from icecore.server.rpc import answers, arguments, quota_messages
+from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.finishing import finish
 from icecore.server.storage.promise import Store
 from icecore.server.tenants import new_secret
@@ -17,20 +20,23 @@ T = TypeVar("T")
 
 
 class TenantService(tenant_pb2_grpc.TenantServiceServicer):
-    """The door lets only administrators in here.
+    """The door lets only administrators in here, but for GetUsage.
 
     `keys_changed` is called after keys were made or revoked, and `forget` with a
-    tenant whose data is gone.
+    tenant whose data is gone. `allowances` hold tenants to what is set here.
     """
 
     def __init__(
         self,
         store: Store,
+        allowances: Allowances,
         *,
         keys_changed: Callable[[], None],
         forget: Callable[[str], Awaitable[None]],
     ) -> None:
         self._store = store
+        self._allowances = allowances
+        self._following = asyncio.Lock()
         self._keys_changed = keys_changed
         self._forget = forget
 
@@ -67,6 +73,8 @@ class TenantService(tenant_pb2_grpc.TenantServiceServicer):
             await self._change_keys(
                 partial(self._store.delete_tenant, tenant_id, mutation=mutation)
             )
+            self._allowances.forget(tenant_id)
+            await self._follow_quota(tenant_id)
             await self._forget(tenant_id)
 
         await finish(delete())
@@ -107,16 +115,58 @@ class TenantService(tenant_pb2_grpc.TenantServiceServicer):
         return pb.RevokeKeyResponse()
 
     async def SetQuota(self, request: pb.SetQuotaRequest, context: object) -> pb.SetQuotaResponse:
-        raise Unimplemented("this server sets no quotas yet")
+        tenant_id = arguments.named("tenant", request.tenant_id)
+        quota = quota_messages.quota(request.quota)
+        mutation = arguments.mutation(request.request_id, request)
+        put = partial(self._store.set_quota, tenant_id, quota, mutation=mutation)
+
+        async def change() -> Quota:
+            answer = await asyncio.to_thread(put)
+            await self._follow_quota(tenant_id)
+            return answer
+
+        answer = await finish(change())
+        return pb.SetQuotaResponse(quota=quota_messages.quota_message(answer))
 
     async def GetUsage(self, request: pb.GetUsageRequest, context: object) -> pb.GetUsageResponse:
-        raise Unimplemented("this server does not count usage yet")
+        caller = current_call().principal
+        tenant_id = request.tenant_id
+        if caller is not None and caller.tenant_id is not None:
+            # Whether another tenant exists is none of its business.
+            if tenant_id not in ("", caller.tenant_id):
+                raise AdminRequired(
+                    f"tenant {caller.tenant_id!r} may see its own usage alone: that of others "
+                    "takes the administrator's key"
+                )
+            tenant_id = caller.tenant_id
+        tenant_id = arguments.named("tenant", tenant_id)
+        stored, quota = await asyncio.to_thread(self._stored, tenant_id)
+        return quota_messages.usage(
+            tenant_id, quota, stored, self._allowances.used(tenant_id), self._allowances.since
+        )
 
     async def Backup(
         self, request: pb.BackupRequest, context: object
     ) -> AsyncIterator[pb.BackupResponse]:
         for chunk in _no_backup():
             yield chunk
+
+    def _stored(self, tenant_id: str) -> tuple[Stored, Quota]:
+        return self._store.tenant(tenant_id).stored(), self._store.quota(tenant_id)
+
+    async def _follow_quota(self, tenant_id: str) -> None:
+        """Let what the store says now hold, after a change of it.
+
+        One at a time: the last look is then after the last change, whatever their order.
+        An answer that a retry is given again says what held then, not now.
+        """
+        async with self._following:
+            try:
+                quota = await asyncio.to_thread(self._store.quota, tenant_id)
+            except TenantNotFound:
+                self._allowances.forget(tenant_id)
+            else:
+                self._allowances.set(tenant_id, quota)
 
     async def _change_keys(self, change: Callable[[], T]) -> T:
         try:

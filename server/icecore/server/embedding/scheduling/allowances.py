@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from icecore.server.embedding.scheduling.rates import Rate
 from icecore.server.errors import (
@@ -41,7 +42,7 @@ class Allowances:
             allowances.done(tenant_id, n_images=..., n_cached=..., cpu_s=...)
 
     The limits are in images, so they are the same for a hundred calls of one and for one
-    of a hundred. Nobody ("") is held to nothing and not counted.
+    of a hundred. Nobody ("") is held to nothing and not counted. Counts begin at `since`.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Allowances:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take the quotas that were set, by tenant; others have no limits."""
+        self.since = datetime.now(UTC)
         self._clock = clock
         self._tenants = {
             tenant_id: _Tenant(quota, Rate(quota)) for tenant_id, quota in (quotas or {}).items()
