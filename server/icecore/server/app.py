@@ -33,6 +33,8 @@ from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.ending import Ending
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
+from icecore.server.rpc.kserve.inferring import Inferring
+from icecore.server.rpc.kserve.sharing import Sharing
 from icecore.server.rpc.parts import Turns
 from icecore.server.rpc.recipe_checking import RecipeChecking
 from icecore.server.rpc.services import Parts, add_services
@@ -249,6 +251,9 @@ def _build(
     stack.callback(searcher.close)
     collection_codes = CollectionCodes(catalog, embedder)
     reports = Turns(1, "a recipe is being checked or a backbone quantised; try again after that")
+    predictor = Predictor(catalog, embedder)
+    sharing = Sharing(is_on=settings.shared_memory, listens_to_others=settings.listens_to_others)
+    stack.callback(sharing.close)
     return Parts(
         store=store,
         catalog=catalog,
@@ -261,7 +266,16 @@ def _build(
         collection_codes=collection_codes,
         searcher=searcher,
         trainer=Trainer(store, catalog, collection_codes, workers=settings.training_workers),
-        predictor=Predictor(catalog, embedder),
+        predictor=predictor,
+        sharing=sharing,
+        inferring=Inferring(
+            store,
+            catalog,
+            embedder,
+            predictor,
+            sharing,
+            max_bytes=settings.max_message_bytes,
+        ),
     )
 
 
