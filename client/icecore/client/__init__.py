@@ -18,6 +18,7 @@ from icecore.client.backbone_values import (
     RecipeReport,
     RecipeTrial,
 )
+from icecore.client.bulk_values import CodesBatch, OnError, RefusedImage
 from icecore.client.client import Client
 from icecore.client.errors import (
     AlreadyExists,
@@ -52,6 +53,7 @@ from icecore.client.values import (
     NewKey,
     OnDuplicate,
     Prediction,
+    Priority,
     Probe,
     ProbeKind,
     ProbeVersion,
@@ -76,6 +78,7 @@ __all__ = [
     "Card",
     "Client",
     "Codes",
+    "CodesBatch",
     "Collection",
     "DeadlineExceeded",
     "Example",
@@ -98,10 +101,12 @@ __all__ = [
     "NewKey",
     "NotFound",
     "OnDuplicate",
+    "OnError",
     "PermissionDenied",
     "Pooling",
     "PoolingKind",
     "Prediction",
+    "Priority",
     "Probe",
     "ProbeFidelity",
     "ProbeKind",
@@ -112,6 +117,7 @@ __all__ = [
     "Recipe",
     "RecipeReport",
     "RecipeTrial",
+    "RefusedImage",
     "ResourceExhausted",
     "Scalar",
     "TapId",

@@ -17,8 +17,14 @@ MAX_IN_FLIGHT = 4
 class Batcher(Generic[T]):
     """Fills one batch after another; both clients push into it."""
 
-    def __init__(self, bytes_of: Callable[[T], int], *, batch_size: int) -> None:
-        """Take `batch_size`, the most things a batch.
+    def __init__(
+        self,
+        bytes_of: Callable[[T], int],
+        *,
+        batch_size: int,
+        max_bytes: int = MAX_BATCH_BYTES,
+    ) -> None:
+        """Take `batch_size`, the most things a batch, and the most bytes.
 
         Raises:
             InvalidArgument: less than one.
@@ -27,21 +33,22 @@ class Batcher(Generic[T]):
             raise InvalidArgument(f"batch_size is {batch_size!r}, but must be at least 1")
         self._bytes_of = bytes_of
         self._batch_size = batch_size
+        self._max_bytes = max_bytes
         self._batch: list[T] = []
         self._n_bytes = 0
 
     def push(self, thing: T) -> list[list[T]]:
         """Return the batches that are full with this thing, which may be none, one or two.
 
-        One thing alone above MAX_BATCH_BYTES is a batch of its own.
+        One thing alone above `max_bytes` is a batch of its own.
         """
         full = []
         size = self._bytes_of(thing)
-        if self._batch and self._n_bytes + size > MAX_BATCH_BYTES:
+        if self._batch and self._n_bytes + size > self._max_bytes:
             full.append(self.rest())
         self._batch.append(thing)
         self._n_bytes += size
-        if len(self._batch) == self._batch_size or self._n_bytes >= MAX_BATCH_BYTES:
+        if len(self._batch) == self._batch_size or self._n_bytes >= self._max_bytes:
             full.append(self.rest())
         return full
 

@@ -49,6 +49,13 @@ class Metric(StrEnum):
     INNER_PRODUCT = "inner-product"
 
 
+class Priority(StrEnum):
+    """Whose turn it is among a tenant's own calls: `bulk` runs in the time that others leave."""
+
+    INTERACTIVE = "interactive"
+    BULK = "bulk"
+
+
 class OnDuplicate(StrEnum):
     """What happens to an id that the collection already holds."""
 

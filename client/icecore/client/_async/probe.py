@@ -14,6 +14,7 @@ from icecore.client.values import (
     ImageInput,
     LayerSpec,
     Prediction,
+    Priority,
     Probe,
     ProbeKind,
     ProbeVersion,
@@ -133,11 +134,17 @@ class AsyncProbeCalls(AsyncCalls):
         *,
         codes: Codes | None = None,
         version: int = 0,
+        priority: Priority | str = Priority.INTERACTIVE,
         timeout_s: float | None = None,
     ) -> list[Prediction]:
         """As `Client.predict`."""
         operation = await asyncio.to_thread(
-            predict_operations.predict, probe_id, images, codes=codes, version=version
+            predict_operations.predict,
+            probe_id,
+            images,
+            codes=codes,
+            version=version,
+            priority=priority,
         )
         return await self._transport.unary(operation, timeout_s)
 
@@ -147,11 +154,12 @@ class AsyncProbeCalls(AsyncCalls):
         images: Iterable[ImageInput] | AsyncIterable[ImageInput],
         *,
         version: int = 0,
+        priority: Priority | str = Priority.INTERACTIVE,
         batch_size: int = 32,
         timeout_s: float | None = None,
     ) -> AsyncIterator[Prediction]:
         """As `Client.predict_stream`."""
         batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
-        plan = predict_operations.predict_plan(probe_id, version)
+        plan = predict_operations.predict_plan(probe_id, version, priority)
         answers = self._transport.exchange(batched(images, batcher, plan), timeout_s)
         return (prediction async for answer in answers for prediction in answer)

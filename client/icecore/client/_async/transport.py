@@ -31,7 +31,7 @@ class Transport:
 
     def __init__(self, where: Endpoint | Embedded, *, timeout_s: float) -> None:
         self._where = where
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._lock = asyncio.Lock()
         self._link: Link | None = None
         self._is_closed = False
@@ -175,7 +175,7 @@ class Transport:
     async def _unary(
         self, link: Link, operation: Operation[Any], timeout_s: float | None
     ) -> Message:
-        timeout = self._timeout_s if timeout_s is None else timeout_s
+        timeout = self.timeout_s if timeout_s is None else timeout_s
         with border(operation.path, link.endpoint):
             call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
             return await call(operation.request, timeout=timeout, metadata=_metadata(link.endpoint))
@@ -212,14 +212,14 @@ async def batched(
     operation_of: Callable[[list[T]], Operation[A]],
 ) -> AsyncIterator[Operation[A]]:
     """Yield an operation a batch; what it needs of files is read in a thread."""
-    async for thing in _each(things):
+    async for thing in each(things):
         for batch in batcher.push(thing):
             yield await asyncio.to_thread(operation_of, batch)
     if rest := batcher.rest():
         yield await asyncio.to_thread(operation_of, rest)
 
 
-async def _each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+async def each(things: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
     if isinstance(things, AsyncIterable):
         async for thing in things:
             yield thing

@@ -1,6 +1,6 @@
 """Operations of CodesService."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy.typing as npt
@@ -11,9 +11,10 @@ from icecore.client._operations.places import (
     image_messages,
     layer_names,
     pooling_message,
+    priority_message,
 )
 from icecore.client.errors import InvalidArgument
-from icecore.client.values import ImageInput, LayerSpec
+from icecore.client.values import ImageInput, LayerSpec, Priority
 from icecore.v1 import codes_pb2 as pb
 from icecore.v1 import common_pb2
 from icecore.wire import messages
@@ -36,10 +37,19 @@ class EmbedPlan:
     def embed_stream(self, images: Sequence[ImageInput]) -> Operation[list[Codes]]:
         return self._operation("EmbedStream", images)
 
+    def embed_messages(self, messages: Iterable[common_pb2.Image]) -> Operation[list[Codes]]:
+        """Return the call for images that are messages already."""
+        return self._of_messages("Embed", messages)
+
     def _operation(self, method: str, images: Sequence[ImageInput]) -> Operation[list[Codes]]:
+        return self._of_messages(method, image_messages(images))
+
+    def _of_messages(
+        self, method: str, images: Iterable[common_pb2.Image]
+    ) -> Operation[list[Codes]]:
         request = pb.EmbedRequest()
         request.CopyFrom(self.head)
-        request.images.extend(image_messages(images))
+        request.images.extend(images)
         return Operation(
             SERVICE,
             method,
@@ -56,6 +66,7 @@ def embed_plan(
     activation: Activation | str,
     pooling: Pooling | str,
     dtype: npt.DTypeLike,
+    priority: Priority | str = Priority.INTERACTIVE,
 ) -> EmbedPlan:
     return EmbedPlan(
         pb.EmbedRequest(
@@ -64,6 +75,7 @@ def embed_plan(
             activation=activation_message(activation),
             pooling=pooling_message(pooling),
             dtype=_codes_dtype(dtype),
+            priority=priority_message(priority),
         )
     )
 

@@ -8,13 +8,18 @@ from typing import TypeVar
 import numpy as np
 
 from icecore.client.errors import InvalidArgument
-from icecore.client.values import ImageInput, LayerSpec
+from icecore.client.values import ImageInput, LayerSpec, Priority
 from icecore.v1 import common_pb2
 from icecore.wire import messages
 from icecore.wire.reasons import Reason
 from icecore.wire.taps import GEM_P, Activation, Pooling, PoolingKind
 
 E = TypeVar("E", bound=StrEnum)
+
+_PRIORITIES = {
+    Priority.INTERACTIVE: common_pb2.PRIORITY_INTERACTIVE,
+    Priority.BULK: common_pb2.PRIORITY_BULK,
+}
 
 
 def choice(noun: str, kind: type[E], value: str, reason: Reason = Reason.ARGUMENT_INVALID) -> E:
@@ -32,6 +37,10 @@ def choice(noun: str, kind: type[E], value: str, reason: Reason = Reason.ARGUMEN
 
 def activation_message(activation: Activation | str) -> common_pb2.Activation.ValueType:
     return messages.activation_to_message(choice("activation", Activation, activation))
+
+
+def priority_message(priority: Priority | str) -> common_pb2.Priority.ValueType:
+    return _PRIORITIES[choice("priority", Priority, priority, Reason.PRIORITY_INVALID)]
 
 
 def pooling_message(pooling: Pooling | str) -> common_pb2.Pooling:

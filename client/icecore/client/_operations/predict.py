@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from icecore.client._operations.operation import Operation
-from icecore.client._operations.places import image_messages
+from icecore.client._operations.places import image_messages, priority_message
 from icecore.client._operations.probe import SERVICE
 from icecore.client.errors import InvalidArgument
-from icecore.client.values import ImageInput, Prediction
+from icecore.client.values import ImageInput, Prediction, Priority
 from icecore.v1 import probe_pb2 as pb
 from icecore.wire import messages
 from icecore.wire.codes import Codes
@@ -19,6 +19,7 @@ def predict(
     *,
     codes: Codes | None,
     version: int,
+    priority: Priority | str = Priority.INTERACTIVE,
     method: Literal["Predict", "PredictStream"] = "Predict",
 ) -> Operation[list[Prediction]]:
     if (images is None) == (codes is None):
@@ -26,7 +27,9 @@ def predict(
         raise InvalidArgument(f"a prediction takes images or codes, but {given} given")
     if not 0 <= version < 1 << 32:
         raise InvalidArgument(f"version is {version!r}, but versions count from 1")
-    request = pb.PredictRequest(probe_id=probe_id, version=version)
+    request = pb.PredictRequest(
+        probe_id=probe_id, version=version, priority=priority_message(priority)
+    )
     if images is not None:
         request.images.images.extend(image_messages(images))
         request.images.SetInParent()
@@ -36,12 +39,19 @@ def predict(
 
 
 def predict_plan(
-    probe_id: str, version: int
+    probe_id: str, version: int, priority: Priority | str
 ) -> Callable[[Sequence[ImageInput]], Operation[list[Prediction]]]:
     """Return what makes one batch of a stream."""
 
     def batch(images: Sequence[ImageInput]) -> Operation[list[Prediction]]:
-        return predict(probe_id, images, codes=None, version=version, method="PredictStream")
+        return predict(
+            probe_id,
+            images,
+            codes=None,
+            version=version,
+            priority=priority,
+            method="PredictStream",
+        )
 
     return batch
 

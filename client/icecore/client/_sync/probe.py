@@ -13,6 +13,7 @@ from icecore.client.values import (
     ImageInput,
     LayerSpec,
     Prediction,
+    Priority,
     Probe,
     ProbeKind,
     ProbeVersion,
@@ -167,6 +168,7 @@ class ProbeCalls(Calls):
         *,
         codes: Codes | None = None,
         version: int = 0,
+        priority: Priority | str = Priority.INTERACTIVE,
         timeout_s: float | None = None,
     ) -> list[Prediction]:
         """Return what a probe says of images, or of codes from its own tap.
@@ -178,7 +180,9 @@ class ProbeCalls(Calls):
             FailedPrecondition: codes of another tap (the sentence names both), or
                 nothing is promoted yet.
         """
-        operation = predict_operations.predict(probe_id, images, codes=codes, version=version)
+        operation = predict_operations.predict(
+            probe_id, images, codes=codes, version=version, priority=priority
+        )
         return self._transport.unary(operation, timeout_s)
 
     def predict_stream(
@@ -187,6 +191,7 @@ class ProbeCalls(Calls):
         images: Iterable[ImageInput],
         *,
         version: int = 0,
+        priority: Priority | str = Priority.INTERACTIVE,
         batch_size: int = 32,
         timeout_s: float | None = None,
     ) -> Iterator[Prediction]:
@@ -195,6 +200,6 @@ class ProbeCalls(Calls):
         Batches, look-ahead, breaks and `timeout_s` are as in `embed_stream`.
         """
         batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
-        plan = predict_operations.predict_plan(probe_id, version)
+        plan = predict_operations.predict_plan(probe_id, version, priority)
         answers = self._transport.exchange(batched(images, batcher, plan), timeout_s)
         return (prediction for answer in answers for prediction in answer)

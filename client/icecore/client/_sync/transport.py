@@ -15,6 +15,7 @@ from icecore.client._operations.conversation import Conversation, unanswered
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Pacing
 from icecore.client._stream import Stream, bytes_of, reader
+from icecore.client._sync.held import Held
 from icecore.client._sync.link import Link, link_to
 from icecore.client._translation import border
 from icecore.client._upload import Upload
@@ -30,7 +31,7 @@ class Transport:
 
     def __init__(self, where: Endpoint | Embedded, *, timeout_s: float) -> None:
         self._where = where
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._is_closed = False
@@ -46,18 +47,24 @@ class Transport:
                 self._link.close()
                 self._link = None
 
-    def unary(self, operation: Operation[A], timeout_s: float | None = None) -> A:
-        """Return the answer to one request.
+    def unary(
+        self,
+        operation: Operation[A],
+        timeout_s: float | None = None,
+        *,
+        held: Held | None = None,
+    ) -> A:
+        """Return the answer to one request, which another thread may give up by way of `held`.
 
         An embedded server that is gone in spite of gRPC's own repetitions is started anew, once.
         """
         link = self._linked()
         try:
-            answer = self._unary(link, operation, timeout_s)
+            answer = self._unary(link, operation, timeout_s, held)
         except Unavailable:
             if link.is_alive() or operation.path in NOT_REPEATED:
                 raise
-            answer = self._unary(self._linked(), operation, timeout_s)
+            answer = self._unary(self._linked(), operation, timeout_s, held)
         return operation.read(answer)
 
     def pages(
@@ -169,11 +176,14 @@ class Transport:
                 if upload is not None:
                     upload.close()
 
-    def _unary(self, link: Link, operation: Operation[Any], timeout_s: float | None) -> Message:
-        timeout = self._timeout_s if timeout_s is None else timeout_s
+    def _unary(
+        self, link: Link, operation: Operation[Any], timeout_s: float | None, held: Held | None
+    ) -> Message:
+        timeout = self.timeout_s if timeout_s is None else timeout_s
         with border(operation.path, link.endpoint):
             call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
-            return call(operation.request, timeout=timeout, metadata=link.endpoint.metadata)
+            begin = call if held is None else held.until_done(call)
+            return begin(operation.request, timeout=timeout, metadata=link.endpoint.metadata)
 
     def _linked(self) -> Link:
         with self._lock:
