@@ -3,11 +3,14 @@
 import io
 import json
 import logging
+import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
 from icecore.server import telemetry
+from icecore.server.tenants import new_secret
 
 
 class Terminal(io.StringIO):
@@ -58,6 +61,37 @@ def test_a_fault_keeps_its_traceback_and_its_line(lines: io.StringIO) -> None:
 def test_text_from_outside_cannot_forge_a_line(lines: io.StringIO) -> None:
     telemetry.log("event", request_id='x"}\n{"event": "forged"')
     assert len(lines.getvalue().splitlines()) == 1
+
+
+def test_a_key_that_a_fault_quotes_is_not_written(lines: io.StringIO) -> None:
+    secret = new_secret().text
+    try:
+        raise ValueError(f"cannot read {secret!r}")
+    except ValueError as error:
+        telemetry.log_fault("fault", error, quoted=f"Bearer {secret}")
+    logging.getLogger("other").warning("sent %s", secret)
+    assert secret not in lines.getvalue()
+    assert lines.getvalue().count("icecore_(a key)") == 3
+
+
+def test_the_time_is_that_of_the_record(lines: io.StringIO) -> None:
+    """To the millisecond, also where several lines share a second."""
+    before = time.time()
+    for _ in range(3):
+        telemetry.log("event")
+    after = time.time()
+    for line in lines.getvalue().splitlines():
+        written = datetime.fromisoformat(json.loads(line)["time"]).timestamp()
+        assert before - 0.001 <= written <= after
+
+
+def test_a_trace_is_named_where_there_is_one(lines: io.StringIO) -> None:
+    call = {"request_id": "r", "method": "/s/M", "tenant": "t", "status": "OK", "ms": 1.0}
+    telemetry.log_rpc(**call, trace_id="0af7")  # type: ignore[arg-type] # of several types
+    telemetry.log_rpc(**call)  # type: ignore[arg-type]
+    first, second = (json.loads(line) for line in lines.getvalue().splitlines())
+    assert first["trace_id"] == "0af7"
+    assert "trace_id" not in second
 
 
 def test_other_libraries_are_logged_the_same_way(lines: io.StringIO) -> None:

@@ -6,6 +6,7 @@ metadata, images and labels never are; a fault of ours is logged with its traceb
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,9 @@ from typing import Final, TextIO
 LOGGER: Final = logging.getLogger("icecore")
 
 _FIELDS: Final = "icecore_fields"
+
+# As `tenants.new_secret` makes them. None is ever logged; the text of a fault might quote one.
+_KEY: Final = re.compile(r"icecore_[A-Za-z0-9_-]{43}")
 
 # Kept: `json.dumps` makes one anew for each line with settings other than its own.
 _to_json: Final = json.JSONEncoder(ensure_ascii=False, default=repr).encode
@@ -36,7 +40,7 @@ class JsonLines(logging.Formatter):
             line["logger"] = record.name
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return _to_json(line)
+        return _without_keys(_to_json(line))
 
 
 class PlainLines(JsonLines):
@@ -52,6 +56,10 @@ class PlainLines(JsonLines):
         event = event if event.isprintable() else json.dumps(event)
         line = " ".join([time, *([] if level == "info" else [level]), event, *shown])
         return f"{line}\n{trace}" if trace else line
+
+
+def _without_keys(line: str) -> str:
+    return _KEY.sub("icecore_(a key)", line) if "icecore_" in line else line
 
 
 @lru_cache(maxsize=4)
