@@ -275,6 +275,7 @@ def _build(
             predictor,
             sharing,
             max_bytes=settings.max_message_bytes,
+            is_caching=settings.cache_mb + settings.cache_disk_mb > 0,
         ),
     )
 

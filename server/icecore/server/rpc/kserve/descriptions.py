@@ -39,7 +39,7 @@ def metadata(model: Model) -> pb.ModelMetadataResponse:
     )
 
 
-def config(model: Model) -> pb.ModelConfig:
+def config(model: Model, *, is_caching: bool) -> pb.ModelConfig:
     """Return the configuration; `parameters` holds what the protocol has no field for."""
     return pb.ModelConfig(
         name=model.name,
@@ -59,7 +59,7 @@ def config(model: Model) -> pb.ModelConfig:
         parameters={
             name: pb.ModelParameter(string_value=text) for name, text in _parameters(model).items()
         },
-        response_cache=pb.ModelResponseCache(enable=True),
+        response_cache=pb.ModelResponseCache(enable=is_caching),
     )
 
 

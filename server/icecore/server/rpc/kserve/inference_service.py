@@ -87,7 +87,9 @@ class InferenceService:
         self, request: pb.ModelConfigRequest, context: Context
     ) -> pb.ModelConfigResponse:
         model = await self._find(request.name, request.version)
-        return pb.ModelConfigResponse(config=descriptions.config(model))
+        return pb.ModelConfigResponse(
+            config=descriptions.config(model, is_caching=self._inferring.is_caching)
+        )
 
     async def ModelStatistics(
         self, request: pb.ModelStatisticsRequest, context: Context
@@ -179,7 +181,10 @@ class InferenceService:
     async def CudaSharedMemoryUnregister(
         self, request: pb.CudaSharedMemoryUnregisterRequest, context: Context
     ) -> pb.CudaSharedMemoryUnregisterResponse:
-        raise Unimplemented("this server shares no memory of CUDA devices")
+        """Nothing is registered: all of it is easily given back, as tools ask at their end."""
+        if request.name:
+            raise Unimplemented("this server shares no memory of CUDA devices")
+        return pb.CudaSharedMemoryUnregisterResponse()
 
     async def RepositoryModelLoad(
         self, request: pb.RepositoryModelLoadRequest, context: Context

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from time import monotonic, perf_counter
 
 from icecore.kserve import open_inference as pb
@@ -17,11 +18,11 @@ from icecore.server.errors import (
     InvalidArgument,
     MessageTooLarge,
     NotFound,
-    Overloaded,
 )
 from icecore.server.rpc import arguments
 from icecore.server.rpc.by_name import with_backbone
 from icecore.server.rpc.calls import current_call
+from icecore.server.rpc.finishing import in_thread
 from icecore.server.rpc.kserve import asking, tensors
 from icecore.server.rpc.kserve.answering import SMALL_BYTES, Answer, answer_to_message, predicted
 from icecore.server.rpc.kserve.models import (
@@ -49,8 +50,10 @@ class Inferring:
         sharing: Sharing,
         *,
         max_bytes: int,
+        is_caching: bool,
     ) -> None:
         """`max_bytes` bounds what one request brings in shared memory, as elsewhere a message."""
+        self.is_caching = is_caching
         self._store = store
         self._catalog = catalog
         self._embedder = embedder
@@ -73,7 +76,7 @@ class Inferring:
         name, tenant_id = request.model_name, current_call().tenant_id
         try:
             images = await self._images(request, peer)
-            answer = await self._in_time(request, images)
+            answer = await self._answer(request, images)
             answered = perf_counter()
             response = await self._response(request, answer, peer)
         except (IcecoreError, ProbesError):
@@ -110,28 +113,19 @@ class Inferring:
                     f"the input has {part.byte_size:,} bytes in shared memory, but "
                     f"{self._max_bytes:,} are the most: send fewer images in each"
                 )
-            raw = (
-                part.read() if part.byte_size <= SMALL_BYTES else await asyncio.to_thread(part.read)
-            )
+            raw = part.read() if part.byte_size <= SMALL_BYTES else await in_thread(part.read)
         return tensors.images_of(tensor, raw)
 
-    async def _in_time(self, request: pb.ModelInferRequest, images: Sequence[ImageInput]) -> Answer:
+    async def _answer(self, request: pb.ModelInferRequest, images: Sequence[ImageInput]) -> Answer:
         probe_id = probe_of(request.model_name)
         how = asking.how(request, is_probe=probe_id is not None)
         deadline = current_call().deadline
         if how.timeout_s is not None:
             own = monotonic() + how.timeout_s
             deadline = own if deadline is None else min(own, deadline)
-        try:
-            async with asyncio.timeout(how.timeout_s):
-                if probe_id is None:
-                    return await self._codes(request, images, how, deadline)
-                return await self._predictions(request, probe_id, images, how, deadline)
-        except TimeoutError as error:
-            raise Overloaded(
-                f"the request was not answered within its timeout of {how.timeout_s} s",
-                retry_after_s=how.timeout_s,
-            ) from error
+        if probe_id is None:
+            return await self._codes(request, images, how, deadline)
+        return await self._predictions(request, probe_id, images, how, deadline)
 
     async def _codes(
         self,
@@ -195,7 +189,7 @@ class Inferring:
             ]
             if answer.nbytes <= SMALL_BYTES:
                 return answer_to_message(request, answer, parts)
-            return await asyncio.to_thread(answer_to_message, request, answer, parts)
+            return await in_thread(partial(answer_to_message, request, answer, parts))
 
     async def _count_failure(self, request: pb.ModelInferRequest, seconds: float) -> None:
         """Count it if there is such a model."""

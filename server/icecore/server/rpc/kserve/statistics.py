@@ -1,7 +1,6 @@
 """What each tenant's own requests to each model took, summed up since the server started."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import time
 from typing import Final, TypeAlias
@@ -46,17 +45,23 @@ class Statistics:
         output_s: float,
         total_s: float,
     ) -> None:
-        """Count a request; `output_s` is what writing its answer took, `total_s` all."""
+        """Count a request; `output_s` is what writing its answer took, `total_s` all.
+
+        One whose images were all known is a hit, and nothing else; others are misses.
+        """
         sums = self._sums.setdefault((tenant_id, name, version), _Sums())
         self._answered_last[tenant_id, name] = version
         sums.n_images += n_images
         sums.last_ms = round(time() * 1e3)
         sums.add("success", 1, total_s)
+        if timings.n_cached >= n_images:  # as of all that Triton answers from its cache
+            sums.add("cache_hit", 1, total_s)
+            return
+        sums.add("cache_miss", 1, 0.0)
         sums.add("queue", 1, timings.queue_ms / 1e3)
         sums.add("compute_input", 1, timings.decode_ms / 1e3)
         sums.add("compute_infer", 1, timings.compute_ms / 1e3)
         sums.add("compute_output", 1, output_s)
-        sums.add("cache_hit" if timings.n_cached >= n_images else "cache_miss", 1, 0.0)
 
     def failed(self, tenant_id: str, name: str, version: int, *, total_s: float) -> None:
         self._sums.setdefault((tenant_id, name, version), _Sums()).add("fail", 1, total_s)
@@ -84,13 +89,8 @@ class Statistics:
             inference_stats=spent,
         )
 
-    def keep_only(self, tenant_id: str, models: Iterable[tuple[str, int]]) -> None:
-        """Drop what is kept of the tenant's models that are gone."""
-        there = set(models)
-        for key in [key for key in self._sums if key[0] == tenant_id and key[1:] not in there]:
-            del self._sums[key]
-            self._answered_last.pop(key[:2], None)
-
     def forget(self, tenant_id: str) -> None:
         """Drop what is kept of a tenant that was deleted."""
-        self.keep_only(tenant_id, ())
+        for key in [key for key in self._sums if key[0] == tenant_id]:
+            del self._sums[key]
+            self._answered_last.pop(key[:2], None)
