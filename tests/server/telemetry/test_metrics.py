@@ -61,6 +61,7 @@ def test_every_count_is_read_back_under_its_name() -> None:
     for outcome in ("hit", "miss", "shared", "unkept"):
         metrics.cache_looked_up(outcome, 7)
     metrics.rejected("OVERLOADED", "t", 5)
+    metrics.call_rejected("MESSAGE_TOO_LARGE", "t")
     metrics.never_started("expired")
     metrics.started_late("cancelled")
     metrics.gauge("waiting_images", "Images that wait.", lambda: 4)
@@ -84,7 +85,7 @@ def test_every_count_is_read_back_under_its_name() -> None:
         ("icecore_pass_images_total", *place): 3,
         ("icecore_pass_cpu_seconds_total", *place): 0.5,
         **{("icecore_cache_images_total", kind): 7 for kind in ("hit", "miss", "shared", "unkept")},
-        ("icecore_rejections_total", "OVERLOADED"): 1,
+        ("icecore_rejections_total", "MESSAGE_TOO_LARGE"): 1,
         ("icecore_rejected_images_total", "OVERLOADED"): 5,
         ("icecore_never_started_total", "expired"): 1,
         ("icecore_never_started_total", "cancelled"): 0,
@@ -132,7 +133,7 @@ def test_tenants_are_told_apart_only_if_wanted() -> None:
         for tenant in ("acme", "umbrella"):
             embed(metrics, tenant_id=tenant)
             metrics.call_ended("/s/M", "OK", tenant, 1.0)
-            metrics.rejected("OVERLOADED", tenant, 1)
+            metrics.call_rejected("OVERLOADED", tenant)
     assert b"acme" not in without.text()
     assert value(without, "icecore_images_total") == 6
     assert value(apart, "icecore_images_total", tenant="acme") == 3
@@ -145,12 +146,12 @@ def test_the_number_of_series_has_an_end() -> None:
     metrics = Metrics()
     n_late = 50
     for index in range(MAX_SERIES + n_late):
-        metrics.rejected(f"R{index}", "t", 1)
+        metrics.call_rejected(f"R{index}", "t")
     found = [sample for sample in samples(metrics) if sample.name == "icecore_rejections_total"]
     assert len(found) == MAX_SERIES + 1
     assert value(metrics, "icecore_rejections_total", reason=OTHER) == n_late
     assert sum(sample.value for sample in found) == MAX_SERIES + n_late, "some got lost"
-    metrics.rejected("R0", "t", 1)
+    metrics.call_rejected("R0", "t")
     assert value(metrics, "icecore_rejections_total", reason="R0") == 2
 
 

@@ -20,6 +20,7 @@ from icecore.server.embedding.scheduling.bounds import Bounds
 from icecore.server.embedding.scheduling.pieces import Piece, Priority
 from icecore.server.embedding.scheduling.turns import Turns
 from icecore.server.embedding.working.workers import Workers
+from icecore.server.errors import ResourceExhausted
 from icecore.server.telemetry.metrics import Metrics
 from icecore.wire.taps import TapId
 
@@ -121,8 +122,12 @@ class Embedder:
             give_up=self._give_up,
         )
         room = nullcontext() if is_background else self._bounds.take(len(images))
-        with room:
-            await filling.run()
+        try:
+            with room:
+                await filling.run()
+        except ResourceExhausted as error:
+            self._metrics.rejected(error.reason, tenant_id, len(images))
+            raise
         embedded = gathering.finish((perf_counter() - began) * 1e3)
         self._count(order, embedded.timings)
         return embedded

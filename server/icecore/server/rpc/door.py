@@ -182,6 +182,8 @@ class _Visit:
             self._end(_name(self._context.code()))
         else:
             failure = failure_of(error, request_id=self._request_id)
+            if failure.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                self._watched.rejected(failure.reason.value, _tenant(self._principal))
             self._end(failure.code.name)
             if not is_told(error):
                 telemetry.log_fault(

@@ -137,10 +137,12 @@ class Metrics:
         self._cache.of(outcome).inc(n_images)
 
     def rejected(self, reason: str, tenant_id: str, n_images: int) -> None:
-        """Count a call turned away; `reason` is that of its error, such as "OVERLOADED"."""
-        tenant = self._tenant(tenant_id)
-        self._rejections.of(reason, *tenant).inc()
-        self._rejected.of(reason, *tenant).inc(n_images)
+        """Count images that were not taken in; `reason` is their error's, such as "OVERLOADED"."""
+        self._rejected.of(reason, *self._tenant(tenant_id)).inc(n_images)
+
+    def call_rejected(self, reason: str, tenant_id: str) -> None:
+        """Count a call that ended with RESOURCE_EXHAUSTED, of images or not."""
+        self._rejections.of(reason, *self._tenant(tenant_id)).inc()
 
     def never_started(self, why: LeftBy) -> None:
         """Count work that was given up before it was started."""

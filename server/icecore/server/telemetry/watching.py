@@ -64,6 +64,10 @@ class Watched:
             f"decode;dur={spent.decode_s * 1e3:.3f}, compute;dur={spent.compute_s * 1e3:.3f}"
         )
 
+    def rejected(self, reason: str, tenant: str) -> None:
+        """Count that the call is turned away, for now or for good, since something is full."""
+        self._watch.metrics.call_rejected(reason, tenant)
+
     def end(self, status: str, tenant: str) -> None:
         """Tell of the call; to be called once.
 
