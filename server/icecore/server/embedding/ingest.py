@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
+from icecore.server.backbones.running.poolings import codes_shape
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.example_input import ExampleInput, check_examples
 from icecore.server.embedding.gathering import FLOAT16_MAX
@@ -50,17 +52,19 @@ class Ingest:
         *,
         on_duplicate: OnDuplicate = OnDuplicate.REFUSE,
         mutation: Mutation | None = None,
+        deadline: float | None = None,
     ) -> AddedCounts:
         """Store the examples with their core, and return once that is durable.
 
         No pass is run for a retry that was answered before, nor for examples
         that the collection already holds and keeps. Nothing is stored unless
-        every image of the batch could be decoded.
+        every image of the batch could be decoded. `deadline` is as in `Embedder.embed`.
 
         Raises:
             ImagesEmpty, ImagesTooMany, NameInvalid, MetadataInvalid, IdDuplicate,
             TensorInvalid: before anything is decoded.
             ExampleExists: with REFUSE.
+            StorageQuotaExceeded: before any pass where that can be told, else as the store.
             CollectionNotFound, RequestIdReused, StorageFull: as the store; the first
                 also where the collection was made anew while its codes were computed.
             ImageInvalid and the others of `Embedder.embed`: naming the example.
@@ -69,7 +73,9 @@ class Ingest:
         if answered is not None:
             return answered
         try:
-            return await self._add_new(store, collection_id, examples, on_duplicate, mutation)
+            return await self._add_new(
+                store, collection_id, examples, on_duplicate, mutation, deadline
+            )
         except (ExampleExists, CollectionNotFound):
             # The same request, sent twice at once: what is in the way may be its twin's work.
             answered = await _answered(store, mutation)
@@ -84,6 +90,7 @@ class Ingest:
         examples: Sequence[ExampleInput],
         on_duplicate: OnDuplicate,
         mutation: Mutation | None,
+        deadline: float | None,
     ) -> AddedCounts:
         if len(examples) > self._max_examples_a_batch:
             raise ImagesTooMany(
@@ -98,9 +105,11 @@ class Ingest:
             store.known_examples, collection_id, [example.example_id for example in examples]
         )
         wanted = [one for one in incoming if not one.is_there(known, on_duplicate, collection_id)]
+        if not any(one.new.example_id in known for one in wanted):  # else some bytes go
+            await asyncio.to_thread(store.check_room, _least_bytes(wanted, backbone))
         batch = NewBatch(
             examples=tuple(one.new for one in wanted),
-            core=await self._core(backbone, wanted, store.tenant_id),
+            core=await self._core(backbone, wanted, store.tenant_id, deadline),
             n_unchanged=len(incoming) - len(wanted),
         )
         return await asyncio.to_thread(
@@ -113,7 +122,11 @@ class Ingest:
         )
 
     async def _core(
-        self, backbone: Backbone, wanted: "Sequence[_Incoming]", tenant_id: str
+        self,
+        backbone: Backbone,
+        wanted: "Sequence[_Incoming]",
+        tenant_id: str,
+        deadline: float | None,
     ) -> Mapping[str, CodeArray]:
         if not wanted:
             return {}
@@ -123,6 +136,7 @@ class Ingest:
             [one.example.image for one in wanted],
             tenant_id=tenant_id,
             names=[_what(one.example) for one in wanted],
+            deadline=deadline,
         )
         return {
             tap.layer: compact(codes)
@@ -170,6 +184,19 @@ def compact(codes: npt.NDArray[Any]) -> CodeArray:
 async def _answered(store: TenantStore, mutation: Mutation | None) -> AddedCounts | None:
     """Return the answer that the request was given before, if it was."""
     return None if mutation is None else await asyncio.to_thread(store.added_before, mutation)
+
+
+def _least_bytes(wanted: Sequence[_Incoming], backbone: Backbone) -> int:
+    """What new examples will take in the store at least, with codes of two bytes a value."""
+    shapes = [codes_shape(backbone.layer_of(tap), tap.pooling) for tap in backbone.core]
+    codes = 2 * sum(map(prod, shapes))
+    return sum(
+        len(one.new.image or b"")
+        + codes
+        + len(one.new.example_id.encode())
+        + len(one.new.label.encode())
+        for one in wanted
+    )
 
 
 def _what(example: ExampleInput) -> str:

@@ -153,6 +153,7 @@ class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
             example_arguments.examples(request.examples),
             on_duplicate=example_arguments.on_duplicate(request.on_duplicate),
             mutation=mutation,
+            deadline=current_call().deadline,
         )
         return pb.AddExamplesResponse(
             request_id=request.request_id,

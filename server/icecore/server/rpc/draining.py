@@ -38,8 +38,9 @@ class Draining:
         """
         while True:
             reading = asyncio.ensure_future(_next(messages))
+            either: set[asyncio.Future[Any]] = {reading, self._beginning()}
             try:
-                await asyncio.wait({reading, self._beginning()}, return_when="FIRST_COMPLETED")
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             except asyncio.CancelledError:
                 reading.cancel()
                 raise

@@ -14,6 +14,7 @@ from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder, Timings
 from icecore.server.errors import CodesInvalid, InvalidArgument, KInvalid, TapMismatch
 from icecore.server.rpc import answers, arguments, inputs
+from icecore.server.rpc.calls import current_call
 from icecore.server.search.filters import read_filter
 from icecore.server.search.metrics import Metric
 from icecore.server.search.searcher import Searcher, check_k
@@ -113,7 +114,12 @@ class Searching:
             return ids, nothing
         images = inputs.images(request.images.images)
         embedded = await self._embedder.embed(
-            backbone, (tap,), images, tenant_id=tenant.tenant_id, is_cached=True
+            backbone,
+            (tap,),
+            images,
+            tenant_id=tenant.tenant_id,
+            deadline=current_call().deadline,
+            is_cached=True,
         )
         return embedded.codes[0], embedded.timings
 
