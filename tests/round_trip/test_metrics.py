@@ -206,17 +206,18 @@ async def _raw(address: str, sent: bytes) -> bytes:
 
 @contextlib.asynccontextmanager
 async def _shown(**fields: Any) -> Any:
-    given = {"metrics": lambda: b"x 1\n", "is_ready": lambda: True, **fields}
-    async with showing("127.0.0.1", 0, **given) as address:
+    given = {"metrics": lambda: b"x 1\n", "is_alive": lambda: True, "is_ready": lambda: True}
+    async with showing("127.0.0.1", 0, **{**given, **fields}) as address:
         yield address
 
 
-async def test_who_is_not_ready_says_so_and_lives() -> None:
-    async with _shown(is_ready=lambda: False) as address:
-        ready = await _raw(address, b"GET /readyz HTTP/1.1\r\n\r\n")
-        alive = await _raw(address, b"GET /healthz HTTP/1.1\r\n\r\n")
-    assert ready.startswith(b"HTTP/1.1 503 ")
-    assert alive.startswith(b"HTTP/1.1 200 ")
+async def test_ready_and_alive_are_told_apart() -> None:
+    for page in ("ready", "alive"):
+        async with _shown(**{f"is_{page}": lambda: False}) as address:
+            ready = await _raw(address, b"GET /readyz HTTP/1.1\r\n\r\n")
+            alive = await _raw(address, b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert ready.startswith(b"HTTP/1.1 503 " if page == "ready" else b"HTTP/1.1 200 ")
+        assert alive.startswith(b"HTTP/1.1 503 " if page == "alive" else b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize(

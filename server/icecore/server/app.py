@@ -183,13 +183,11 @@ async def serving(
         )
         server = grpc.aio.server(interceptors=[door], options=listening.options(settings))
         health = add_services(server, parts, gate)
+        shown = await listening.show_metrics(stack, settings, metrics=metrics.text, health=health)
         stack.push_async_callback(_remove_socket, folder.socket())
         stack.push_async_callback(server.stop, 0)
         address = listening.listen_on_socket(server, folder.socket())
         listen = listening.listen_on_tcp(server, settings.listen, credentials)
-        shown = await listening.show_metrics(
-            stack, settings, metrics=metrics.text, is_ready=lambda: health.is_ready
-        )
         await server.start()
         app = App(settings, parts, activity, ending, address, listen, shown)
         store.when_failed(

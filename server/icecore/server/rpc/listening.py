@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import grpc
 
+from icecore.server.rpc.health import Health
 from icecore.server.rpc.reading import core_limit
 from icecore.server.settings import Settings, SettingsInvalid, host_and_port
 from icecore.server.telemetry.exposition import showing
@@ -81,7 +82,7 @@ async def show_metrics(
     settings: Settings,
     *,
     metrics: Callable[[], bytes],
-    is_ready: Callable[[], bool],
+    health: Health,
 ) -> str | None:
     """Serve Prometheus' page as long as the stack lasts; return its address, None without one.
 
@@ -92,7 +93,13 @@ async def show_metrics(
     if address is None:
         return None
     host, port = host_and_port(address, flag="--metrics")
-    show = partial(showing, host, metrics=metrics, is_ready=is_ready)
+    show = partial(
+        showing,
+        host,
+        metrics=metrics,
+        is_alive=lambda: health.is_alive,
+        is_ready=lambda: health.is_ready,
+    )
     try:
         return await stack.enter_async_context(show(port))
     except OSError as error:

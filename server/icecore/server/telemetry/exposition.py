@@ -1,12 +1,12 @@
 """The page that Prometheus reads, and two that orchestrators ask: a little HTTP on the loop.
 
-GET /metrics, /healthz (the loop answers) and /readyz (calls are taken). Each connection
-gets one answer; slow and surplus ones are ended.
+GET /metrics, /healthz (of any use, or to be started anew) and /readyz (calls are taken).
+Each connection gets one answer; slow and surplus ones are ended.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -23,19 +23,24 @@ _PATIENCE_S: Final = 5.0
 
 @contextlib.asynccontextmanager
 async def showing(
-    host: str, port: int, *, metrics: Callable[[], bytes], is_ready: Callable[[], bool]
+    host: str,
+    port: int,
+    *,
+    metrics: Callable[[], bytes],
+    is_alive: Callable[[], bool],
+    is_ready: Callable[[], bool],
 ) -> AsyncIterator[str]:
     """Serve the pages while the context lasts; give their "HOST:PORT".
 
     Args:
         host: without brackets; port 0 is any free one.
         metrics: the page, made in a thread.
-        is_ready: whether calls are taken now.
+        is_alive, is_ready: what the two other pages say, 200 or 503.
 
     Raises:
         OSError: the address cannot be used.
     """
-    pages = _Pages(metrics, is_ready)
+    pages = _Pages(metrics, {b"/healthz": is_alive, b"/readyz": is_ready})
     server = await asyncio.start_server(pages.answer, host, port, limit=_MAX_HEAD_BYTES)
     try:
         bound_host, bound_port = server.sockets[0].getsockname()[:2]
@@ -47,9 +52,11 @@ async def showing(
 
 
 class _Pages:
-    def __init__(self, metrics: Callable[[], bytes], is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, metrics: Callable[[], bytes], states: Mapping[bytes, Callable[[], bool]]
+    ) -> None:
         self._metrics = metrics
-        self._is_ready = is_ready
+        self._states = states
         self._open: set[asyncio.StreamWriter] = set()
 
     def end(self) -> None:
@@ -91,11 +98,9 @@ class _Pages:
             except Exception as error:  # a door too: a reader of a gauge failed
                 log_fault("fault", error, page="/metrics")
                 return HTTPStatus.INTERNAL_SERVER_ERROR, b""
-        if path == b"/healthz":
-            return HTTPStatus.OK, b""
-        if path == b"/readyz":
-            is_ready = self._is_ready()
-            return (HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE), b""
+        if path in self._states:
+            is_so = self._states[path]()
+            return (HTTPStatus.OK if is_so else HTTPStatus.SERVICE_UNAVAILABLE), b""
         return HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n"
 
 
