@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from icecore.server.settings import (
+    METRICS_ADDRESS,
     HelpWanted,
     Settings,
     SettingsInvalid,
@@ -33,6 +34,30 @@ def test_an_address_is_host_and_port(address: str, parts: tuple[str, int]) -> No
 def test_anything_else_is_refused_with_an_example(address: str) -> None:
     with pytest.raises(SettingsInvalid, match=r"127\.0\.0\.1:8471|\[::1\]:8471"):
         host_and_port(address)
+
+
+def test_metrics_are_shown_where_others_may_reach_the_server() -> None:
+    data = Path("d")
+    assert Settings(data).metrics_address is None
+    assert Settings(data, listen="127.0.0.1:1").metrics_address == METRICS_ADDRESS
+    assert Settings(data, listen="127.0.0.1:1", metrics="off").metrics_address is None
+    assert Settings(data, metrics="0.0.0.0:9").metrics_address == "0.0.0.0:9"
+    with pytest.raises(SettingsInvalid, match="--metrics is 'on', but must be HOST:PORT"):
+        Settings(data, metrics="on")
+
+
+@pytest.mark.parametrize("url", ["localhost:4317", "http://", "https://me:key@host:1", "on", ""])
+def test_traces_go_to_an_url_without_a_secret_in_it(url: str) -> None:
+    with pytest.raises(SettingsInvalid, match="--traces must be") as caught:
+        Settings(Path("d"), traces=url)
+    assert "me:key" not in str(caught.value)
+    assert Settings(Path("d"), traces="https://collector:4317").traces == "https://collector:4317"
+
+
+def test_a_command_line_follows_the_variables_of_opentelemetry() -> None:
+    assert read_settings([], {}).traces == "auto"
+    assert read_settings(["--traces", "off"], {}).traces == "off"
+    assert Settings(Path("d")).traces == "off", "a server inside of a program does not"
 
 
 def test_only_addresses_of_this_machine_are_loopback() -> None:

@@ -41,10 +41,20 @@ _CALLERS = 2
 """How a server's error line begins, and its exit status where the caller can do better."""
 _NOT_PASSED_ON = {
     f"ICECORE_{name}"
-    for name in ("INSECURE_TRANSPORT", "KEY", "LISTEN", "SERVER", "TLS_CERT", "TLS_KEY")
+    for name in ("INSECURE_TRANSPORT", "KEY", "LISTEN", "METRICS", "SERVER", "TLS_CERT", "TLS_KEY")
 }
 """Variables of this client, or that would make its server listen beyond the folder's socket."""
-_NEEDED = ("alembic", "faiss", "onnx", "onnxruntime", "PIL", "scipy", "sklearn", "sqlalchemy")
+_NEEDED = (
+    "alembic",
+    "faiss",
+    "onnx",
+    "onnxruntime",
+    "PIL",
+    "prometheus_client",
+    "scipy",
+    "sklearn",
+    "sqlalchemy",
+)
 
 
 def read_admin_key(data: Path | str | None = None) -> str | None:

@@ -172,8 +172,12 @@ def _check_traces(url: str) -> None:
             "--traces must be 'off', 'auto' or the URL of a collector such as "
             "'http://localhost:4317'; what it asks for goes into OTEL_EXPORTER_OTLP_HEADERS"
         )
-    if find_spec("opentelemetry") is None:
-        raise SettingsInvalid("--traces needs OpenTelemetry: pip install 'icecore[traces]'")
+    try:
+        find_spec("opentelemetry.exporter.otlp.proto.grpc.trace_exporter")
+    except ModuleNotFoundError as error:
+        raise SettingsInvalid(
+            f"--traces needs {error.name!r}: pip install 'icecore[traces]'"
+        ) from error
 
 
 class _Parser(argparse.ArgumentParser):
