@@ -237,10 +237,10 @@ async def test_taps_of_another_backbone_are_refused(embedder: Embedder) -> None:
 
 async def test_a_full_house_refuses_at_the_door_but_lets_background_work_wait() -> None:
     sessions = GatedSessions()
-    embedder = Embedder(sessions, threads=1, max_waiting_images=3)
+    embedder = Embedder(sessions, threads=1, max_queue_ms=0.01)
     first = asyncio.create_task(embedder.embed(BACKBONE, LAST, [png(noise(0))] * 2))
     await asyncio.to_thread(sessions.began.wait, 30)
-    with pytest.raises(Overloaded, match="2 images are waiting and 2 more would pass the limit"):
+    with pytest.raises(Overloaded, match=r"that come first take \d+ ms, and 0 ms is the most"):
         await embedder.embed(BACKBONE, LAST, [png(noise(0))] * 2)
     background = asyncio.create_task(
         embedder.embed(BACKBONE, LAST, [png(noise(0))] * 2, is_background=True)
@@ -253,7 +253,7 @@ async def test_a_full_house_refuses_at_the_door_but_lets_background_work_wait() 
 
 async def test_a_caller_who_left_costs_no_more_passes() -> None:
     sessions = GatedSessions()
-    embedder = Embedder(sessions, threads=1, max_waiting_images=100)
+    embedder = Embedder(sessions, threads=1)
     left = asyncio.create_task(embedder.embed(BACKBONE, LAST, [png(noise(0))] * 40))
     await asyncio.to_thread(sessions.began.wait, 30)
     left.cancel()

@@ -1,7 +1,8 @@
 """Images to codes: check, look up, take turns, run off the event loop, gather."""
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -14,13 +15,15 @@ from icecore.server.embedding.caching.disk import DiskCache
 from icecore.server.embedding.caching.memory import MemoryCache
 from icecore.server.embedding.filling import Filling
 from icecore.server.embedding.gathering import Embedded, Gathering, Timings, checked_dtype
-from icecore.server.embedding.images import ImageInput
+from icecore.server.embedding.images import ImageInput, size_of
 from icecore.server.embedding.orders import CALL_LIMITS, CallLimits, Order
-from icecore.server.embedding.scheduling.bounds import Bounds
-from icecore.server.embedding.scheduling.pieces import Piece, Priority
+from icecore.server.embedding.scheduling.allowances import Allowances
+from icecore.server.embedding.scheduling.bounds import MAX_QUEUE_MS, Bounds
+from icecore.server.embedding.scheduling.costs import Costs
+from icecore.server.embedding.scheduling.pieces import Piece, Priority, Stay
 from icecore.server.embedding.scheduling.turns import Turns
 from icecore.server.embedding.working.workers import Workers
-from icecore.server.errors import ResourceExhausted
+from icecore.server.errors import Overloaded, ResourceExhausted
 from icecore.server.telemetry.metrics import Metrics
 from icecore.wire.taps import TapId
 
@@ -33,6 +36,8 @@ class Embedder:
     Args:
         cache_bytes: of codes kept in memory; 0 keeps none.
         disk: where codes are kept beyond a restart, if anywhere.
+        max_queue_ms: what a call may wait; see `Bounds`.
+        allowances: the tenants' quotas, to which they are held here.
     """
 
     def __init__(
@@ -40,7 +45,8 @@ class Embedder:
         sessions: Sessions,
         *,
         threads: int,
-        max_waiting_images: int = 4096,
+        max_queue_ms: float = MAX_QUEUE_MS,
+        allowances: Allowances | None = None,
         limits: CallLimits = CALL_LIMITS,
         cache_bytes: int = 0,
         disk: DiskCache | None = None,
@@ -51,9 +57,13 @@ class Embedder:
         # Of one call at once: enough to keep all threads at work, few enough that other
         # calls of the tenant get in between.
         self._ahead = 2 * threads
-        self._bounds = Bounds(max_waiting_images)
-        self._turns = Turns()
-        self._workers = Workers(sessions, self._turns, threads=threads)
+        self._allowances = Allowances() if allowances is None else allowances
+        self._costs = Costs()
+        self._bounds = Bounds(threads=threads, max_queue_ms=max_queue_ms)
+        self._turns = Turns(metrics=self._metrics)
+        self._workers = Workers(
+            sessions, self._turns, threads=threads, ended=self._ran, metrics=self._metrics
+        )
         self._cache = CodeCache(MemoryCache(cache_bytes), disk, self._give_up, self._metrics)
 
     @property
@@ -96,7 +106,9 @@ class Embedder:
             TensorInvalid, ImageTooLarge, ImageTruncated, ImageInvalid: naming
                 the first bad image; `details["image"]` is its index.
             DTypeOverflow: a value passes float16.
-            Overloaded: too many images are waiting.
+            RateLimited, ImagesInFlightExceeded: the tenant's quota.
+            Overloaded: they would wait too long, or past the deadline.
+            DeadlineExceeded: it passed before their turn came.
             ShuttingDown: the embedder is closed.
         """
         began = perf_counter()
@@ -107,28 +119,29 @@ class Embedder:
             images=images,
             names=names,
             tenant_id=tenant_id,
-            priority=priority,
+            priority=Priority.BULK if is_background else priority,
             deadline=deadline,
             limits=self._limits,
         )
         order.check()
         gathering = Gathering(order.taps, order.shapes, len(images), wanted)
-        filling = Filling(
-            order,
-            gathering,
-            ahead=self._ahead,
-            cache=self._cache if is_cached else None,
-            submit=self._workers.submit,
-            give_up=self._give_up,
-        )
-        room = nullcontext() if is_background else self._bounds.take(len(images))
         try:
-            with room:
+            with self._room(order, is_background=is_background) as stay:
+                filling = Filling(
+                    order,
+                    gathering,
+                    ahead=self._ahead,
+                    cache=self._cache if is_cached else None,
+                    submit=partial(self._submit, stay),
+                    give_up=self._give_up,
+                    ended=partial(self._bounds.ended, stay),
+                )
                 await filling.run()
         except ResourceExhausted as error:
             self._metrics.rejected(error.reason, tenant_id, len(images))
             raise
         embedded = gathering.finish((perf_counter() - began) * 1e3)
+        self._allowances.done(tenant_id, n_images=len(images), n_cached=embedded.timings.n_cached)
         self._count(order, embedded.timings)
         return embedded
 
@@ -140,6 +153,48 @@ class Embedder:
         """Let running work end and refuse the rest. Idempotent; the sessions stay open."""
         self._workers.close()
         self._cache.close()
+
+    def check_room(self, tenant_id: str) -> None:
+        """Refuse a call of which nothing is known yet but whose it is.
+
+        Raises:
+            Overloaded: as `embed` would, whatever is in it.
+        """
+        try:
+            self._bounds.check(tenant_id)
+        except Overloaded as error:
+            self._metrics.rejected(error.reason, tenant_id, 1)
+            raise
+
+    @contextmanager
+    def _room(self, order: Order, *, is_background: bool) -> Iterator[Stay]:
+        """Hold the tenant to its quota and the house to its bounds."""
+        tenant_id, images = order.tenant_id, order.images
+        with (
+            nullcontext() if is_background else self._allowances.take(tenant_id, len(images)),
+            self._bounds.admit(
+                tenant_id,
+                len(images),
+                cost_ms=self._costs.mean_ms(order.backbone, order.taps, images),
+                n_bytes=sum(map(size_of, images)),
+                weight=self._allowances.weight(tenant_id),
+                priority=order.priority,
+                is_background=is_background,
+                deadline=order.deadline,
+            ) as stay,
+        ):
+            yield stay
+
+    def _submit(self, stay: Stay, piece: Piece) -> None:
+        piece.stay = stay
+        if piece.image is not None:
+            piece.guess = guess = self._costs.guess(piece.backbone, piece.taps, piece.image)
+            piece.cost_ms = guess.cost_ms
+        self._workers.submit(piece)
+
+    def _ran(self, piece: Piece, cpu_ms: float) -> None:
+        self._bounds.served(cpu_ms)
+        self._allowances.done(piece.tenant_id, n_images=0, cpu_s=cpu_ms / 1e3)
 
     def _count(self, order: Order, timings: Timings) -> None:
         self._metrics.images_done(

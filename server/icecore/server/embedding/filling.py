@@ -30,6 +30,7 @@ class Filling:
         cache: None where nothing is to be kept or shared.
         submit: puts a piece in line.
         give_up: takes one out that nobody wants any more.
+        ended: told of each image that has its codes.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Filling:
         cache: CodeCache | None,
         submit: Callable[[Piece], None],
         give_up: Callable[[Piece], None],
+        ended: Callable[[], None] | None = None,
     ) -> None:
+        self._ended = ended
         self._order = order
         self._gathering = gathering
         self._ahead = ahead
@@ -63,6 +66,8 @@ class Filling:
                     n_begun += 1
                 await self._end(line[0])
                 line.popleft()
+                if self._ended is not None:
+                    self._ended()
         finally:
             for waiting in line:
                 waiting.leave(self._give_up)

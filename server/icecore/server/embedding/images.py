@@ -32,3 +32,10 @@ class Prepared:
 
 
 ImageInput: TypeAlias = Encoded | Pixels | Prepared
+
+
+def size_of(image: ImageInput) -> int:
+    """Return the bytes that an image holds, as it came in."""
+    if isinstance(image, Encoded):
+        return len(image.data)
+    return int(image.array.nbytes)

@@ -102,6 +102,7 @@ class Order:
             tenant_id=self.tenant_id,
             priority=self.priority,
             deadline=self.deadline,
+            image=self.images[index],
         )
 
     def _prepare(self, index: int) -> npt.NDArray[Any]:

@@ -1,33 +1,184 @@
-"""How much may wait; the door refuses more."""
+"""How much may wait: the door refuses more, by how long it would wait. Lives on one event loop.
 
-from collections.abc import Iterator
+A call is taken in when the images of its tenant that are served before its last one take
+no longer than the bound, at the tenant's share of the processor. So the queue of one
+tenant never fills that of another, and a tenant with nothing in the house is always taken,
+with as many images as a call may have. What counts is images, not calls.
+"""
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from random import Random
+from time import monotonic
+from typing import Final
 
+from icecore.server.embedding.scheduling.backlogs import Backlog
+from icecore.server.embedding.scheduling.pace import Pace
+from icecore.server.embedding.scheduling.pieces import Priority, Stay
 from icecore.server.errors import Overloaded
+
+MAX_QUEUE_MS: Final = 1000.0
+"""What a person waits without losing the thread; a program that can wait longer comes again."""
+
+AIM: Final = 0.8
+"""Of the bound: what is foreseen may be wrong by a quarter before it is passed."""
+
+_LONGEST_AWAY: Final = 5.0
+"""Bounds: nobody is sent away for longer, since load ends too."""
+
+_SHORTEST_AWAY_S: Final = 0.01
+
+_JITTER: Final = 0.25
+"""Callers sent away together come back within this part of their time, not all at once."""
 
 
 class Bounds:
-    """Counts the images in the house. Lives on one event loop."""
+    """Holds the images in the house to what can be answered in time.
 
-    def __init__(self, max_images: int) -> None:
+    Args:
+        threads: images worked on at once.
+        max_queue_ms: what a call may wait.
+        max_images, max_bytes: of all tenants. Each may have as much as is left free, so that
+            with k who want all there is room for one more (Choudhury and Hahne 1998).
+        clock: as `time.monotonic`, of which deadlines are.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int,
+        max_queue_ms: float = MAX_QUEUE_MS,
+        max_images: int = 16_384,
+        max_bytes: int = 1 << 30,
+        clock: Callable[[], float] = monotonic,
+        random: Random | None = None,
+    ) -> None:
+        self._max_queue_ms = max_queue_ms
         self._max_images = max_images
-        self._n_images = 0
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._random = Random() if random is None else random  # noqa: S311 - spreads callers
+        self._threads = threads
+        self._tenants: dict[str, Backlog] = {}
+        self._pace = Pace(float(threads), max_queue_ms / 2e3)
+        self.n_images = 0
+        self.n_bytes = 0
 
     @contextmanager
-    def take(self, n_images: int) -> Iterator[None]:
-        """Hold room for some images.
+    def admit(
+        self,
+        tenant_id: str,
+        n_images: int,
+        *,
+        cost_ms: float,
+        n_bytes: int = 0,
+        weight: float = 1.0,
+        priority: Priority = Priority.INTERACTIVE,
+        is_background: bool = False,
+        deadline: float | None = None,
+    ) -> Iterator[Stay]:
+        """Have a call in the house.
+
+        Args:
+            cost_ms: of one of its images, by estimate.
+            n_bytes: that its images hold.
+            is_background: never refused.
+            deadline: of the clock.
 
         Raises:
-            Overloaded: there is not enough.
+            Overloaded: it would wait too long, or past its deadline; `retry_after_s` says when
+                there will be room.
         """
-        if self._n_images + n_images > self._max_images:
-            raise Overloaded(
-                f"{self._n_images} images are waiting and {n_images} more would pass the limit "
-                f"of {self._max_images}; try again later or send fewer at once",
-                retry_after_s=1.0,
-            )
-        self._n_images += n_images
+        now = self._clock()
+        stay = Stay(tenant_id, priority, weight, cost_ms, n_images)
+        backlog = self._tenants.get(tenant_id)
+        if not is_background:
+            self._check_room(backlog, n_images, n_bytes, now)
+            if backlog is not None:
+                self._check_wait(backlog, stay, deadline, now)
+                stay.late_at = now + max(0.0, self._max_queue_ms - cost_ms) / 1e3
+        if backlog is None:
+            backlog = self._tenants[tenant_id] = Backlog(self._pace.enter(weight, now))
+        backlog.add(stay, n_bytes)
+        self.n_images += n_images
+        self.n_bytes += n_bytes
         try:
-            yield
+            yield stay
         finally:
-            self._n_images -= n_images
+            self.n_images -= stay.n_left
+            self.n_bytes -= n_bytes
+            backlog.remove(stay, n_bytes)
+            if not backlog.n_calls:
+                self._pace.leave(backlog.part, self._clock())
+                del self._tenants[tenant_id]
+
+    def check(self, tenant_id: str) -> None:
+        """Refuse before anything is known of a call but whose it is.
+
+        Raises:
+            Overloaded: any call with an image would be refused, whatever its priority.
+        """
+        backlog = self._tenants.get(tenant_id)
+        if backlog is not None and (lane := backlog.lanes[Priority.INTERACTIVE]).n_calls:
+            mean_ms = lane.before_ms(1) / lane.n_calls
+            self._check_wait(backlog, Stay(tenant_id, cost_ms=mean_ms), None, self._clock())
+
+    def ended(self, stay: Stay) -> None:
+        """Count one image of a call as answered."""
+        self._tenants[stay.tenant_id].ended(stay)
+        self.n_images -= 1
+
+    def served(self, cpu_ms: float) -> None:
+        """Learn how fast work is done from a piece that has ended."""
+        self._pace.served(cpu_ms, self._clock(), is_full=self.n_images > self._threads)
+
+    def wait_ms(self, tenant_id: str, n_images: int = 1) -> float:
+        """Return what an interactive call would wait that came now."""
+        backlog = self._tenants.get(tenant_id)
+        if backlog is None:
+            return 0.0
+        before_ms = backlog.before_ms(Priority.INTERACTIVE, n_images)
+        return before_ms / self._pace.of(backlog.part, self._clock())
+
+    def _check_room(self, backlog: Backlog | None, n_images: int, n_bytes: int, now: float) -> None:
+        images, held = (backlog.n_images, backlog.n_bytes) if backlog else (0, 0)
+        if images + n_images > self._max_images - self.n_images:
+            what = f"{images:,} of its images are waiting and {n_images:,} more"
+        elif held + n_bytes > self._max_bytes - self.n_bytes:
+            what = f"{held:,} bytes of its images are waiting and {n_bytes:,} more"
+        else:
+            return
+        before_ms = backlog.before_ms(Priority.BULK, 1) if backlog else 0.0
+        speed = self._pace.of(backlog.part, now) if backlog else self._pace.speed
+        raise Overloaded(
+            f"{what} would be more than this tenant's share of the room; try again later or send "
+            "fewer at once",
+            retry_after_s=self._away_s(before_ms, speed),
+        )
+
+    def _check_wait(self, backlog: Backlog, stay: Stay, deadline: float | None, now: float) -> None:
+        before_ms = backlog.before_ms(stay.priority, stay.n_left)
+        if not before_ms:
+            return
+        speed = self._pace.of(backlog.part, now)
+        wait_ms = before_ms / speed
+        most_ms = AIM * self._max_queue_ms
+        if wait_ms > most_ms:
+            what = f"and {most_ms:,.0f} ms is the most that a call may wait"
+        elif deadline is not None and now + (wait_ms + stay.cost_ms) / 1e3 > deadline:
+            what = "which is past the call's deadline"
+        else:
+            return
+        away_ms = max(0.0, before_ms - most_ms * speed) + stay.cost_ms
+        away_ms += backlog.promise(stay.n_left * stay.cost_ms, speed, now)
+        raise Overloaded(
+            f"the images of this tenant that come first take {wait_ms:,.0f} ms, {what}; "
+            "try again later",
+            retry_after_s=self._away_s(away_ms, speed),
+        )
+
+    def _away_s(self, work_ms: float, speed: float) -> float:
+        """When so much work will be done, a little later for some than for others."""
+        longest_s = _LONGEST_AWAY * self._max_queue_ms / 1e3
+        away_s = max(_SHORTEST_AWAY_S, min(longest_s, work_ms / speed / 1e3))
+        return away_s * (1 + _JITTER * self._random.random())

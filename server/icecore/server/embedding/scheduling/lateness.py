@@ -1,13 +1,17 @@
 """Why a piece whose turn has come is not started."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from icecore.server.embedding.scheduling.pieces import Piece
 from icecore.server.errors import DeadlineExceeded, IcecoreError, Overloaded
 from icecore.server.telemetry.metrics import LeftBy
 
-_AGAIN_S = 1.0
+_AGAIN_S: Final = 1.0
 """Overloaded so late means that the estimates were wrong: they are given time to learn."""
+
+_BETWEEN_S: Final = 0.01
+"""What may pass between the last look at a piece and its start, while the thread waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +44,13 @@ def too_late(piece: Piece, now: float) -> TooLate | None:
                 retry_after_s=_AGAIN_S,
             ),
         )
+    return None
+
+
+def late_by(piece: Piece, now: float) -> LeftBy | None:
+    """Return why a piece that starts `now` should not; None as long as turns are kept."""
+    if piece.left_at is not None:
+        return "cancelled"
+    if piece.deadline is not None and now > piece.deadline + _BETWEEN_S:
+        return "expired"
     return None

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from time import monotonic, perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from icecore.server.backbones.backbone import Backbone
+from icecore.server.embedding.images import ImageInput
 from icecore.wire.taps import TapId
 
 
@@ -29,6 +30,12 @@ class Ran:
     decode_ms: float
     compute_ms: float
     cpu_ms: float
+
+
+class Learner(Protocol):
+    """What learns from the pieces that ran."""
+
+    def learn(self, ran: Ran) -> None: ...
 
 
 @dataclass(slots=True, eq=False)
@@ -63,6 +70,8 @@ class Piece:
             called in a worker thread.
         deadline: of `time.monotonic`; past it the piece is not started.
         cost_ms: what it will take of one core, by estimate.
+        image: as it came in, for who wants to know its size.
+        guess: where the estimate came from, and learns what it did take.
         stay: of the call; without one the piece has a line of its own.
         is_waiting: whether it has its place in line, and was not taken out.
         left_at: of `time.monotonic`, when the caller gave it up.
@@ -77,6 +86,8 @@ class Piece:
     priority: Priority = Priority.INTERACTIVE
     deadline: float | None = None
     cost_ms: float = 1.0
+    image: ImageInput | None = None
+    guess: "Learner | None" = None
     since: float = field(default_factory=perf_counter)
     stay: Stay = field(default_factory=Stay)
     is_waiting: bool = False

@@ -6,18 +6,35 @@ loop to a worker and back.
 
 from collections.abc import Callable
 from threading import Lock, Thread
-from time import perf_counter, thread_time
+from time import monotonic, perf_counter, thread_time
 
 from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.embedding.scheduling.lateness import late_by
 from icecore.server.embedding.scheduling.pieces import Piece, Ran
 from icecore.server.embedding.scheduling.turns import Turns
 from icecore.server.errors import ShuttingDown
+from icecore.server.telemetry.metrics import Metrics
 
 
 class Workers:
-    """`threads` threads, started with the first piece."""
+    """`threads` threads, started with the first piece.
 
-    def __init__(self, sessions: Sessions, turns: Turns, *, threads: int) -> None:
+    Args:
+        ended: told on the event loop of each piece that has ended, well or not, and of the
+            CPU-milliseconds it took.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        turns: Turns,
+        *,
+        threads: int,
+        ended: Callable[[Piece, float], None] | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._ended = ended
+        self._metrics = Metrics() if metrics is None else metrics
         self._sessions = sessions
         self._turns = turns
         self._n_threads = threads
@@ -47,20 +64,21 @@ class Workers:
 
     def _work(self) -> None:
         while (piece := self._turns.take()) is not None:
-            if piece.is_wanted:
-                loop = piece.answer.get_loop()
-                loop.call_soon_threadsafe(self._run(piece))
+            loop = piece.answer.get_loop()
+            loop.call_soon_threadsafe(self._run(piece))
 
     def _run(self, piece: Piece) -> Callable[[], None]:
         """Take a piece to its end; return what tells it on the event loop."""
         began, cpu = perf_counter(), thread_time()
+        if (left_by := late_by(piece, monotonic())) is not None:
+            self._metrics.started_late(left_by)
         try:
             inputs = piece.prepare()
             prepared = perf_counter()
             codes = self._sessions.run(piece.backbone, piece.taps, inputs[None])
             piece.keep([array[0] for array in codes])
         except BaseException as error:  # told to the caller, who raises it
-            return _telling(piece, error)
+            return self._telling(piece, error, (thread_time() - cpu) * 1e3)
         ended = perf_counter()
         ran = Ran(
             queue_ms=(began - piece.since) * 1e3,
@@ -68,16 +86,23 @@ class Workers:
             compute_ms=(ended - prepared) * 1e3,
             cpu_ms=(thread_time() - cpu) * 1e3,
         )
-        return _telling(piece, ran)
+        if piece.guess is not None:
+            piece.guess.learn(ran)
+        return self._telling(piece, ran, ran.cpu_ms)
 
+    def _telling(
+        self, piece: Piece, outcome: Ran | BaseException, cpu_ms: float
+    ) -> Callable[[], None]:
+        self._turns.settle(piece, cpu_ms)
 
-def _telling(piece: Piece, outcome: Ran | BaseException) -> Callable[[], None]:
-    def tell() -> None:
-        if piece.answer.done():
-            return  # the caller left
-        if isinstance(outcome, Ran):
-            piece.answer.set_result(outcome)
-        else:
-            piece.answer.set_exception(outcome)
+        def tell() -> None:
+            if self._ended is not None:
+                self._ended(piece, cpu_ms)
+            if piece.answer.done():
+                return  # the caller left
+            if isinstance(outcome, Ran):
+                piece.answer.set_result(outcome)
+            else:
+                piece.answer.set_exception(outcome)
 
-    return tell
+        return tell
