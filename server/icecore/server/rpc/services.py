@@ -112,7 +112,8 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
         Models(parts.store, parts.catalog),
         parts.inferring,
         parts.sharing,
-        is_ready=lambda: health.is_serving,
+        is_live=lambda: health.is_alive,
+        is_ready=lambda: health.is_ready,
     )
     add_inference_service(server, inference)
     known = [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]

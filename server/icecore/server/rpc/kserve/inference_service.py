@@ -40,18 +40,20 @@ class InferenceService:
         inferring: Inferring,
         sharing: Sharing,
         *,
+        is_live: Callable[[], bool],
         is_ready: Callable[[], bool],
     ) -> None:
         self._models = models
         self._inferring = inferring
         self._statistics = inferring.statistics
         self._sharing = sharing
+        self._is_live = is_live
         self._is_ready = is_ready
 
     async def ServerLive(
         self, request: pb.ServerLiveRequest, context: Context
     ) -> pb.ServerLiveResponse:
-        return pb.ServerLiveResponse(live=True)
+        return pb.ServerLiveResponse(live=self._is_live())
 
     async def ServerReady(
         self, request: pb.ServerReadyRequest, context: Context
