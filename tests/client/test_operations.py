@@ -1,5 +1,6 @@
 """Arguments become the contract's messages, and its answers become values."""
 
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from icecore.client import (
     Pooling,
     PoolingKind,
     ProbeKind,
+    Quota,
     Scalar,
     TapId,
     TrainingFailed,
+    Usage,
     VersionState,
 )
 from icecore.client._operations import codes as codes_operations
@@ -30,7 +33,8 @@ from icecore.client._operations import collection as collection_operations
 from icecore.client._operations import predict as predict_operations
 from icecore.client._operations import probe as probe_operations
 from icecore.client._operations import search as search_operations
-from icecore.v1 import codes_pb2, collection_pb2, common_pb2, probe_pb2
+from icecore.client._operations import tenant as tenant_operations
+from icecore.v1 import codes_pb2, collection_pb2, common_pb2, probe_pb2, tenant_pb2
 from icecore.wire import messages
 
 TAP = TapId(digest="ab" * 32, layer="blocks.5.expand", backbone="lite0", depth=11)
@@ -339,3 +343,51 @@ def test_an_answer_that_breaks_the_contract_is_the_servers_fault() -> None:
     unknown = probe_pb2.TrainProbeResponse(version=version_message(9))  # type: ignore[arg-type]
     with pytest.raises(Internal, match="breaks the contract"):
         train().read(unknown)
+
+
+def test_a_quota_says_what_it_says_and_comes_back() -> None:
+    quota = Quota(12.5, 40, 64, 10**12, 2.0)
+    operation = tenant_operations.set_quota("acme", quota, request_id="q")
+    assert operation.request == tenant_pb2.SetQuotaRequest(
+        request_id="q",
+        tenant_id="acme",
+        quota=tenant_pb2.Quota(
+            images_per_second=12.5,
+            burst_images=40,
+            max_images_in_flight=64,
+            storage_bytes=10**12,
+            weight=2.0,
+        ),
+    )
+    answer = tenant_pb2.SetQuotaResponse(quota=operation.request.quota)  # type: ignore[attr-defined]
+    assert operation.read(answer) == quota
+
+
+@pytest.mark.parametrize(
+    "quota",
+    [Quota(burst_images=-1), Quota(storage_bytes=2**64), Quota(max_images_in_flight=2**32)],
+)
+def test_what_no_message_holds_is_no_quota(quota: Quota) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        tenant_operations.set_quota("acme", quota, request_id=None)
+    assert caught.value.reason == "QUOTA_INVALID"
+
+
+def test_usage_has_every_field_of_the_contract() -> None:
+    answer = tenant_pb2.GetUsageResponse(
+        tenant_id="acme",
+        quota=tenant_pb2.Quota(weight=1.0),
+        storage_bytes=1,
+        n_collections=2,
+        n_examples=3,
+        n_probes=4,
+        n_images=5,
+        n_cached_images=6,
+        n_rejected_images=7,
+        cpu_seconds=8.5,
+        n_images_in_flight=9,
+    )
+    answer.since.FromDatetime(NOW)
+    found = tenant_operations.usage("acme").read(answer)
+    assert found == Usage("acme", Quota(), 1, 2, 3, 4, NOW, 5, 6, 7, 8.5, 9)
+    assert len(fields(Usage)) == len(answer.DESCRIPTOR.fields)

@@ -20,8 +20,6 @@ FILLED_LATER = {
     "Explain",
     "ExportProbe",
     "AdviseTransfer",
-    "SetQuota",
-    "GetUsage",
     "Backup",
 }
 HEAVY = "onnxruntime onnx sklearn scipy faiss torch PIL matplotlib click rich sqlalchemy alembic"

@@ -27,8 +27,6 @@ UNIMPLEMENTED = {
     "CompareVersions",
     "Explain",
     "ExportProbe",
-    "GetUsage",
-    "SetQuota",
 }
 
 

@@ -38,6 +38,7 @@ from icecore.client.errors import (
     Unimplemented,
 )
 from icecore.client.local import read_admin_key
+from icecore.client.quota_values import Quota, Usage
 from icecore.client.values import (
     Accuracy,
     Added,
@@ -113,6 +114,7 @@ __all__ = [
     "ProbeVersion",
     "Progress",
     "Quantising",
+    "Quota",
     "Reason",
     "Recipe",
     "RecipeReport",
@@ -127,6 +129,7 @@ __all__ = [
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
+    "Usage",
     "VersionState",
     "data_folder",
     "read_admin_key",

@@ -1,4 +1,4 @@
-"""`icecore tenants ...`: for administrators, tenants and their keys."""
+"""`icecore tenants ...`: for administrators, tenants, their keys and their quotas."""
 
 from datetime import datetime
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from icecore.cli.choices import json_option
+from icecore.cli.commands.tenant_quota import quota, usage
 from icecore.cli.connection import Connection, connected
 from icecore.cli.help import group
 from icecore.cli.output import Column, note, print_json, print_line, print_table
@@ -19,10 +20,12 @@ from icecore.client import Key
     icecore tenants create-key acme --label laptop        # prints the key, this once
     icecore tenants list-keys acme
     icecore tenants revoke-key acme KEY_ID
+    icecore tenants quota acme --images-per-second 50 --storage 10GB
+    icecore tenants usage
     """,
 )
 def tenants() -> None:
-    """Make and delete tenants and their keys.
+    """Make and delete tenants and their keys, and say what each may use.
 
     These need the administrator's key: --key or ICECORE_KEY, or else the file
     admin.key of the data folder, which goes to that folder's own server only.
@@ -122,6 +125,10 @@ def revoke_key(connection: Connection, tenant: str, key_id: str) -> None:
     with connection.administrator() as client:
         client.revoke_key(tenant, key_id)
     print_line(f"key {key_id!r} of tenant {tenant!r} is revoked")
+
+
+tenants.add_command(quota)
+tenants.add_command(usage)
 
 
 def _key_json(key: Key) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""AsyncClient's calls about tenants and keys; they need the administrator's key."""
+"""AsyncClient's calls about tenants, keys and quotas; but for `usage`, for administrators."""
 
 from icecore.client._async.calls import AsyncCalls
 from icecore.client._operations import tenant as operations
+from icecore.client.quota_values import Quota, Usage
 from icecore.client.values import Key, NewKey, Tenant
 
 
@@ -45,3 +46,19 @@ class AsyncTenantCalls(AsyncCalls):
         """As `Client.revoke_key`."""
         operation = operations.revoke_key(tenant_id, key_id, request_id=request_id)
         await self._transport.unary(operation, timeout_s)
+
+    async def set_quota(
+        self,
+        tenant_id: str,
+        quota: Quota,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Quota:
+        """As `Client.set_quota`."""
+        operation = operations.set_quota(tenant_id, quota, request_id=request_id)
+        return await self._transport.unary(operation, timeout_s)
+
+    async def usage(self, tenant_id: str = "", *, timeout_s: float | None = None) -> Usage:
+        """As `Client.usage`."""
+        return await self._transport.unary(operations.usage(tenant_id), timeout_s)

@@ -1,4 +1,6 @@
-"""Operations of TenantService, for administrators."""
+"""Operations of TenantService: for administrators, but for a tenant's own usage."""
+
+from dataclasses import asdict
 
 from icecore.client._operations.operation import (
     Operation,
@@ -7,8 +9,11 @@ from icecore.client._operations.operation import (
     request_id_or_new,
     time_of,
 )
+from icecore.client.errors import InvalidArgument
+from icecore.client.quota_values import Quota, Usage
 from icecore.client.values import Key, NewKey, Tenant
 from icecore.v1 import tenant_pb2 as pb
+from icecore.wire.reasons import Reason
 
 SERVICE = "TenantService"
 
@@ -74,6 +79,60 @@ def revoke_key(tenant_id: str, key_id: str, *, request_id: str | None) -> Operat
         ),
         pb.RevokeKeyResponse,
         nothing,
+    )
+
+
+def set_quota(tenant_id: str, quota: Quota, *, request_id: str | None) -> Operation[Quota]:
+    """Raises InvalidArgument: a number is negative, or more than a message holds."""
+    try:
+        message = pb.Quota(**asdict(quota))
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(f"{quota!r} is none: {error}", reason=Reason.QUOTA_INVALID) from error
+    return Operation(
+        SERVICE,
+        "SetQuota",
+        pb.SetQuotaRequest(
+            request_id=request_id_or_new(request_id), tenant_id=tenant_id, quota=message
+        ),
+        pb.SetQuotaResponse,
+        lambda answer: quota_value(answer.quota),
+    )
+
+
+def usage(tenant_id: str) -> Operation[Usage]:
+    return Operation(
+        SERVICE,
+        "GetUsage",
+        pb.GetUsageRequest(tenant_id=tenant_id),
+        pb.GetUsageResponse,
+        usage_value,
+    )
+
+
+def quota_value(message: pb.Quota) -> Quota:
+    return Quota(
+        images_per_second=message.images_per_second,
+        burst_images=message.burst_images,
+        max_images_in_flight=message.max_images_in_flight,
+        storage_bytes=message.storage_bytes,
+        weight=message.weight,
+    )
+
+
+def usage_value(message: pb.GetUsageResponse) -> Usage:
+    return Usage(
+        tenant_id=message.tenant_id,
+        quota=quota_value(message.quota),
+        storage_bytes=message.storage_bytes,
+        n_collections=message.n_collections,
+        n_examples=message.n_examples,
+        n_probes=message.n_probes,
+        since=time_of(message.since),
+        n_images=message.n_images,
+        n_cached_images=message.n_cached_images,
+        n_rejected_images=message.n_rejected_images,
+        cpu_seconds=message.cpu_seconds,
+        n_images_in_flight=message.n_images_in_flight,
     )
 
 

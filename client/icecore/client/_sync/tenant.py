@@ -1,7 +1,8 @@
-"""Client's calls about tenants and keys; they need the administrator's key."""
+"""Client's calls about tenants, keys and quotas; but for `usage`, for administrators."""
 
 from icecore.client._operations import tenant as operations
 from icecore.client._sync.calls import Calls
+from icecore.client.quota_values import Quota, Usage
 from icecore.client.values import Key, NewKey, Tenant
 
 
@@ -55,3 +56,31 @@ class TenantCalls(Calls):
         """Take a key away; calls with it are refused from now on."""
         operation = operations.revoke_key(tenant_id, key_id, request_id=request_id)
         self._transport.unary(operation, timeout_s)
+
+    def set_quota(
+        self,
+        tenant_id: str,
+        quota: Quota,
+        *,
+        request_id: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Quota:
+        """Replace what a tenant may use, whole, and return it.
+
+        It holds from the next call on, and from a running stream's next message. What is in
+        the store stays, also where it is more than the new quota.
+
+        Raises:
+            InvalidArgument: a number cannot be one; the sentence says which (QUOTA_INVALID).
+            NotFound: there is no such tenant.
+        """
+        operation = operations.set_quota(tenant_id, quota, request_id=request_id)
+        return self._transport.unary(operation, timeout_s)
+
+    def usage(self, tenant_id: str = "", *, timeout_s: float | None = None) -> Usage:
+        """Return what a tenant uses and may use; without an id, of this client's own tenant.
+
+        Raises:
+            PermissionDenied: another's, without the administrator's key.
+        """
+        return self._transport.unary(operations.usage(tenant_id), timeout_s)
