@@ -65,6 +65,12 @@ class Embedder:
             sessions, self._turns, threads=threads, ended=self._ran, metrics=self._metrics
         )
         self._cache = CodeCache(MemoryCache(cache_bytes), disk, self._give_up, self._metrics)
+        for name, text, read in (
+            ("waiting_images", "Images that wait for a turn.", lambda: self._turns.n_waiting),
+            ("images_in_flight", "Images of calls in hand.", lambda: self._bounds.n_images),
+            ("image_bytes_in_flight", "Bytes they hold.", lambda: self._bounds.n_bytes),
+        ):
+            self._metrics.gauge(name, text, read)
 
     @property
     def cache_bytes(self) -> int:
