@@ -18,70 +18,24 @@ import argparse
 import os
 import platform
 import tempfile
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 from load.generator import Generator, Job
-from load.icecore_server import Icecore, icecore_server, jpeg_request
+from load.icecore_server import icecore_server, jpeg_request
 from load.networks import NETWORKS, NetworkMissing, network, photo
 from load.outcome import OK, Outcome, percentile
 from load.processes import memory_mb
+from load.watching import Watched, recovered_after, watching
 
 AT_PEAK = 8
 REFUSED = "RESOURCE_EXHAUSTED"
 TIMEOUT_S = 30.0
-IN_A_ROW = 5
 RECOVERY_S = 10.0
 """How long the one caller goes on after the load."""
-
-
-@dataclass
-class Watched:
-    """What was seen of the server from outside, four times a second."""
-
-    memory_mb: list[float] = field(default_factory=list)
-    health: Counter[str] = field(default_factory=Counter)
-    health_ms: list[float] = field(default_factory=list)
-
-
-@contextmanager
-def watching(server: Icecore) -> Iterator[Watched]:
-    seen = Watched()
-    done = threading.Event()
-
-    def watch() -> None:
-        members = server.tree.members()
-        while not done.wait(0.25):
-            began = time.perf_counter()
-            seen.health[server.health(5.0)] += 1
-            seen.health_ms.append((time.perf_counter() - began) * 1e3)
-            seen.memory_mb.append(memory_mb(members))
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        done.set()
-        thread.join()
-
-
-def recovered_after(probe: Outcome, most_ms: float) -> float:
-    """Return the seconds until `IN_A_ROW` answers in a row were good and quick; inf if never."""
-    in_a_row = 0
-    for at, ms, end in sorted(zip(probe.at, probe.ms, probe.ends, strict=True)):
-        in_a_row = in_a_row + 1 if end == OK and ms <= most_ms else 0
-        if in_a_row == 1:
-            since = at
-        if in_a_row == IN_A_ROW:
-            return since
-    return float("inf")
 
 
 def line(name: str, figure: str, law: str = "", holds: bool | None = None) -> None:
@@ -135,7 +89,7 @@ def run(
         held = memory_mb(server.tree.members())
         offered = asked.times * before.rate
         probe = Job(target, body, RECOVERY_S, 7_000_000, concurrency=1, timeout_s=5.0)
-        with watching(server) as seen:
+        with watching(server.tree, lambda: server.health(5.0)) as seen:
             generator.begin(
                 Job(
                     target, body, asked.seconds, 200_000, rate=offered,
@@ -196,8 +150,8 @@ def report(
         "<= 1.05", most <= 1.05,
     )  # fmt: skip
     line(
-        "health", f"{dict(seen.health)}, p99 {percentile(seen.health_ms, 99):.0f} ms",
-        "SERVING", set(seen.health) == {"SERVING"},
+        "health", f"{dict(seen.said)}, p99 {percentile(seen.said_ms, 99):.0f} ms",
+        "SERVING", set(seen.said) == {"SERVING"},
     )  # fmt: skip
     within = recovered_after(recovery, 2 * lone)
     line("recovered", f"{within:.2f} s after the load", "<= 1 s", within <= 1.0)
