@@ -180,6 +180,7 @@ async def serving(
             max_message_bytes=settings.max_message_bytes,
             watch=Watch(metrics, traces),
             draining=draining,
+            check_room=parts.embedder.check_room,
         )
         server = grpc.aio.server(interceptors=[door], options=listening.options(settings))
         health = add_services(server, parts, gate)
@@ -241,9 +242,9 @@ def _build(
         threads=settings.threads,
         cache_bytes=settings.cache_mb << 20,
         disk=disk,
+        max_queue_ms=settings.max_queue_ms,
         metrics=metrics,
     )
-    metrics.gauge("cache_bytes", "Codes kept in memory.", lambda: embedder.cache_bytes)
     stack.callback(embedder.close)
     searcher = Searcher(max_bytes=INDEX_BYTES)
     stack.callback(searcher.close)

@@ -25,6 +25,11 @@ MAX_MESSAGE_MB: Final = 1024
 """protobuf ends at 2 GiB, and gRPC is told twice this (see `rpc.reading`)."""
 
 
+DEFAULT_QUEUE_MS: Final = 1000
+"""A person waits so long without losing the thread; a program that may wait comes again."""
+
+MAX_QUEUE_MS: Final = 3_600_000
+
 DEFAULT_CACHE_MB: Final = 256
 """Codes of 50,000 images at the default backbone's last layer."""
 
@@ -68,6 +73,7 @@ class Settings:
     traces: str = "off"
     cache_mb: int = DEFAULT_CACHE_MB
     cache_disk_mb: int = 0
+    max_queue_ms: int = DEFAULT_QUEUE_MS
 
     def __post_init__(self) -> None:
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -99,6 +105,10 @@ class Settings:
         if not 1 <= self.max_message_mb <= MAX_MESSAGE_MB:
             raise SettingsInvalid(
                 f"--max-message-mb is {self.max_message_mb!r}, but must be 1 to {MAX_MESSAGE_MB}"
+            )
+        if not 1 <= self.max_queue_ms <= MAX_QUEUE_MS:
+            raise SettingsInvalid(
+                f"--max-queue-ms is {self.max_queue_ms!r}, but must be 1 to {MAX_QUEUE_MS}"
             )
         if self.threads == 0:
             object.__setattr__(self, "threads", len(os.sched_getaffinity(0)))
@@ -218,6 +228,7 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag("--training-workers", int, "N", "training jobs at once", 1)
     flag("--default-graph", Path, "FILE", "the default backbone's graph, built beforehand")
     flag("--max-message-mb", int, "MB", "largest message taken", DEFAULT_MESSAGE_MB)
+    flag("--max-queue-ms", int, "MS", "longest that a call may wait", DEFAULT_QUEUE_MS)
     flag("--cache-mb", int, "MB", "codes kept in memory; 0: none", DEFAULT_CACHE_MB)
     flag("--cache-disk-mb", int, "MB", "codes kept in the data folder beyond a restart", 0)
     flag("--metrics", str, "HOST:PORT", f"where Prometheus reads, or off ({METRICS_ADDRESS})")

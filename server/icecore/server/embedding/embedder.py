@@ -87,6 +87,7 @@ class Embedder:
         tenant_id: str = "",
         names: Sequence[str] = (),
         is_background: bool = False,
+        may_wait: bool = False,
         is_cached: bool = False,
         priority: Priority = Priority.INTERACTIVE,
         deadline: float | None = None,
@@ -100,8 +101,10 @@ class Embedder:
             dtype: float32 or float16.
             tenant_id: tenants take turns, and share no codes.
             names: what to call each image in an error; none: "image 0" and so on.
-            is_background: wait where others would be refused; for work that
-                sends one batch at a time.
+            is_background: work of the server's own for the tenant, such as training: bulk,
+                never refused, and not held to the tenant's quota.
+            may_wait: not refused for how long it would wait; for callers that send one
+                batch at a time.
             is_cached: take codes that are known, keep those that are not, and join
                 other calls that want the same.
             priority: among the tenant's own images.
@@ -132,7 +135,7 @@ class Embedder:
         order.check()
         gathering = Gathering(order.taps, order.shapes, len(images), wanted)
         try:
-            with self._room(order, is_background=is_background) as stay:
+            with self._room(order, is_background=is_background, may_wait=may_wait) as stay:
                 filling = Filling(
                     order,
                     gathering,
@@ -173,7 +176,7 @@ class Embedder:
             raise
 
     @contextmanager
-    def _room(self, order: Order, *, is_background: bool) -> Iterator[Stay]:
+    def _room(self, order: Order, *, is_background: bool, may_wait: bool) -> Iterator[Stay]:
         """Hold the tenant to its quota and the house to its bounds."""
         tenant_id, images = order.tenant_id, order.images
         with (
@@ -185,7 +188,7 @@ class Embedder:
                 n_bytes=sum(map(size_of, images)),
                 weight=self._allowances.weight(tenant_id),
                 priority=order.priority,
-                is_background=is_background,
+                may_wait=is_background or may_wait,
                 deadline=order.deadline,
             ) as stay,
         ):

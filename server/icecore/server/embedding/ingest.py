@@ -12,7 +12,7 @@ import numpy.typing as npt
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.running.poolings import codes_shape
-from icecore.server.embedding.embedder import Embedder
+from icecore.server.embedding.embedder import Embedder, Priority
 from icecore.server.embedding.example_input import ExampleInput, check_examples
 from icecore.server.embedding.gathering import FLOAT16_MAX
 from icecore.server.embedding.keeping import Kept, keep
@@ -136,6 +136,8 @@ class Ingest:
             [one.example.image for one in wanted],
             tenant_id=tenant_id,
             names=[_what(one.example) for one in wanted],
+            priority=Priority.BULK,
+            may_wait=True,
             deadline=deadline,
         )
         return {

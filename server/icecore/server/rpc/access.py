@@ -34,6 +34,11 @@ _KNOWN: Final = (
     "/inference.GRPCInferenceService/ServerMetadata",
 )
 
+_EMBEDDING: Final = (
+    "/icecore.v1.CodesService/Embed",
+    "/inference.GRPCInferenceService/ModelInfer",
+)
+
 
 def access_to(method: str) -> Access:
     """Return who may call the method, given as "/package.Service/Method"."""
@@ -42,3 +47,8 @@ def access_to(method: str) -> Access:
     if method in _KNOWN:
         return Access.KNOWN
     return Access.ADMINISTRATOR if method.startswith(_ADMINISTRATOR) else Access.TENANT
+
+
+def always_embeds(method: str) -> bool:
+    """Return whether every call of the method brings images to be embedded."""
+    return method in _EMBEDDING

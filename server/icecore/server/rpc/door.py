@@ -16,7 +16,7 @@ import grpc
 from icecore.server import telemetry
 from icecore.server.errors import InvalidArgument
 from icecore.server.rpc import calls, reading
-from icecore.server.rpc.access import Access, access_to
+from icecore.server.rpc.access import Access, access_to, always_embeds
 from icecore.server.rpc.activity import Activity
 from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.gate import Gate
@@ -47,7 +47,10 @@ class Door(grpc.aio.ServerInterceptor):
         max_message_bytes: int,
         watch: Watch | None = None,
         draining: Draining | None = None,
+        check_room: Callable[[str], None] | None = None,
     ) -> None:
+        """`check_room` refuses, before the message is read, a tenant whose images have no room."""
+        self._check_room = check_room
         self._gate = gate
         self._activity = activity
         self._draining = draining or Draining()
@@ -79,12 +82,12 @@ class Door(grpc.aio.ServerInterceptor):
             return await visit.one(requests)
 
         async def answer_one(requests: AsyncIterator[Any], context: Context) -> Any:
-            async with _Visit(self._gate, self._activity, self._watch, method, context) as visit:
+            async with self._visit(method, context) as visit:
                 return await act(await given(visit, requests), context)
 
         async def answer_many(requests: AsyncIterator[Any], context: Context) -> None:
             async with (
-                _Visit(self._gate, self._activity, self._watch, method, context) as visit,
+                self._visit(method, context) as visit,
                 aclosing(act(await given(visit, requests), context)) as answers,
             ):
                 async for answer in answers:
@@ -107,13 +110,24 @@ class Door(grpc.aio.ServerInterceptor):
             ),
         )
 
+    def _visit(self, method: str, context: Context) -> "_Visit":
+        check_room = self._check_room if always_embeds(method) else None
+        return _Visit(self._gate, self._activity, self._watch, method, context, check_room)
+
 
 class _Visit:
     """One call from its admission to its log line."""
 
     def __init__(
-        self, gate: Gate, activity: Activity, watch: Watch, method: str, context: Context
+        self,
+        gate: Gate,
+        activity: Activity,
+        watch: Watch,
+        method: str,
+        context: Context,
+        check_room: Callable[[str], None] | None,
     ) -> None:
+        self._check_room = check_room
         self._gate = gate
         self._activity = activity
         self._method = method
@@ -128,6 +142,8 @@ class _Visit:
         self._activity.begin()
         try:
             self._principal = await self._admit()
+            if self._check_room is not None and self._principal is not None:
+                self._check_room(self._principal.tenant_id or "")
         except BaseException as error:
             await self._leave(error)
             raise

@@ -23,6 +23,9 @@ MAX_QUEUE_MS: Final = 1000.0
 AIM: Final = 0.8
 """Of the bound: what is foreseen may be wrong by a quarter before it is passed."""
 
+_A_LITTLE: Final = 1024
+"""Images of a tenant."""
+
 _LONGEST_AWAY: Final = 5.0
 """Bounds: nobody is sent away for longer, since load ends too."""
 
@@ -74,7 +77,7 @@ class Bounds:
         n_bytes: int = 0,
         weight: float = 1.0,
         priority: Priority = Priority.INTERACTIVE,
-        is_background: bool = False,
+        may_wait: bool = False,
         deadline: float | None = None,
     ) -> Iterator[Stay]:
         """Have a call in the house.
@@ -82,7 +85,8 @@ class Bounds:
         Args:
             cost_ms: of one of its images, by estimate.
             n_bytes: that its images hold.
-            is_background: never refused.
+            may_wait: refused only where there is no room, and a little is always taken: for
+                those who send one batch at a time.
             deadline: of the clock.
 
         Raises:
@@ -92,11 +96,11 @@ class Bounds:
         now = self._clock()
         stay = Stay(tenant_id, priority, weight, cost_ms, n_images)
         backlog = self._tenants.get(tenant_id)
-        if not is_background:
+        if not may_wait or (backlog is not None and backlog.n_images > _A_LITTLE):
             self._check_room(backlog, n_images, n_bytes, now)
-            if backlog is not None:
-                self._check_wait(backlog, stay, deadline, now)
-                stay.late_at = now + max(0.0, self._max_queue_ms - cost_ms) / 1e3
+        if not may_wait and backlog is not None:
+            self._check_wait(backlog, stay, deadline, now)
+            stay.late_at = now + max(0.0, self._max_queue_ms - cost_ms) / 1e3
         if backlog is None:
             backlog = self._tenants[tenant_id] = Backlog(self._pace.enter(weight, now))
         backlog.add(stay, n_bytes)
