@@ -243,6 +243,7 @@ def _build(
         cache_bytes=settings.cache_mb << 20,
         disk=disk,
         max_queue_ms=settings.max_queue_ms,
+        allowances=allowances,
         metrics=metrics,
     )
     stack.callback(embedder.close)
