@@ -11,7 +11,7 @@ STAMPS := .venv/stamps
 demo: $(STAMPS)/demo
 	$(BIN)/icecore demo --out $(OUT) $(if $(IMAGES),--images "$(IMAGES)")
 
-test: $(STAMPS)/dev
+test: $(STAMPS)/dev $(STAMPS)/tritonclient
 	$(BIN)/python -m pytest -m "not export"
 
 test-export: $(STAMPS)/export
@@ -37,6 +37,12 @@ clean:
 
 $(STAMPS)/%: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) install --quiet --editable ".[$(EXTRAS_$*)]" --constraint constraints.txt
+	mkdir -p $(STAMPS) && touch $@
+
+# An environment of its own: its versions are its own, and it has nothing of ours.
+$(STAMPS)/tritonclient: .venv/bin/python constraints-tritonclient.txt
+	$(PYTHON) -m venv .venv/tritonclient
+	.venv/tritonclient/bin/python -m pip --disable-pip-version-check install --quiet --requirement constraints-tritonclient.txt
 	mkdir -p $(STAMPS) && touch $@
 
 # What each environment installs; the comparison with torch needs pytest too.

@@ -103,8 +103,11 @@ def images_of(tensor: Tensor, raw: Buffer | None) -> list[ImageInput]:
         files = _typed(tensor) if raw is None else _files(raw, shape[0])
         return [Encoded(bytes(file)) for file in files]
     array = _array(tensor, shape) if raw is None else _over(raw, tensor.datatype, shape)
-    kind = Pixels if array.dtype == _UINT8 else Prepared
-    return [kind(one) for one in array]
+    if array.dtype != _UINT8:
+        return [Prepared(one) for one in array]
+    if shape[1] == 3 and shape[3] != 3:
+        array = array.transpose(0, 2, 3, 1)
+    return [Pixels(one) for one in array]
 
 
 def datatype_of(values: npt.NDArray[Any]) -> str:
