@@ -69,13 +69,9 @@ class Embedder:
             ("waiting_images", "Images that wait for a turn.", lambda: self._turns.n_waiting),
             ("images_in_flight", "Images of calls in hand.", lambda: self._bounds.n_images),
             ("image_bytes_in_flight", "Bytes they hold.", lambda: self._bounds.n_bytes),
+            ("cache_bytes", "Codes kept in memory.", lambda: self._cache.n_bytes),
         ):
             self._metrics.gauge(name, text, read)
-
-    @property
-    def cache_bytes(self) -> int:
-        """Bytes of the codes kept in memory."""
-        return self._cache.n_bytes
 
     async def embed(
         self,
