@@ -7,8 +7,8 @@ import pytest
 from icecore.client import InvalidArgument
 from icecore.client._batches import MAX_BATCH_BYTES, Batcher
 from icecore.client._channel import MAX_ATTEMPTS
-from icecore.client._pacing import MAX_WAIT_S, Pacing
-from icecore.client.errors import Unavailable
+from icecore.client._pacing import MAX_WAIT_S, RESTART_S, Met, Pacing
+from icecore.client.errors import ResourceExhausted, Unavailable
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -48,6 +48,52 @@ def test_a_stream_that_does_not_move_is_given_up_after_as_many_tries_as_a_call()
     with pytest.raises(Unavailable) as given_up:
         pacing.wait_s(error)
     assert given_up.value is error
+
+
+def test_a_server_that_has_answered_is_waited_for_as_long_as_a_restart_may_take() -> None:
+    now = [0.0]
+    met = Met()
+    Pacing(None, met).progress()
+    pacing, error = Pacing(None, met, strange_attempts=1, clock=lambda: now[0]), Unavailable("gone")
+    n_tries = 0
+
+    def try_on() -> None:
+        nonlocal n_tries
+        while True:
+            now[0] += pacing.wait_s(error)
+            n_tries += 1
+
+    with pytest.raises(Unavailable) as given_up:
+        try_on()
+    assert given_up.value is error
+    assert RESTART_S <= now[0] <= RESTART_S + 2 * MAX_WAIT_S
+    assert RESTART_S / MAX_WAIT_S <= n_tries <= 4 * RESTART_S / MAX_WAIT_S
+
+
+def test_nobody_waits_past_the_deadline_only_to_hear_of_the_deadline() -> None:
+    met = Met()
+    Pacing(None, met).progress()
+    for error in (Unavailable("gone"), _full(0.01)):
+        with pytest.raises(type(error)) as told:
+            Pacing(1e-6, met).wait_s(error)
+        assert told.value is error
+
+
+def test_a_server_that_is_full_is_tried_again_when_it_says_and_not_before() -> None:
+    pacing, error = Pacing(None), _full(3.0)
+    waits = [pacing.wait_s(error) for _ in range(MAX_ATTEMPTS - 1)]
+    assert all(3.0 <= wait <= 3.75 for wait in waits)
+    assert len(set(waits)) > 1, "those who were refused together come back together"
+    with pytest.raises(ResourceExhausted):
+        pacing.wait_s(error)
+    with pytest.raises(ResourceExhausted):
+        Pacing(None).wait_s(_full(None))
+
+
+def _full(retry_after_s: float | None) -> ResourceExhausted:
+    error = ResourceExhausted("full")
+    error.retry_after_s = retry_after_s
+    return error
 
 
 def test_an_answer_gives_a_stream_all_its_tries_back() -> None:

@@ -1,6 +1,7 @@
 """What both clients promise of calls, over a real socket to a server whose answers are written."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,18 @@ from icecore.client import (
     NewExample,
     NotFound,
     ProbeVersion,
+    ResourceExhausted,
     TapId,
     Unavailable,
 )
 from icecore.client._batches import MAX_IN_FLIGHT
-from icecore.client._channel import MAX_ATTEMPTS
+from icecore.client._channel import MAX_ATTEMPTS, RETRY_POLICY
 from icecore.v1 import backbone_pb2, codes_pb2, collection_pb2, probe_pb2, tenant_pb2
 from icecore.wire import messages
 
 Twin = type[Client | AsyncClient]
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.__name__)
+FULL = grpc.StatusCode.RESOURCE_EXHAUSTED
 TAP = TapId(digest="ab" * 32, layer="x")
 
 
@@ -129,6 +132,57 @@ def test_a_call_is_given_up_in_the_end(twin: Twin, tmp_path: Path) -> None:
         with pytest.raises(Unavailable, match=r"^the server restarts$"):
             client.backbones()
         assert gone.n_calls == MAX_ATTEMPTS
+
+
+@both
+def test_a_server_that_has_answered_is_waited_for_when_it_restarts(
+    twin: Twin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For longer than gRPC itself tries, which is two attempts here."""
+    monkeypatch.setitem(RETRY_POLICY, "maxAttempts", 2)
+    away = Failing(lambda _: backbone_pb2.ListBackbonesResponse(), {2, 3, 4, 5, 6})
+    answers = {"ListBackbones": away}
+    with FakeServer(tmp_path, answers) as server, opened(twin, server.address) as client:
+        client.backbones()
+        assert client.backbones() == []
+    assert away.n_calls == 7
+
+
+@both
+def test_a_call_refused_for_now_is_sent_again_when_the_server_says(
+    twin: Twin, tmp_path: Path
+) -> None:
+    told = [0.2, 0.1]
+
+    def full(_: object) -> backbone_pb2.ListBackbonesResponse:
+        if told:
+            raise Refusal(FULL, "full", "OVERLOADED", retry_after_s=told.pop(0))
+        return backbone_pb2.ListBackbonesResponse()
+
+    answers = {"ListBackbones": full}
+    with FakeServer(tmp_path, answers) as server, opened(twin, server.address) as client:
+        began = time.monotonic()
+        assert client.backbones() == []
+        assert time.monotonic() - began >= 0.3, "it came before it was told to"
+
+
+@both
+@pytest.mark.parametrize("retry_after_s", [None, 1e6])
+def test_a_call_that_may_not_be_sent_again_in_time_is_not(
+    twin: Twin, tmp_path: Path, retry_after_s: float | None
+) -> None:
+    n_calls = 0
+
+    def full(_: object) -> None:
+        nonlocal n_calls
+        n_calls += 1
+        raise Refusal(FULL, "full", "STORAGE_FULL", retry_after_s=retry_after_s)
+
+    answers = {"ListBackbones": full}
+    with FakeServer(tmp_path, answers) as server, opened(twin, server.address) as client:
+        with pytest.raises(ResourceExhausted, match="full"):
+            client.backbones()
+        assert n_calls == 1
 
 
 @both

@@ -12,7 +12,7 @@ NOT_REPEATED = {"/icecore.v1.TenantService/CreateKey"}
 """Repeating this one would make a second key. All others only read, or carry a request id."""
 
 MAX_ATTEMPTS = 5
-"""Most that gRPC allows. With the backoff below about two seconds: a restart of a server."""
+"""Most that gRPC allows. With the backoff below about two seconds; `_pacing` goes on from there."""
 
 RETRY_POLICY = {
     "maxAttempts": MAX_ATTEMPTS,

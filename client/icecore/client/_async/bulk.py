@@ -86,6 +86,6 @@ async def _drive(transport: Transport, course: Course) -> CodesBatch:
 
 async def _call(transport: Transport, step: Send) -> Told:
     try:
-        return await transport.unary(step.operation, step.timeout_s(transport.timeout_s))
+        return await transport.unary_once(step.operation, step.timeout_s(transport.timeout_s))
     except IcecoreError as error:
         return error

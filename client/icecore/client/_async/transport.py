@@ -15,12 +15,12 @@ from icecore.client._batches import MAX_IN_FLIGHT, Batcher
 from icecore.client._channel import NOT_REPEATED
 from icecore.client._operations.conversation import Conversation, unanswered
 from icecore.client._operations.operation import Operation, Page
-from icecore.client._pacing import Pacing
+from icecore.client._pacing import Met, Pacing
 from icecore.client._stream import Stream, bytes_of, reader
 from icecore.client._translation import border
 from icecore.client._upload import Upload
 from icecore.client._where import Embedded
-from icecore.client.errors import Unavailable
+from icecore.client.errors import ResourceExhausted, Unavailable
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -34,6 +34,7 @@ class Transport:
         self.timeout_s = timeout_s
         self._lock = asyncio.Lock()
         self._link: Link | None = None
+        self._met = Met()
         self._is_closed = False
 
     async def connect(self) -> Endpoint:
@@ -48,9 +49,25 @@ class Transport:
                 self._link = None
 
     async def unary(self, operation: Operation[A], timeout_s: float | None = None) -> A:
+        """Return the answer to one request; it is sent again as `Pacing` says."""
+        timeout = self.timeout_s if timeout_s is None else timeout_s
+        pacing = Pacing(timeout, self._met, strange_attempts=1)
+        while True:
+            try:
+                answer = await self.unary_once(operation, pacing.left_s())
+            except (Unavailable, ResourceExhausted) as error:
+                if operation.path in NOT_REPEATED:
+                    raise
+                await asyncio.sleep(pacing.wait_s(error))
+                continue
+            pacing.progress()
+            return answer
+
+    async def unary_once(self, operation: Operation[A], timeout_s: float | None) -> A:
         """Return the answer to one request.
 
-        An embedded server that is gone in spite of gRPC's own repetitions is started anew, once.
+        Only gRPC itself sends it again. An embedded server that is gone in spite of that is
+        started anew, once.
         """
         link = await self._linked()
         try:
@@ -79,7 +96,7 @@ class Transport:
     ) -> AsyncIterator[A]:
         """Yield what one request's stream says; a broken one is opened again."""
         last: A | None = None
-        pacing = Pacing(timeout_s)
+        pacing = Pacing(timeout_s, self._met)
         while True:
             operation = operation_after(last)
             link = await self._linked()
@@ -96,7 +113,7 @@ class Transport:
                         last = operation.read(answer)
                         yield last
                 return
-            except Unavailable as error:
+            except (Unavailable, ResourceExhausted) as error:
                 await asyncio.sleep(pacing.wait_s(error))
             finally:
                 if call is not None:
@@ -112,7 +129,7 @@ class Transport:
         answer is sent again over a new one.
         """
         waiting: deque[Operation[A]] = deque()
-        pacing = Pacing(timeout_s)
+        pacing = Pacing(timeout_s, self._met)
         stream: AwaitedStream | None = None
         is_complete = False
         try:
@@ -137,7 +154,7 @@ class Transport:
                     if is_complete:
                         stream.end()
                     answer = await stream.next()
-                except Unavailable as error:
+                except (Unavailable, ResourceExhausted) as error:
                     if stream is not None:
                         stream.close()
                         stream = None
@@ -156,7 +173,7 @@ class Transport:
 
         The requests carry an id where they change anything, so that nothing is done twice.
         """
-        pacing = Pacing(timeout_s)
+        pacing = Pacing(timeout_s, self._met)
         while True:
             link = await self._linked()
             upload = None
@@ -166,7 +183,7 @@ class Transport:
                     pacing.progress()
                     yield conversation.read(answer)
                 return
-            except Unavailable as error:
+            except (Unavailable, ResourceExhausted) as error:
                 await asyncio.sleep(pacing.wait_s(error))
             finally:
                 if upload is not None:
@@ -175,10 +192,11 @@ class Transport:
     async def _unary(
         self, link: Link, operation: Operation[Any], timeout_s: float | None
     ) -> Message:
-        timeout = self.timeout_s if timeout_s is None else timeout_s
         with border(operation.path, link.endpoint):
             call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
-            return await call(operation.request, timeout=timeout, metadata=_metadata(link.endpoint))
+            return await call(
+                operation.request, timeout=timeout_s, metadata=_metadata(link.endpoint)
+            )
 
     async def _linked(self) -> Link:
         async with self._lock:

@@ -78,6 +78,6 @@ def _drive(transport: Transport, course: Course, held: Held) -> CodesBatch:
 
 def _call(transport: Transport, step: Send, held: Held) -> Told:
     try:
-        return transport.unary(step.operation, step.timeout_s(transport.timeout_s), held=held)
+        return transport.unary_once(step.operation, step.timeout_s(transport.timeout_s), held=held)
     except IcecoreError as error:
         return error

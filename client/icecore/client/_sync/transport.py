@@ -13,14 +13,14 @@ from icecore.client._batches import MAX_IN_FLIGHT, Batcher
 from icecore.client._channel import NOT_REPEATED
 from icecore.client._operations.conversation import Conversation, unanswered
 from icecore.client._operations.operation import Operation, Page
-from icecore.client._pacing import Pacing
+from icecore.client._pacing import Met, Pacing
 from icecore.client._stream import Stream, bytes_of, reader
 from icecore.client._sync.held import Held
 from icecore.client._sync.link import Link, link_to
 from icecore.client._translation import border
 from icecore.client._upload import Upload
 from icecore.client._where import Embedded
-from icecore.client.errors import Unavailable
+from icecore.client.errors import ResourceExhausted, Unavailable
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -34,6 +34,7 @@ class Transport:
         self.timeout_s = timeout_s
         self._lock = threading.Lock()
         self._link: Link | None = None
+        self._met = Met()
         self._is_closed = False
 
     def connect(self) -> Endpoint:
@@ -47,16 +48,32 @@ class Transport:
                 self._link.close()
                 self._link = None
 
-    def unary(
+    def unary(self, operation: Operation[A], timeout_s: float | None = None) -> A:
+        """Return the answer to one request; it is sent again as `Pacing` says."""
+        timeout = self.timeout_s if timeout_s is None else timeout_s
+        pacing = Pacing(timeout, self._met, strange_attempts=1)
+        while True:
+            try:
+                answer = self.unary_once(operation, pacing.left_s())
+            except (Unavailable, ResourceExhausted) as error:
+                if operation.path in NOT_REPEATED:
+                    raise
+                time.sleep(pacing.wait_s(error))
+                continue
+            pacing.progress()
+            return answer
+
+    def unary_once(
         self,
         operation: Operation[A],
-        timeout_s: float | None = None,
+        timeout_s: float | None,
         *,
         held: Held | None = None,
     ) -> A:
         """Return the answer to one request, which another thread may give up by way of `held`.
 
-        An embedded server that is gone in spite of gRPC's own repetitions is started anew, once.
+        Only gRPC itself sends it again. An embedded server that is gone in spite of that is
+        started anew, once.
         """
         link = self._linked()
         try:
@@ -84,7 +101,7 @@ class Transport:
     ) -> Iterator[A]:
         """Yield what one request's stream says; a broken one is opened again."""
         last: A | None = None
-        pacing = Pacing(timeout_s)
+        pacing = Pacing(timeout_s, self._met)
         while True:
             operation = operation_after(last)
             link = self._linked()
@@ -101,7 +118,7 @@ class Transport:
                         last = operation.read(answer)
                         yield last
                 return
-            except Unavailable as error:
+            except (Unavailable, ResourceExhausted) as error:
                 time.sleep(pacing.wait_s(error))
             finally:
                 if call is not None:
@@ -118,7 +135,7 @@ class Transport:
         """
         source = iter(operations)
         waiting: deque[Operation[A]] = deque()
-        pacing = Pacing(timeout_s)
+        pacing = Pacing(timeout_s, self._met)
         stream: Stream | None = None
         is_complete = False
         try:
@@ -141,7 +158,7 @@ class Transport:
                     if is_complete:
                         stream.end()
                     answer = stream.next()
-                except Unavailable as error:
+                except (Unavailable, ResourceExhausted) as error:
                     if stream is not None:
                         stream.close()
                         stream = None
@@ -160,7 +177,7 @@ class Transport:
 
         The requests carry an id where they change anything, so that nothing is done twice.
         """
-        pacing = Pacing(timeout_s)
+        pacing = Pacing(timeout_s, self._met)
         while True:
             link = self._linked()
             upload = None
@@ -170,7 +187,7 @@ class Transport:
                     pacing.progress()
                     yield conversation.read(answer)
                 return
-            except Unavailable as error:
+            except (Unavailable, ResourceExhausted) as error:
                 time.sleep(pacing.wait_s(error))
             finally:
                 if upload is not None:
@@ -179,11 +196,10 @@ class Transport:
     def _unary(
         self, link: Link, operation: Operation[Any], timeout_s: float | None, held: Held | None
     ) -> Message:
-        timeout = self.timeout_s if timeout_s is None else timeout_s
         with border(operation.path, link.endpoint):
             call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
             begin = call if held is None else held.until_done(call)
-            return begin(operation.request, timeout=timeout, metadata=link.endpoint.metadata)
+            return begin(operation.request, timeout=timeout_s, metadata=link.endpoint.metadata)
 
     def _linked(self) -> Link:
         with self._lock:
