@@ -115,7 +115,8 @@ def test_wrong_words_are_the_callers_mistake(icecore_: Icecore) -> None:
     assert "--collection" in icecore_.refused("train-probe", "x")
     assert "--collection" in icecore_.refused("train-probe", "x", ".", "--collection", "c")
     assert "--id" in icecore_.refused("search", "x")
-    assert ".npz or .parquet" in icecore_.refused("embed", ".", "--out", "x.csv")
+    said = icecore_.refused("embed", ".", "--out", "x.csv")
+    assert ".npz, .parquet, .arrow or .feather" in said
     assert "nowhere" in icecore_.refused("embed", ".", "--out", "nowhere/x.npz")
 
 

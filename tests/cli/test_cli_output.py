@@ -6,7 +6,7 @@ import json
 import pytest
 
 from icecore.cli.output import Column, one_line, print_json, print_table, printable
-from icecore.cli.progress import working
+from icecore.cli.progress import in_words, working
 
 
 class Terminal(io.StringIO):
@@ -118,6 +118,41 @@ def test_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue().splitlines()[0] == "training: 25% (choosing)"
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_a_line_has_the_rate_and_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what was done since it began: what was there before took no time."""
+    clock = Clock()
+    monkeypatch.setattr("icecore.cli.progress.time", clock)
+    stream = io.StringIO()
+    with working("embedding", 10_000, unit="images", done=4_000, stream=stream) as work:
+        for _ in range(2):
+            clock.now += 10.0
+            work.advance(1_000)
+        clock.now += 40.0
+        work.advance(4_000)
+    assert stream.getvalue().splitlines() == [
+        "embedding: 5,000 of 10,000 images (50%), 100 images/s, 50 s left",
+        "embedding: 6,000 of 10,000 images (60%), 100 images/s, 40 s left",
+        "embedding: 10,000 of 10,000 images (100%), 100 images/s, 0 s left",
+        "embedding: 6,000 images in 60.0 s, 100 images/s",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0 s"), (59.4, "59 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")],
+)
+def test_a_time_is_said_in_words(seconds: float, said: str) -> None:
+    assert in_words(seconds) == said
+
+
 def test_work_that_is_aside_says_nothing_when_it_is_quick() -> None:
     stream = io.StringIO()
     with working("reading", 2, unit="images", is_aside=True, stream=stream) as work:
@@ -138,7 +173,10 @@ def test_work_that_fails_does_not_say_that_it_is_done() -> None:
 def test_on_a_terminal_progress_is_a_bar() -> None:
     stream = Terminal()
     with working("adding", 3, unit="images", stream=stream) as work:
-        work.advance(3)
+        for _ in range(3):
+            work.advance()
         work.reach(3, "almost")
     assert "3/3" in stream.getvalue()
     assert "images" in stream.getvalue()
+    assert "images/s" in stream.getvalue()
+    assert "0:00:00" in stream.getvalue()

@@ -9,8 +9,17 @@ import time
 from types import TracebackType
 from typing import IO, Protocol, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bar
+from rich.text import Text
 
 from icecore.cli.output import console_of, one_line
 
@@ -43,35 +52,39 @@ def working(
     total: float,
     *,
     unit: str = "",
+    done: float = 0.0,
     is_aside: bool = False,
     stream: IO[str] | None = None,
 ) -> Work:
     """Return work of `total` steps, called `unit`; without a unit it is shown in percent.
 
-    Work that is only aside leaves no bar behind, and no line unless it takes very long.
+    With a unit its rate and the time left are shown too, by what was done since it
+    began, which `done` steps were before. Work that is only aside leaves no bar
+    behind, and no line unless it takes very long.
     """
     sys.stdout.flush()  # in order, where both go to one place
     stream = sys.stderr if stream is None else stream
     is_screen = stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
     kind = _BarWork if is_screen else _LineWork
     unit = unit.removesuffix("s") if total == 1 else unit
-    return kind(one_line(title), total, unit, is_aside, stream)
+    return kind(one_line(title), total, unit, done, is_aside, stream)
 
 
 class _BarWork:
     def __init__(
-        self, title: str, total: float, unit: str, is_aside: bool, stream: IO[str]
+        self, title: str, total: float, unit: str, done: float, is_aside: bool, stream: IO[str]
     ) -> None:
         self._title = title
-        columns = [TextColumn("{task.description}", markup=False), BarColumn(bar_width=32)]
+        columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
+        columns += [BarColumn(bar_width=32)]
         if unit:
-            columns += [MofNCompleteColumn(), TextColumn(unit, markup=False)]
+            columns += [MofNCompleteColumn(), TextColumn(unit, markup=False), _Rate(unit)]
+            columns += [TimeRemainingColumn(elapsed_when_finished=True)]
         else:
-            columns += [TextColumn("{task.percentage:>3.0f} %")]
-        self._bar = Bar(
-            *columns, TimeElapsedColumn(), console=console_of(stream), transient=is_aside
-        )
+            columns += [TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn()]
+        self._bar = Bar(*columns, console=console_of(stream), transient=is_aside)
         self._task = self._bar.add_task(self._title, total=total)
+        self._bar.update(self._task, completed=done)
 
     def advance(self, steps: float = 1.0) -> None:
         self._bar.advance(self._task, steps)
@@ -99,12 +112,12 @@ class _BarWork:
 
 class _LineWork:
     def __init__(
-        self, title: str, total: float, unit: str, is_aside: bool, stream: IO[str]
+        self, title: str, total: float, unit: str, done: float, is_aside: bool, stream: IO[str]
     ) -> None:
         self._title, self._total, self._unit = title, total, unit
         self._is_aside, self._has_spoken = is_aside, False
         self._stream = stream
-        self._done = 0.0
+        self._before = self._done = done
         self._stage = ""
         self._start = self._said = time.monotonic()
 
@@ -130,15 +143,47 @@ class _LineWork:
         seconds = time.monotonic() - self._start
         is_long = seconds >= SHORT_S and not self._is_aside
         if error is None and (is_long or self._has_spoken):
-            what = f"{self._total:,.0f} {self._unit} " if self._unit else "done "
-            self._say(f"{self._title}: {what}in {seconds:.1f} s")
+            what = f"{self._total - self._before:,.0f} {self._unit} " if self._unit else "done "
+            rate = f", {self._rate():,.0f} {self._unit}/s" if self._unit and is_long else ""
+            self._say(f"{self._title}: {what}in {seconds:.1f} s{rate}")
 
     def _amount(self) -> str:
         share = f"{self._done / self._total:.0%}" if self._total else "done"
-        if self._unit:
-            return f"{self._done:,.0f} of {self._total:,.0f} {self._unit} ({share})"
-        return f"{share} ({self._stage})" if self._stage else share
+        if not self._unit:
+            return f"{share} ({self._stage})" if self._stage else share
+        said = f"{self._done:,.0f} of {self._total:,.0f} {self._unit} ({share})"
+        rate = self._rate()
+        if not rate:
+            return said
+        left = in_words((self._total - self._done) / rate)
+        return f"{said}, {rate:,.0f} {self._unit}/s, {left} left"
+
+    def _rate(self) -> float:
+        """Steps a second since it began."""
+        return (self._done - self._before) / max(1e-9, time.monotonic() - self._start)
 
     def _say(self, text: str) -> None:
         self._stream.write(text + "\n")
         self._stream.flush()
+
+
+class _Rate(ProgressColumn):
+    """Such as "120 images/s"."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        rate = task.finished_speed or task.speed
+        return Text("" if rate is None else f"{rate:,.0f} {self._unit}/s")
+
+
+def in_words(seconds: float) -> str:
+    """Return such as "40 s", "3 min 20 s" or "2 h 5 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -12,14 +12,12 @@ from icecore.cli.choices import (
     pool_option,
     skip_bad_option,
 )
-from icecore.cli.codes_file import codes_writer
+from icecore.cli.codes_files.part_file import PartFile, part_path
+from icecore.cli.codes_files.writing import require_writable
 from icecore.cli.connection import Connection, connected
+from icecore.cli.embedding import Asked, bring_codes, write_codes
 from icecore.cli.folders import image_files
 from icecore.cli.help import command
-from icecore.cli.output import note
-from icecore.cli.progress import working
-from icecore.cli.readable import require_readable
-from icecore.client import Codes
 
 
 @command(
@@ -28,16 +26,27 @@ from icecore.client import Codes
     icecore embed photos --out codes.npz                       # arrays `paths` and `codes`
     icecore embed a.jpg b.png --out codes.npz --layer 17 --layer -1
     icecore embed photos --out core.npz --layer '*' --dtype float16
+    icecore embed photos --out codes.parquet --downscale       # a column a layer; sends less
     """,
 )
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True, type=FOLDER)
-@click.option("--out", required=True, type=FOLDER, metavar="FILE", help=".npz or .parquet.")
+@click.option(
+    "--out", required=True, type=FOLDER, metavar="FILE", help=".npz, .parquet, .arrow or .feather."
+)
 @layer_options("-1", "A depth, a name, or '*' for all; again for several.")
 @backbone_option
 @pool_option
 @activation_option
 @click.option(
     "--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True
+)
+@click.option(
+    "--downscale",
+    is_flag=True,
+    help="Send large images as the pixels that the network sees; the codes are the same.",
+)
+@click.option(
+    "--restart", is_flag=True, help="Begin anew, also where an interrupted command left codes."
 )
 @skip_bad_option
 @connected
@@ -50,30 +59,22 @@ def embed(
     pooling: str,
     activation: str,
     dtype: str,
+    downscale: bool,
+    restart: bool,
     skip_bad: bool,
 ) -> None:
     """Write the codes of images, from files or folders, to a file.
 
     The file holds `paths`, and `codes` of one layer or an array a layer name.
+
+    Any number of images will do: none are held in memory for longer than they take.
+    After an interruption the same command goes on where it was; files that have
+    changed since are embedded again.
     """
-    write = codes_writer(out)
     files = image_files(paths)
+    require_writable(out, files)
     with connection.client() as client:
-        client.backbone(backbone)  # a wrong name is found before the files are read
-        files = require_readable(files, lambda path: path, skip_bad=skip_bad)
-        parts: list[list[Codes]] = []
-        with working("embedding", len(files), unit="images") as work:
-            for batch in client.embed_stream(
-                files,
-                backbone=backbone,
-                layers=layers,
-                activation=activation,
-                pooling=pooling,
-                dtype=dtype,
-            ):
-                parts.append(batch)
-                work.advance(len(batch[0]))
-    codes = [Codes.concatenate(one) for one in zip(*parts, strict=True)]
-    write([str(path) for path in files], codes)
-    shapes = ", ".join(f"{one.tap} {one.values.shape}" for one in codes[:5])
-    note(f"{str(out)!r}: {shapes}{f' and {len(codes) - 5} more' if len(codes) > 5 else ''}")
+        asked = Asked(client.backbone(backbone), layers, activation, pooling, dtype, downscale)
+        with PartFile(part_path(out), asked.identity, restart=restart) as part:
+            bad = bring_codes(client, asked, files, part)
+            write_codes(out, files, part, bad, skip_bad=skip_bad)
