@@ -13,6 +13,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from adding import TOY_RECIPE, believing
 from callers import Caller, calling, pixels
+from icecore.kserve import descriptors as kserve
 from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.services import CONTRACT
 from icecore.v1 import backbone_pb2 as bpb
@@ -22,6 +23,7 @@ from icecore.v1 import common_pb2
 from icecore.v1 import probe_pb2 as ppb
 from icecore.v1 import tenant_pb2 as tpb
 from icecore.wire.messages import image_to_message
+from kserve_models import prepared, request
 from servers import Server, serving
 from toys import toy_backbone, toy_graph
 
@@ -31,7 +33,7 @@ N_BYTES = 20
 
 METHODS = {
     f"/{service.full_name}/{method.name}": method
-    for service in CONTRACT
+    for service in (*CONTRACT, kserve.SERVICE)
     for method in service.methods
 }
 OURS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -43,7 +45,7 @@ NUMBERS = (0, 1, 2, 3, 7, 1000, 2**31 - 1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("fuzz") / "data") as server:
+    with serving(tmp_path_factory.mktemp("fuzz") / "data", shared_memory=True) as server:
         yield server
 
 
@@ -61,7 +63,7 @@ def callers(server: Server) -> Iterator[dict[Access, Caller]]:
         tenant.probes.TrainProbe(train)
         list(tenant.probes.WatchProbe(ppb.WatchProbeRequest(probe_id="kept")))
         known = {Access.KNOWN: tenant, Access.TENANT: tenant, Access.ADMINISTRATOR: admin}
-        yield known
+        yield {**known, Access.ANYONE: admin.with_key(None)}
 
 
 def _batch(collection_id: str) -> cpb.AddExamplesRequest:
@@ -103,6 +105,9 @@ def _good() -> dict[str, Message]:
         "PredictStream": ppb.PredictRequest(probe_id="kept", codes=codes),
         "PromoteVersion": ppb.PromoteVersionRequest(probe_id="kept", version=1),
         "WatchProbe": ppb.WatchProbeRequest(probe_id="kept"),
+        "ModelInfer": request(prepared(2), outputs={"one": {"pooling": "max"}, "-1": {}}),
+        "ModelInfer probe": request(prepared(2), "probe.kept", outputs=("label", "scores")),
+        "ModelStreamInfer": request(prepared(1), parameters={"layer": 2, "dtype": "FP16"}),
     }
 
 

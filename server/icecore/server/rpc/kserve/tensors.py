@@ -14,14 +14,15 @@ import numpy.typing as npt
 
 from icecore.kserve import open_inference as pb
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
+from icecore.server.embedding.orders import CALL_LIMITS
 from icecore.server.errors import ImagesEmpty, ImagesTooMany, InvalidArgument, TensorInvalid
 
 Tensor: TypeAlias = pb.ModelInferRequest.InferInputTensor
 Buffer: TypeAlias = bytes | memoryview
 
 INPUT: Final = "image"
-MAX_IMAGES: Final = 1024
-"""Of one request; that of `Embedder` in one call. Known here before a million are made."""
+MAX_IMAGES: Final = CALL_LIMITS.max_images
+"""Of one request. Looked at here too, before a million values are made of one shape."""
 
 _FP32: Final = np.dtype("<f4")
 _UINT8: Final = np.dtype("u1")
