@@ -22,6 +22,7 @@ from icecore.server.settings import Settings
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.sqlite.writer import Writer
 from icecore.v1 import codes_pb2, collection_pb2
+from restarting import restarts
 from servers import START_S, Server, ToyCatalog, serving
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -178,3 +179,11 @@ async def test_a_server_asked_to_end_while_it_starts_leaves_all_in_order(
     assert not (data / "server.json").exists()
     with DataFolder(data):
         pass  # nobody holds it
+
+
+def test_clients_see_no_error_when_the_server_is_started_anew_under_load(tmp_path: Path) -> None:
+    """bench/restarts.py does so twenty times."""
+    course = restarts(tmp_path / "data", 2, up_s=0.5)
+    assert course.errors == []
+    assert course.statuses == {0: 3}
+    assert len(course.ms) == 5, "some kind of call was never made"
