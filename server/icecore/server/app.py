@@ -149,6 +149,10 @@ async def serving(
     loop.set_default_executor(ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store"))
     async with contextlib.AsyncExitStack() as stack:
         credentials = listening.credentials(settings)
+        version = installed_version("icecore")
+        traces = wanted_traces(settings.traces, version=version)
+        if traces is not None:  # last of all: the folder is free while a collector is waited for
+            stack.push_async_callback(traces.close)
         folder = stack.enter_context(DataFolder(settings.data))
         folder.server_json.unlink(missing_ok=True)  # of a server that was killed
         store = await asyncio.to_thread(open_sqlite, folder)
@@ -159,12 +163,8 @@ async def serving(
         ending.check()
         default = await asyncio.to_thread(catalog.ensure_default)
         ending.check()
-        version = installed_version("icecore")
         metrics = Metrics(by_tenant=settings.metrics_tenants)
         metrics.show_process(version=version, onnxruntime=onnxruntime.__version__)
-        traces = wanted_traces(settings.traces, version=version)
-        if traces is not None:
-            stack.push_async_callback(traces.close)
         parts = _build(stack, settings, folder, store, catalog, metrics)
         stack.push_async_callback(parts.trainer.close)
         activity, draining = Activity(), Draining()
