@@ -11,7 +11,7 @@ from prometheus_client.samples import Sample
 
 from icecore.server.telemetry import stages
 from icecore.server.telemetry.metrics import Metrics
-from icecore.server.telemetry.series import MAX_SERIES, OTHER, SECONDS
+from icecore.server.telemetry.series import MOST_COUNTS, MOST_TIMES, OTHER, SECONDS
 
 STAGES = ("queue", "decode", "compute")
 
@@ -145,14 +145,17 @@ def test_tenants_are_told_apart_only_if_wanted() -> None:
 def test_the_number_of_series_has_an_end() -> None:
     metrics = Metrics()
     n_late = 50
-    for index in range(MAX_SERIES + n_late):
+    for index in range(MOST_COUNTS + n_late):
         metrics.call_rejected(f"R{index}", "t")
     found = [sample for sample in samples(metrics) if sample.name == "icecore_rejections_total"]
-    assert len(found) == MAX_SERIES + 1
+    assert len(found) == MOST_COUNTS + 1
     assert value(metrics, "icecore_rejections_total", reason=OTHER) == n_late
-    assert sum(sample.value for sample in found) == MAX_SERIES + n_late, "some got lost"
+    assert sum(sample.value for sample in found) == MOST_COUNTS + n_late, "some got lost"
     metrics.call_rejected("R0", "t")
     assert value(metrics, "icecore_rejections_total", reason="R0") == 2
+    for index in range(MOST_TIMES + n_late):
+        embed(metrics, layer=f"l{index}")
+    assert value(metrics, "icecore_embed_seconds_count", layer=OTHER) == n_late
 
 
 def test_a_gauge_is_read_when_somebody_looks() -> None:

@@ -16,7 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from icecore.server.telemetry.process import show_process
-from icecore.server.telemetry.series import SECONDS, Series
+from icecore.server.telemetry.series import MOST_COUNTS, MOST_TIMES, SECONDS, Series
 from icecore.server.telemetry.stages import Embedding, current
 
 PREFIX: Final = "icecore_"
@@ -175,11 +175,11 @@ class Metrics:
 
     def _counter(self, name: str, text: str, *labels: str) -> Series[Counter]:
         metric = Counter(PREFIX + name, text, labels, registry=self._registry)
-        return Series(metric, len(labels))
+        return Series(metric, len(labels), most=MOST_COUNTS)
 
     def _histogram(self, name: str, text: str, *labels: str) -> Series[Histogram]:
         make = partial(Histogram, PREFIX + name, text, labels, buckets=SECONDS)
-        return Series(make(registry=self._registry), len(labels))
+        return Series(make(registry=self._registry), len(labels), most=MOST_TIMES)
 
 
 class _Gauges(Collector):
