@@ -100,7 +100,9 @@ async def test_a_tensor_of_floats_is_kept_from_its_second_sight_on(house: House)
         assert np.array_equal(found.codes[0], (await alone(prepared(0)))[0])
 
 
-@pytest.mark.parametrize("image", [png(1), Pixels(noise(1)), prepared(1)], ids=["encoded", "pixels", "floats"])
+@pytest.mark.parametrize(
+    "image", [png(1), Pixels(noise(1)), prepared(1)], ids=["encoded", "pixels", "floats"]
+)
 async def test_a_hundred_at_once_are_one_run(image: ImageInput) -> None:
     house = House(is_gated=True)
     calls = [asyncio.create_task(house.embed(image)) for _ in range(100)]

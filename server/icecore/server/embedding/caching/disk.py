@@ -38,7 +38,9 @@ _SCHEMA: Final = (
 _PUT: Final = "INSERT OR REPLACE INTO codes VALUES (?, ?, ?, ?, ?, ?, ?)"
 _GET: Final = "SELECT shape, crc, data FROM codes WHERE tenant = ? AND key = ?"
 _TOUCH: Final = "UPDATE codes SET used = ? WHERE tenant = ? AND key = ?"
-_DROP: Final = "DELETE FROM codes WHERE rowid IN (SELECT rowid FROM codes ORDER BY used, rowid LIMIT ?)"
+_DROP: Final = (
+    "DELETE FROM codes WHERE rowid IN (SELECT rowid FROM codes ORDER BY used, rowid LIMIT ?)"
+)
 
 
 class DiskCache:

@@ -93,6 +93,4 @@ class Flight:
 def _own(codes: FloatArray) -> FloatArray:
     """Not a row of a batch, which would hold the whole of it in memory."""
     base = codes.base
-    own = codes if base is None or base.nbytes == codes.nbytes else codes.copy()
-    own.flags.writeable = False
-    return own
+    return codes if base is None or base.nbytes == codes.nbytes else codes.copy()
