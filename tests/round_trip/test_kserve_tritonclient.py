@@ -139,15 +139,18 @@ def test_models_are_ready_that_are_there_and_promoted(said: Said) -> None:
 
 
 def test_a_backbones_metadata_has_one_input_and_its_default_output(said: Said) -> None:
-    """More outputs, and perf_analyzer would ask for each of them."""
+    """More outputs, and perf_analyzer would ask for each; floats, and it would send NaN."""
     told = said.texts["metadata/toy"]
     assert (told["name"], told["versions"]) == ("toy", ["1"])
-    assert told["inputs"] == [{"name": "image", "datatype": "FP32", "shape": ["-1", "3", "8", "8"]}]
+    assert told["inputs"] == [
+        {"name": "image", "datatype": "UINT8", "shape": ["-1", "8", "8", "3"]}
+    ]
     assert told["outputs"] == [{"name": "codes", "datatype": "FP32", "shape": ["-1", "6"]}]
     assert said.texts["aio/metadata"] == told
     config = said.texts["config/toy"]["config"]
     assert config["max_batch_size"] == 1024
-    assert config["input"][0]["dims"] == ["3", "8", "8"]
+    assert config["input"][0]["dims"] == ["8", "8", "3"]
+    assert config["input"][0]["data_type"] == "TYPE_UINT8"
     assert config["output"][0]["dims"] == ["6"]
     layers = json.loads(config["parameters"]["layers"]["string_value"])
     assert layers == ["one", "two", "three"]

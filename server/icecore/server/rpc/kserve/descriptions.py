@@ -17,13 +17,19 @@ BACKEND: Final = "icecore"
 Tensor: TypeAlias = tuple[str, str, tuple[int, ...]]
 """Name, datatype, and the shape of one image's part."""
 
-_TYPES: Final = {"FP32": pb.TYPE_FP32, "FP64": pb.TYPE_FP64, "BYTES": pb.TYPE_STRING}
+_TYPES: Final = {
+    "UINT8": pb.TYPE_UINT8,
+    "FP32": pb.TYPE_FP32,
+    "FP64": pb.TYPE_FP64,
+    "BYTES": pb.TYPE_STRING,
+}
 
 
 def metadata(model: Model) -> pb.ModelMetadataResponse:
-    """Return the one input, as FP32, and what is answered where no output is named.
+    """Return the one input, as pixels, and what is answered where no output is named.
 
-    Tools send every input and ask for every output that is told here.
+    Tools send every input and ask for every output that is told here. What they make up
+    is random bytes: pixels are none the worse for it, while floats would hold NaN.
     """
     make = pb.ModelMetadataResponse.TensorMetadata
     return pb.ModelMetadataResponse(
@@ -48,7 +54,7 @@ def config(model: Model, *, is_caching: bool) -> pb.ModelConfig:
         max_batch_size=MAX_IMAGES,
         input=[
             pb.ModelInput(
-                name=name, data_type=_TYPES[kind], format=pb.ModelInput.FORMAT_NCHW, dims=dims
+                name=name, data_type=_TYPES[kind], format=pb.ModelInput.FORMAT_NHWC, dims=dims
             )
             for name, kind, dims in _in(model)
         ],
@@ -68,7 +74,8 @@ def _platform(model: Model) -> str:
 
 
 def _in(model: Model) -> list[Tensor]:
-    return [(INPUT, "FP32", model.backbone.recipe.shape)]
+    recipe = model.backbone.recipe
+    return [(INPUT, "UINT8", (recipe.height, recipe.width, 3))]
 
 
 def _out(model: Model) -> list[Tensor]:
