@@ -56,12 +56,14 @@ class Restarting:
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
         self.course = Course()
         self._child: Any = None
+        self._reading: threading.Thread | None = None
 
     def start(self) -> None:
         began = time.monotonic()
         self._child = self._begin()
         wait_until_serving(self._child.stderr)
-        threading.Thread(target=self._child.stderr.read, daemon=True).start()
+        self._reading = threading.Thread(target=_read_on, args=(self._child,))
+        self._reading.start()
         self.course.started_s.append(time.monotonic() - began)
 
     def end(self) -> None:
@@ -75,6 +77,8 @@ class Restarting:
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
             self.course.told_ms.append((time.monotonic() - began) * 1e3)
         self.course.statuses[self._child.wait(START_S)] += 1
+        if self._reading is not None:
+            self._reading.join()
         self.course.ended_s.append(time.monotonic() - began)
 
     def begin_and_end(self, after_s: float) -> None:
@@ -89,6 +93,8 @@ class Restarting:
         if self._child is not None:
             self._child.kill()
             self._child.wait()
+        if self._reading is not None:
+            self._reading.join()
 
     def _begin(self) -> Any:
         return start(self.data, "--listen", self.address, "--metrics", "127.0.0.1:0")
@@ -202,6 +208,11 @@ class Clients:
     def _failed(self, kind: str, error: Exception) -> None:
         with self._lock:
             self._course.errors.append(f"{kind}: {type(error).__name__}: {error}")
+
+
+def _read_on(child: Any) -> None:
+    with child.stderr as said:
+        said.read()
 
 
 def restarts(data: Path, n: int, *, up_s: float, cut_short_s: tuple[float, ...] = ()) -> Course:

@@ -120,3 +120,13 @@ def test_when_to_come_again_arrives_as_the_server_says_it(said: float | None) ->
         assert error.retry_after_s is None
     else:
         assert error.retry_after_s == pytest.approx(max(said, 0.001)), "a millisecond at least"
+
+
+def test_a_call_that_a_server_cancels_while_it_ends_may_be_sent_again() -> None:
+    """And one that was cancelled here was meant to be."""
+    theirs = translate(Raised(grpc.StatusCode.CANCELLED, "CANCELLED"), PATH, TARGET)
+    ours = translate(
+        Raised(grpc.StatusCode.CANCELLED, "Locally cancelled by application!"), PATH, TARGET
+    )
+    assert type(theirs) is errors.Unavailable
+    assert type(ours) is errors.Cancelled

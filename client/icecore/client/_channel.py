@@ -19,8 +19,10 @@ RETRY_POLICY = {
     "initialBackoff": "0.1s",
     "maxBackoff": "2s",
     "backoffMultiplier": 2.5,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
+"""CANCELLED is what gRPC's own servers tell calls that come while they end; a call that
+is cancelled here is not repeated."""
 
 _RETRY_BUFFER_BYTES = 256 << 20
 """gRPC forgets what it may have to send again above this; its default is under one image."""

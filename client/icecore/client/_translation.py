@@ -47,6 +47,9 @@ _SHORTER = {
 
 _DETAILS_KEY = "grpc-status-details-bin"
 
+_CANCELLED_THERE = "CANCELLED"
+"""In gRPC's own words; of a call that was cancelled here it has others."""
+
 _TOO_LARGE = "message larger than max"
 """In gRPC's own words for a message far over the limit, which no server of ours gets to see."""
 
@@ -80,6 +83,9 @@ def translate(error: Any, path: str, target: str, *, tls: bool = False) -> error
         return ours
     # Nothing of ours answered: the network, a proxy, or gRPC itself below the server.
     method = _method(path)
+    if code is grpc.StatusCode.CANCELLED and sentence == _CANCELLED_THERE:
+        # By a server that ends, and did not come to look at the call.
+        return errors.Unavailable(f"the server at {target!r} ended {method} unanswered")
     if code is grpc.StatusCode.UNAVAILABLE:
         sentence = f"no server answers at {target!r}: {_why(sentence, tls)}"
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -115,9 +115,9 @@ class App:
     async def end(self, server: "grpc.aio.Server", draining: Draining) -> None:
         """Take no more calls, give those in flight their time, and end training and streams."""
         draining.begin()
-        stopping = asyncio.create_task(server.stop(self._settings.grace_s))
         hurry = asyncio.create_task(self._ending.hurried())
-        await self._parts.trainer.close()  # ends the watches
+        await asyncio.gather(draining.quiet(), self._parts.trainer.close())  # ends the watches
+        stopping = asyncio.create_task(server.stop(self._settings.grace_s))
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         if not stopping.done():

@@ -1,12 +1,13 @@
 """A stream ends between two messages when the server is about to end."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
 
 from icecore.server.errors import ShuttingDown
-from icecore.server.rpc.draining import Draining
+from icecore.server.rpc.draining import QUIET_S, Draining
 
 
 class Sender:
@@ -59,6 +60,35 @@ async def test_a_message_that_comes_too_late_is_not_taken() -> None:
     with pytest.raises(ShuttingDown):
         await anext(draining.each(sender.messages()))
     sender.sent.put_nowait(None)
+
+
+async def test_new_calls_are_told_and_awaited_to_be_few() -> None:
+    draining = Draining()
+    draining.let_in()
+    draining.begin()
+    quiet = asyncio.ensure_future(draining.quiet())
+    loop = asyncio.get_running_loop()
+    for _ in range(3):
+        await asyncio.sleep(QUIET_S / 2)
+        last = loop.time()
+        with pytest.raises(ShuttingDown):
+            draining.let_in()
+    await quiet
+    assert loop.time() - last >= QUIET_S * 0.99  # the clock's own grain
+
+
+async def test_clients_that_never_stop_do_not_keep_a_server() -> None:
+    draining = Draining()
+    draining.begin()
+    quiet = asyncio.ensure_future(draining.quiet())
+
+    async def call() -> None:
+        while not quiet.done():
+            with contextlib.suppress(ShuttingDown):
+                draining.let_in()
+            await asyncio.sleep(QUIET_S / 5)
+
+    await asyncio.wait_for(call(), 60)
 
 
 async def test_an_error_of_the_sender_is_the_readers() -> None:
