@@ -21,7 +21,7 @@ from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.door import Door
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
-from icecore.server.rpc.reading import core_limit
+from icecore.server.rpc.reading import Read, core_limit
 from icecore.server.rpc.status import DETAILS_KEY, REQUEST_ID_KEY
 from icecore.server.storage.promise import Store
 from icecore.v1 import probe_pb2 as pb
@@ -285,7 +285,7 @@ async def test_the_message_of_one_who_may_not_call_is_not_even_read(
     def counted(deserialize: Any, max_bytes: int) -> Any:
         def count(data: bytes) -> Any:
             read.append(len(data))
-            return deserialize(data)
+            return Read(len(data), deserialize(data))
 
         return count
 

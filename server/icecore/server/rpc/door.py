@@ -20,6 +20,8 @@ from icecore.server.rpc.access import Access, access_to, always_embeds
 from icecore.server.rpc.activity import Activity
 from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.gate import Gate
+from icecore.server.rpc.holding import Holding
+from icecore.server.rpc.in_hand import Hand
 from icecore.server.rpc.status import REQUEST_ID_KEY, failure_of, is_told
 from icecore.server.telemetry.metrics import Metrics
 from icecore.server.telemetry.watching import TIMING_KEY, Watch
@@ -48,6 +50,7 @@ class Door(grpc.aio.ServerInterceptor):
         watch: Watch | None = None,
         draining: Draining | None = None,
         check_room: Callable[[str], None] | None = None,
+        holding: Holding | None = None,
     ) -> None:
         """`check_room` refuses, before the message is read, a tenant whose images have no room."""
         self._check_room = check_room
@@ -56,6 +59,7 @@ class Door(grpc.aio.ServerInterceptor):
         self._draining = draining or Draining()
         self._watch = watch or Watch(Metrics())
         self._max_message_bytes = max_message_bytes
+        self._holding = holding or Holding(8 * max_message_bytes)
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -82,17 +86,19 @@ class Door(grpc.aio.ServerInterceptor):
             return await visit.one(requests)
 
         async def answer_one(requests: AsyncIterator[Any], context: Context) -> Any:
-            async with self._visit(method, context) as visit:
-                return await act(await given(visit, requests), context)
+            async with self._visit(method, context) as visit, Hand(self._holding, method) as hand:
+                return await act(await given(visit, hand.each(requests)), context)
 
         async def answer_many(requests: AsyncIterator[Any], context: Context) -> None:
             async with (
                 self._visit(method, context) as visit,
-                aclosing(act(await given(visit, requests), context)) as answers,
+                Hand(self._holding, method) as hand,
+                aclosing(act(await given(visit, hand.each(requests)), context)) as answers,
             ):
                 async for answer in answers:
                     await visit.check()
                     await context.write(answer)
+                    hand.answered()
 
         make, answer = (
             (grpc.stream_stream_rpc_method_handler, answer_many)

@@ -17,10 +17,12 @@ Deserializer: TypeAlias = Callable[[bytes], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """Stands where a message would; a deserializer that raises loses the status."""
+class Read:
+    """A message with its size, or an error in its place: a deserializer that raises loses it."""
 
-    error: IcecoreError
+    n_bytes: int
+    message: Any = None
+    error: IcecoreError | None = None
 
 
 def core_limit(max_bytes: int) -> int:
@@ -29,30 +31,33 @@ def core_limit(max_bytes: int) -> int:
 
 
 def limited(read: Deserializer, max_bytes: int) -> Deserializer:
-    """Return a deserializer that gives a message, or Refused."""
+    """Return a deserializer that gives a Read."""
 
-    def deserialize(data: bytes) -> Any:
-        if len(data) > max_bytes:
-            return Refused(
-                MessageTooLarge(
-                    f"the message has {len(data):,} bytes, but {max_bytes:,} are the most: "
+    def deserialize(data: bytes) -> Read:
+        n_bytes = len(data)
+        if n_bytes > max_bytes:
+            return Read(
+                n_bytes,
+                error=MessageTooLarge(
+                    f"the message has {n_bytes:,} bytes, but {max_bytes:,} are the most: "
                     "send fewer or smaller images in each"
-                )
+                ),
             )
         try:
-            return read(data)
+            return Read(n_bytes, read(data))
         except DecodeError:
-            return Refused(InvalidArgument("the bytes are not a message of this method's type"))
+            error = InvalidArgument("the bytes are not a message of this method's type")
+            return Read(n_bytes, error=error)
 
     return deserialize
 
 
-def opened(message: Any) -> Any:
+def opened(read: Read) -> Any:
     """Return the message.
 
     Raises:
         IcecoreError: it was refused.
     """
-    if isinstance(message, Refused):
-        raise message.error
-    return message
+    if read.error is not None:
+        raise read.error
+    return read.message
