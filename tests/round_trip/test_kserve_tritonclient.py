@@ -7,6 +7,7 @@ compared with ONNX Runtime on the toy's own graph and with icecore.v1.
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -396,6 +397,29 @@ def test_our_file_of_the_protocol_is_what_tritonclient_speaks() -> None:
     assert ours == {name: theirs.get(name) for name in ours}
     methods = {name for name in theirs if "GRPCInferenceService." in name}
     assert methods <= set(ours), "a method that clients know is missing"
+
+
+def test_the_page_on_kserve_does_what_it_says(said: Said, tmp_path: Path) -> None:
+    """Its Python, with this server, the toy and its probe in place of what it names."""
+    page = (TESTS.parent / "docs/KSERVE.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    for word, ours in {
+        "127.0.0.1:8471": str(said.server.listen),
+        "efficientnet-lite0": "toy",
+        "probe.ants": "probe.p",
+        "17": "2",
+    }.items():
+        assert word in code
+        code = code.replace(word, ours)
+    (tmp_path / "photo.jpg").write_bytes(said.files[1])
+    ran = subprocess.run(
+        [triton_python(), "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    listed, shapes, label = ran.stdout.splitlines()
+    assert listed == "['toy', 'probe.p', 'probe.svm']"
+    assert shapes == "(1, 6) (1, 6) (1, 6, 4, 4)"
+    assert label.startswith("[b'b'] [[")
 
 
 def test_a_callers_key_goes_with_tritonclients_headers(said: Said) -> None:
