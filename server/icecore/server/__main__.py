@@ -7,6 +7,7 @@ one line on standard error.
 import asyncio
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
@@ -54,10 +55,16 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.ask)  # while the parts are imported and built too
+    # What is made until it serves mostly stays: looking through it for garbage, again and again,
+    # takes a tenth of the start, and later stops all calls at once for a moment.
+    gc.disable()
     from icecore.server.app import serving
 
     with contextlib.suppress(AskedToEnd):
         async with serving(settings, ending=ending) as app:
+            gc.collect()
+            gc.freeze()
+            gc.enable()
             await app.wait()
 
 

@@ -3,11 +3,14 @@
 import hashlib
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from counted import bytes_of
 from icecore.server import errors
@@ -148,3 +151,26 @@ def test_what_was_there_before_quotas_is_counted(tmp_path: Path) -> None:
     store.tenant("other").delete_collection("ants")
     assert store.tenant("other").stored().n_bytes == bytes_of(tmp_path, "other")
     store.close()
+
+
+def test_the_newest_migration_is_known_without_alembic() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(upgrading._MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_heads() == [upgrading.HEAD]
+
+
+def test_a_start_without_migrations_imports_no_alembic_nor_scipy(tmp_path: Path) -> None:
+    """A third of a second that every start would wait."""
+    open_sqlite(tmp_path / "data").close()
+    program = f"""
+import sys
+from pathlib import Path
+import icecore.server.app
+from icecore.server.storage.opening import open_sqlite
+open_sqlite(Path({str(tmp_path / "data")!r})).close()
+print(*(name for name in ("alembic", "scipy", "sklearn") if name in sys.modules))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

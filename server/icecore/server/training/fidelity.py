@@ -16,8 +16,7 @@ from icecore.server.backbones.facts import Fidelity, LayerFidelity, ProbeFidelit
 from icecore.server.backbones.running.processor import has_vnni
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.images import ImageInput
-from icecore.server.embedding.preparing import prepare
-from icecore.server.training.fidelity_probes import compare_probes
+from icecore.server.embedding.preparing import to_floats
 from icecore.server.training.fidelity_speed import BATCH, throughput_ratio
 
 FloatArray = npt.NDArray[np.float32]
@@ -102,7 +101,7 @@ def batches(
     """
     for first in range(0, len(named), size):
         part = named[first : first + size]
-        yield np.stack([prepare(image, backbone.recipe, what=what) for what, image in part])
+        yield np.stack([to_floats(image, backbone.recipe, what=what) for what, image in part])
 
 
 def _named(evaluation: Sequence[EvaluationSet]) -> list[tuple[str, ImageInput]]:
@@ -159,6 +158,9 @@ def _probed(pair: Pair, one: EvaluationSet) -> list[ProbeFidelity]:
         )
         for place, name in enumerate(names)
     }
+    # Late: with it comes scipy, 0.2 s that no start of a server is to wait for.
+    from icecore.server.training.fidelity_probes import compare_probes
+
     n = len(one.labels)
     return [
         ProbeFidelity(one.name, name, n, found.plain, found.int8, found.low, found.high)

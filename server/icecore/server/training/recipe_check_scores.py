@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.linear_probe import ProbeKind
 from icecore.server.training.recipe_check_classes import Matches
 
@@ -138,6 +137,9 @@ def more_often(new: Bools, old: Bools) -> float:
 
 
 def _held_out(codes: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> Bools:
+    # With it comes scipy, 0.2 s that no start of a server is to wait for.
+    from icecore.probes.cross_validation import Folds, judge
+
     folds = Folds.of(y, np.arange(len(y)), _SEED)
     with threadpool_limits(1, user_api="blas"):
         judged = judge(

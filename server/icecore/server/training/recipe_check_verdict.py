@@ -28,7 +28,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.intervals import held_out_accuracy
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.training.recipe_check_scores import Scores, gain, more_often
@@ -74,6 +73,8 @@ def fits_better(new: Tried, stored: Tried, *, n_tried: int, largest_share: float
         return _probe_gains(ours, theirs, p)
     if ours.agreed is None or theirs.agreed is None:
         return is_higher and float(ours.confidence.mean()) >= SURE
+    from icecore.probes.cross_validation import OUTER_FOLDS  # late, as in `recipe_check_scores`
+
     groups = np.arange(len(ours.agreed))
     agreement = held_out_accuracy(ours.agreed, groups, n_folds=OUTER_FOLDS)
     return (
