@@ -32,9 +32,8 @@ def lines(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
 
 def test_each_call_is_one_line_of_json(lines: io.StringIO) -> None:
     telemetry.log_rpc(request_id="r", method="/icecore.v1.X/Y", tenant="t", status="OK", ms=1.23456)
-    telemetry.log_rpc(
-        request_id="r", method="/grpc.health.v1.Health/Check", tenant="", status="OK", ms=1.0
-    )
+    for asked in ("grpc.health.v1.Health/Check", "inference.GRPCInferenceService/ServerReady"):
+        telemetry.log_rpc(request_id="r", method=f"/{asked}", tenant="", status="OK", ms=1.0)
     (line,) = lines.getvalue().splitlines()
     fields = json.loads(line)
     assert fields.pop("time").endswith("+00:00")

@@ -16,6 +16,12 @@ from typing import Final, TextIO
 LOGGER: Final = logging.getLogger("icecore")
 
 _FIELDS: Final = "icecore_fields"
+_ASKED_OFTEN: Final = (
+    "/grpc.health.",
+    "/grpc.reflection.",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+)
 
 # As `tenants.new_secret` makes them. None is ever logged; the text of a fault might quote one.
 _KEY: Final = re.compile(r"icecore_[A-Za-z0-9_-]{43}")
@@ -86,7 +92,7 @@ def log_rpc(
     *, request_id: str, method: str, tenant: str, status: str, ms: float, trace_id: str = ""
 ) -> None:
     """Write the one line that each call gets; calls of people, not health checks, are at INFO."""
-    quiet = method.startswith(("/grpc.health.", "/grpc.reflection."))
+    quiet = method.startswith(_ASKED_OFTEN)
     fields: dict[str, object] = {
         "request_id": request_id,
         "method": method,
