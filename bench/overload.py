@@ -81,7 +81,7 @@ def run(
 
         def peak(first: int) -> Outcome:
             return generator.run(
-                Job(target, body, asked.peak_seconds, first, AT_PEAK, warm_up=20, pid=pid)
+                Job(target, body, asked.peak_seconds, first, AT_PEAK, warm_up=3, pid=pid)
             )
 
         alone = after.run(Job(target, body, 3.0, 0, concurrency=1, warm_up=10, pid=pid))

@@ -34,8 +34,9 @@ class Job:
     """What to send where, and for how long.
 
     Either `concurrency` (closed loop) or `rate` (open loop, requests a second) is above 0.
-    `warm_up` requests, not counted, come before. `first` numbers the requests; no two jobs
-    of a run may share numbers. `pid`: the server's, whose tree's CPU time is told.
+    Each caller first sends `warm_up` requests that are not counted. `first` numbers the
+    requests; no two jobs of a run may share numbers. `pid`: the server's, whose tree's CPU
+    time is told.
     """
 
     target: Target
@@ -120,7 +121,10 @@ async def perform(job: Job) -> Outcome:
     numbers = count(job.first)
     try:
         for _ in range(job.warm_up):
-            _note(outcome, await calling.call(job.body.filled(next(numbers)), job.timeout_s))
+            messages = [job.body.filled(next(numbers)) for _ in range(job.concurrency or 1)]
+            answers = (calling.call(message, job.timeout_s) for message in messages)
+            for answer in await asyncio.gather(*answers):
+                _note(outcome, answer)
         gc.collect()
         gc.freeze()
         tree = descendants(job.pid) if job.pid else []

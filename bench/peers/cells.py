@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from load.outcome import Outcome, merged, percentile
+from peers.configurations import OURS
 
-OURS = "icecore"
 BARE = "bare"
 """The network alone, in no server; shown, never compared with."""
 
@@ -77,22 +77,25 @@ def peer_of(server: str) -> str:
 
 
 def behind(cells: Cells, place: Place) -> list[str]:
-    """Return a sentence for each of CPU-ms and p99 in which icecore is not first."""
+    """Return a sentence for each of CPU-ms and p99 in which icecore is not first.
+
+    It is compared with the best of all configurations of all peers, taken for each figure alone.
+    """
     figures = cells.figures(place)
     ours = [one for server, one in figures.items() if peer_of(server) == OURS]
     theirs = {server: one for server, one in figures.items() if peer_of(server) not in (OURS, BARE)}
-    if not ours or not theirs:
+    where = f"{place.model}, {place.input}, {place.concurrency} at once"
+    if not theirs:
         return []
+    if not ours:
+        return [f"{where}: {OURS} was not measured"]
     said = []
     for name, words in (("cpu_ms", "CPU-ms"), ("p99", "p99 ms")):
         mine = min(float(getattr(one, name)) for one in ours)
         best = min(theirs, key=lambda server: _or_last(getattr(theirs[server], name)))
         least = _or_last(getattr(theirs[best], name))
         if not mine <= least:
-            said.append(
-                f"{place.model}, {place.input}, {place.concurrency} at once: {words} "
-                f"{mine:.2f}, {best} {least:.2f}"
-            )
+            said.append(f"{where}: {words} {mine:.2f}, {best} {least:.2f}")
     return said
 
 

@@ -1,8 +1,10 @@
 """The Open Inference Protocol's ModelInfer, as far as the peers need it.
 
-Its messages are described here, in a descriptor pool of their own.
+gRPC: its messages are described here, in a descriptor pool of their own. HTTP: JSON with
+the tensors' bytes behind it (Triton's binary extension).
 """
 
+import json
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -28,6 +30,31 @@ def raw_output(answer: bytes) -> bytes:
     if message.raw_output_contents:
         return bytes(message.raw_output_contents[0])
     return bytes(message.outputs[0].contents.bytes_contents[0])
+
+
+def http_head(datatype: str, shape: Sequence[int], n_bytes: int) -> bytes:
+    """Return what comes before an input's bytes in a request over HTTP."""
+    image = {
+        "name": "image",
+        "shape": list(shape),
+        "datatype": datatype,
+        "parameters": {"binary_data_size": n_bytes},
+    }
+    codes = {"name": "codes", "parameters": {"binary_data": True}}
+    return json.dumps({"inputs": [image], "outputs": [codes]}).encode()
+
+
+def http_headers(head: bytes) -> tuple[tuple[str, str], ...]:
+    return (
+        ("Content-Type", "application/octet-stream"),
+        ("Inference-Header-Content-Length", str(len(head))),
+    )
+
+
+def http_output(answer: bytes) -> bytes:
+    """Return the only output's contents."""
+    _, end = json.JSONDecoder().raw_decode(answer.decode("latin-1"))
+    return answer[end:]
 
 
 def element(data: bytes) -> bytes:

@@ -1,129 +1,30 @@
-"""The peers: how each is configured, started and asked."""
+"""The peers' servers, and ours: started, waited for, ended."""
 
 import asyncio
 import json
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from load.bodies import Body, jpeg_body, tensor_body
-from load.calling import Target, caller
+from load.calling import Answer, caller
 from load.icecore_server import codes_of, icecore_server, jpeg_request, tensor_request
 from load.networks import Network
 from load.processes import Tree, tree
-from peers import inference_protocol as protocol
+from peers.asking import INPUTS, Asked, asked_of
+from peers.configurations import OURS, Variant
 from peers.environments import ENVIRONMENTS, library_folder, python_of
 
 SERVING = Path(__file__).resolve().parent / "serving"
-START_S = 90.0
+START_S = 60.0
 TRIES = 3
 """PyTriton's instances sometimes meet before the first one listens, and it gives up."""
-
-OCTETS = (("Content-Type", "application/octet-stream"),)
-INPUTS = ("tensor", "jpeg")
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to configure a peer; see `serving.network.Plan`."""
-
-    name: str
-    workers: int
-    threads: int
-    max_batch: int = 1
-    max_wait_ms: float = 0.0
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A running server as the generator sees it: where, what, and how its answers are read."""
-
-    tree: Tree
-    targets: Mapping[str, Target]
-    bodies: Mapping[str, Body]
-    read: Callable[[bytes], npt.NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Peer:
-    """A server of others. `spoken` is "http", "pytriton" or "mlserver"."""
-
-    name: str
-    spoken: str
-    variants: Callable[[int], Sequence[Variant]]
-    """By the number of cores; the first is the one for load, the second for a lone caller."""
-
-    def target(self, port: int, kind: str) -> Target:
-        if self.spoken == "http":
-            return Target("http", f"127.0.0.1:{port}", f"/{kind}", OCTETS)
-        return Target("grpc", f"127.0.0.1:{port}", protocol.INFER)
-
-    def body(self, kind: str, tensor: npt.NDArray[np.float32], jpeg: bytes) -> Body:
-        """Return a request for one image."""
-        if kind == "tensor":
-            return tensor_body(tensor, lambda data: self._message(kind, tensor.shape, data))
-        return jpeg_body(jpeg, lambda data: self._message(kind, (), data))
-
-    def read(self, answer: bytes) -> npt.NDArray[np.float32]:
-        if self.spoken == "pytriton":
-            answer = protocol.raw_output(answer)
-        elif self.spoken == "mlserver":
-            answer = protocol.first_element(protocol.raw_output(answer))
-        return np.frombuffer(answer, "<f4")
-
-    def _message(self, kind: str, shape: tuple[int, ...], data: bytes) -> bytes:
-        if self.spoken == "http":
-            return data
-        if self.spoken == "mlserver":
-            return protocol.request(kind, "BYTES", (1,), protocol.element(data))
-        if kind == "tensor":
-            return protocol.request(kind, "FP32", (1, *shape), data)
-        return protocol.request(kind, "BYTES", (1, 1), protocol.element(data))
-
-
-def _each(cores: int) -> Variant:
-    return Variant("one a core", workers=cores, threads=1)
-
-
-def _lone(cores: int) -> Variant:
-    return Variant("all cores", workers=1, threads=cores)
-
-
-def _batches(cores: int) -> Variant:
-    return Variant("batches", workers=cores, threads=1, max_batch=8, max_wait_ms=2.0)
-
-
-def _usual(cores: int) -> Sequence[Variant]:
-    return _each(cores), _lone(cores), _batches(cores)
-
-
-def _mlserver(cores: int) -> Sequence[Variant]:
-    threads = Variant("threads", workers=0, threads=1)
-    return threads, Variant("all cores", workers=0, threads=cores), _each(cores), _batches(cores)
-
-
-PEERS = {
-    peer.name: peer
-    for peer in (
-        Peer("pytriton", "pytriton", _usual),
-        Peer("litserve", "http", _usual),
-        Peer("mlserver", "mlserver", _mlserver),
-        Peer("bentoml", "http", _usual),
-    )
-}
-OURS = "icecore"
-OURS_ALONE = Variant("as it comes", workers=0, threads=0)
-
-
-def variants_of(name: str, cores: int) -> Sequence[Variant]:
-    return (OURS_ALONE,) if name == OURS else PEERS[name].variants(cores)
 
 
 @contextmanager
@@ -155,16 +56,13 @@ def serving(
                 lambda answer: codes_of(answer)[0],
             )
         return
-    peer = PEERS[name]
-    bodies = {kind: peer.body(kind, tensor, jpeg) for kind in INPUTS}
     for number in range(TRIES):
         with ExitStack() as stack:
             place = folder / str(number)
             started, port = stack.enter_context(
-                _started(peer, variant, network, graph, place, cores, environments)
+                _started(name, variant, network, graph, place, cores, environments)
             )
-            targets = {kind: peer.target(port, kind) for kind in INPUTS}
-            asked = Asked(started, targets, bodies, peer.read)
+            asked = asked_of(name, started, port, tensor, jpeg)
             try:
                 _wait(asked)
             except RuntimeError:
@@ -177,7 +75,7 @@ def serving(
 
 @contextmanager
 def _started(
-    peer: Peer,
+    peer: str,
     variant: Variant,
     network: Network,
     graph: Path,
@@ -185,12 +83,12 @@ def _started(
     cores: Sequence[int] | None,
     environments: Path,
 ) -> Iterator[tuple[Tree, int]]:
-    python = python_of(peer.name, environments)
+    python = python_of(peer, environments)
     folder.mkdir(parents=True)
     os.link(graph, folder / "graph.onnx")
     (folder / "recipe.json").write_text(network.recipe_json())
     ports = _free_ports(3)
-    plan = {key: value for key, value in asdict(variant).items() if key != "name"}
+    plan = {key: value for key, value in asdict(variant).items() if key not in ("name", "use")}
     plan |= dict(zip(("port", "other_port", "third_port"), ports, strict=True))
     (folder / "plan.json").write_text(json.dumps(plan))
     environment = {
@@ -202,7 +100,7 @@ def _started(
         "BENTOML_HOME": str(folder),
         "TMPDIR": str(folder),
     }
-    command = [str(python), str(SERVING / f"serve_{peer.name}.py"), str(folder)]
+    command = [str(python), str(SERVING / f"serve_{peer}.py"), str(folder)]
     with tree(
         command, folder / "log", environment=environment, cores=cores, folder=folder
     ) as started:
@@ -213,27 +111,35 @@ def _wait(asked: Asked) -> None:
     """Return when both inputs have been answered."""
     deadline = time.monotonic() + START_S
     for kind in INPUTS:
-        while (said := answer(asked, kind)) is None:
+        while (said := _ask(asked, kind)).end != "OK":
             asked.tree.check()
             if time.monotonic() > deadline:
-                raise RuntimeError(f"not ready in {START_S:.0f} s: {asked.tree.tail()}")
+                told = f"{said.end} {said.told}: {asked.tree.tail()}"
+                raise RuntimeError(f"not ready in {START_S:.0f} s: {told}")
             time.sleep(0.2)
-        del said
 
 
-def answer(asked: Asked, kind: str) -> npt.NDArray[np.float32] | None:
-    """Return the codes of a request as it was written, nothing filled in; None if none came."""
+def answer(asked: Asked, kind: str) -> npt.NDArray[np.float32]:
+    """Return the codes of a request as it was written, nothing filled in.
 
-    async def once() -> bytes | None:
+    Raises:
+        RuntimeError: it was not answered.
+    """
+    said = _ask(asked, kind)
+    if said.end != "OK":
+        raise RuntimeError(f"{kind}: {said.end} {said.told}")
+    return asked.read(said.body)
+
+
+def _ask(asked: Asked, kind: str) -> Answer:
+    async def once() -> Answer:
         calling = caller(asked.targets[kind], 1)
         try:
-            got = await calling.call(asked.bodies[kind].data, 10.0)
+            return await calling.call(asked.bodies[kind].data, 10.0)
         finally:
             await calling.close()
-        return got.body if got.end == "OK" else None
 
-    body = asyncio.run(once())
-    return None if body is None else asked.read(body)
+    return asyncio.run(once())
 
 
 def _free_ports(count: int) -> list[int]:

@@ -8,7 +8,7 @@ from load.generator import Generator, Job
 from load.outcome import OK, percentile
 from load.processes import memory_mb
 from load.watching import recovered_after, watching
-from peers.servers import Asked
+from peers.asking import Asked
 
 TIMES = 10.0
 AT_PEAK = 8
@@ -40,7 +40,7 @@ def flood(
     """Measure the peak, send ten times that for some seconds, and wait for recovery."""
     target, body, pid = asked.targets["jpeg"], asked.bodies["jpeg"], asked.tree.pid
     lone = after.run(Job(target, body, 2.0, first, 1, warm_up=5, pid=pid))
-    peak = generator.run(Job(target, body, 5.0, first + 10_000, AT_PEAK, warm_up=16, pid=pid))
+    peak = generator.run(Job(target, body, 5.0, first + 10_000, AT_PEAK, warm_up=2, pid=pid))
     held = memory_mb(asked.tree.members())
     offered = TIMES * peak.rate
     job = Job(

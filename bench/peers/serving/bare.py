@@ -14,7 +14,17 @@ from network import Network, Plan
 
 
 def main(folder: Path, kind: str, seconds: float, concurrency: int, threads: int) -> None:
-    plan = Plan(folder, 0, 0, 0, workers=0, threads=threads, max_batch=1, max_wait_ms=0.0)
+    plan = Plan(
+        folder,
+        0,
+        0,
+        0,
+        workers=0,
+        at_once=concurrency,
+        threads=threads,
+        max_batch=1,
+        max_wait_ms=0.0,
+    )
     network = Network(plan)
     data = (folder / kind).read_bytes()
     make = network.decode if kind == "jpeg" else network.from_bytes

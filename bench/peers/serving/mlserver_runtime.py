@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mlserver
@@ -11,23 +12,19 @@ from network import Network, Plan
 
 
 class Codes(mlserver.MLModel):  # type: ignore[misc]
-    """Codes of the one input's elements, which are bytes, each an image.
-
-    With parallel workers a call of `predict` has a process; without, threads.
-    """
+    """Codes of the one input's elements, which are bytes, each an image."""
 
     async def load(self) -> bool:
         self.plan = Plan.read(os.environ["PEER_FOLDER"])
         self.network = Network(self.plan)
+        self.pool = ThreadPoolExecutor(self.plan.at_once)
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         data: Any = payload.inputs[0].data
         images = [one.encode() if isinstance(one, str) else one for one in data]
-        if os.environ.get("PEER_IN_PROCESS") == "1":
-            codes = await asyncio.to_thread(self._codes, images)
-        else:
-            codes = self._codes(images)
+        loop = asyncio.get_running_loop()
+        codes = await loop.run_in_executor(self.pool, self._codes, images)
         packed: Any = [one.tobytes() for one in codes]
         output = ResponseOutput(name="codes", shape=[len(packed)], datatype="BYTES", data=packed)
         return InferenceResponse(model_name=self.name, outputs=[output])

@@ -23,8 +23,9 @@ class Plan:
     """What the driver has decided for a server; `folder` holds graph.onnx and recipe.json.
 
     `port` is that of requests, `other_port` is free for whatever else it wants.
-    `workers` processes (or instances) with `threads` intra-op threads each; requests are
-    put together up to `max_batch`, waiting at most `max_wait_ms`; 1 means no batching.
+    `workers` processes run the network, 0 means the one that also answers; each makes up to
+    `at_once` passes at a time, of `threads` intra-op threads each. Requests are put together
+    up to `max_batch`, waiting at most `max_wait_ms`; 1 means no batching.
     """
 
     folder: Path
@@ -32,6 +33,7 @@ class Plan:
     other_port: int
     third_port: int
     workers: int
+    at_once: int
     threads: int
     max_batch: int
     max_wait_ms: float

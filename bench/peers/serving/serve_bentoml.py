@@ -1,7 +1,8 @@
 """BentoML: `workers` processes that each answer HTTP and run the network.
 
 Bodies are raw bytes: a single positional-only argument of type Path takes the whole body,
-which BentoML puts into a temporary file; arrays it would take as JSON lists alone.
+which BentoML puts into a temporary file; arrays it would take as JSON lists alone. For the
+same reason there is no adaptive batching: a list of files takes no raw body.
 Started by the driver: serve_bentoml.py FOLDER
 """
 
@@ -11,55 +12,33 @@ from pathlib import Path
 from typing import Annotated
 
 import bentoml
-import numpy as np
-import numpy.typing as npt
 from network import Network, Plan
 
 FOLDER = "PEER_FOLDER"
 plan = Plan.read(os.environ.setdefault(FOLDER, sys.argv[1] if len(sys.argv) > 1 else ""))
 Raw = Annotated[bytes, bentoml.validators.ContentType("application/octet-stream")]
 
-batched = bentoml.api(
-    batchable=True,
-    max_batch_size=max(2, plan.max_batch),
-    max_latency_ms=max(1, int(plan.max_wait_ms)),
-)
-
 
 @bentoml.service(
     workers=plan.workers,
+    threads=plan.at_once,
     traffic={"timeout": 60},
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},
 )
 class Codes:
-    """Codes of one image; adaptive batching, where it is on, gives lists of files."""
+    """Codes of one image."""
 
     def __init__(self) -> None:
         self.network = Network(plan)
 
-    if plan.max_batch > 1:
+    @bentoml.api  # type: ignore[untyped-decorator]
+    def tensor(self, file: Path, /) -> Raw:
+        return self.network.codes(self.network.from_bytes(file.read_bytes())[None]).tobytes()
 
-        @batched  # type: ignore[untyped-decorator]
-        def tensor(self, files: list[Path], /) -> list[bytes]:
-            return self.of([self.network.from_bytes(file.read_bytes()) for file in files])
-
-        @batched  # type: ignore[untyped-decorator]
-        def jpeg(self, files: list[Path], /) -> list[bytes]:
-            return self.of([self.network.decode(file.read_bytes()) for file in files])
-
-    else:
-
-        @bentoml.api  # type: ignore[untyped-decorator]
-        def tensor(self, file: Path, /) -> Raw:
-            return self.of([self.network.from_bytes(file.read_bytes())])[0]
-
-        @bentoml.api  # type: ignore[untyped-decorator]
-        def jpeg(self, file: Path, /) -> Raw:
-            return self.of([self.network.decode(file.read_bytes())])[0]
-
-    def of(self, images: list[npt.NDArray[np.float32]]) -> list[bytes]:
-        return [codes.tobytes() for codes in self.network.codes(np.stack(images))]
+    @bentoml.api  # type: ignore[untyped-decorator]
+    def jpeg(self, file: Path, /) -> Raw:
+        return self.network.codes(self.network.decode(file.read_bytes())[None]).tobytes()
 
 
 if __name__ == "__main__":

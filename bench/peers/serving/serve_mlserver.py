@@ -40,6 +40,5 @@ for name in ("tensor", "jpeg"):
 )
 os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent)
 os.environ["PEER_FOLDER"] = str(plan.folder)
-os.environ["PEER_IN_PROCESS"] = str(int(plan.workers == 0))
 program = str(Path(sys.executable).parent / "mlserver")
 os.execv(program, [program, "start", str(models)])  # noqa: S606 - its own program
