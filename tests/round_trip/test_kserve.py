@@ -9,7 +9,8 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, json_format
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
@@ -268,6 +269,53 @@ def test_reflection_tells_both_pools(anybody: Caller) -> None:
     assert absent.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
     names = {service.name for service in listed.list_services_response.service}
     assert {"inference.GRPCInferenceService", "icecore.v1.CodesService"} < names
+
+
+def test_a_request_written_as_json_by_what_reflection_tells_is_understood(
+    anybody: Caller, keys: dict[str, str], ours: Any
+) -> None:
+    """As grpcurl does it, which has no file of ours."""
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub(anybody.channel)
+    symbol = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE.full_name)
+    (told,) = stub.ServerReflectionInfo(iter([symbol]))
+    pool = DescriptorPool()
+    for file in told.file_descriptor_response.file_descriptor_proto:
+        pool.AddSerializedFile(file)
+    method = pool.FindServiceByName(SERVICE.full_name).FindMethodByName("ModelInfer")
+    sent = json_format.ParseDict(
+        {
+            "model_name": "toy",
+            "inputs": [
+                {
+                    "name": "image",
+                    "datatype": "FP32",
+                    "shape": [str(size) for size in X.shape],
+                    "contents": {"fp32_contents": X.reshape(-1).tolist()},
+                }
+            ],
+            "outputs": [{"name": "two", "parameters": {"pooling": {"string_param": "max"}}}],
+        },
+        GetMessageClass(method.input_type)(),
+    )
+    path = f"/{SERVICE.full_name}/ModelInfer"
+    call: Any = anybody.with_key(keys["ours"]).keyed.unary_unary(path)
+    answer = pb.ModelInferResponse.FromString(call(sent.SerializeToString()))
+    expected = ours.infer(X, outputs={"two": {"pooling": "max"}})
+    assert answer.raw_output_contents == expected.raw_output_contents
+
+
+def test_quotas_hold_here_as_elsewhere(server: Server, anybody: Caller) -> None:
+    administrator = anybody.with_key(server.admin_key)
+    administrator.tenants.CreateTenant(tpb.CreateTenantRequest(tenant_id="poor"))
+    made = administrator.tenants.CreateKey(tpb.CreateKeyRequest(tenant_id="poor"))
+    quota = tpb.Quota(max_images_in_flight=1)
+    administrator.tenants.SetQuota(tpb.SetQuotaRequest(tenant_id="poor", quota=quota))
+    poor = Inference(anybody.with_key(made.secret).keyed)
+    assert poor.infer(X[:1]).outputs
+    said = refusal(lambda: poor.infer(X))
+    assert (said.code, said.reason) == ("RESOURCE_EXHAUSTED", "IMAGES_IN_FLIGHT_EXCEEDED")
+    (told,) = poor.ModelStreamInfer(iter([request(X)]), timeout=60)
+    assert told.infer_response.parameters["status"].string_param == "RESOURCE_EXHAUSTED"
 
 
 class Memory:
