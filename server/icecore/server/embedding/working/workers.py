@@ -74,8 +74,15 @@ class Workers:
             self._metrics.started_late(left_by)
         try:
             inputs = piece.prepare()
-            prepared = perf_counter()
+            prepared, before = perf_counter(), thread_time()
             codes = self._sessions.run(piece.backbone, piece.taps, inputs[None])
+            deepest = max(map(piece.backbone.layer_of, piece.taps), key=lambda one: one.macs)
+            self._metrics.pass_ended(
+                backbone=piece.backbone.name,
+                layer=deepest.name,
+                n_images=1,
+                cpu_s=thread_time() - before,
+            )
             piece.keep([array[0] for array in codes])
         except BaseException as error:  # told to the caller, who raises it
             return self._telling(piece, error, (thread_time() - cpu) * 1e3)
