@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from icecore.server.cores import usable_cores
+
 DEFAULT_MESSAGE_MB: Final = 64
 """gRPC's own 4 MB break a batch of eight tensors."""
 
@@ -111,7 +113,7 @@ class Settings:
                 f"--max-queue-ms is {self.max_queue_ms!r}, but must be 1 to {MAX_QUEUE_MS}"
             )
         if self.threads == 0:
-            object.__setattr__(self, "threads", len(os.sched_getaffinity(0)))
+            object.__setattr__(self, "threads", usable_cores())
 
     @property
     def listens_to_others(self) -> bool:
