@@ -6,7 +6,7 @@ It neither sends nor waits; the clients do, and tell it what came of that.
 from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from icecore.client._bulk.plan import BulkPlan, Numbered, Part
 from icecore.client._operations.operation import Operation
@@ -55,7 +55,16 @@ Step: TypeAlias = Send | Wait | CodesBatch
 
 Told: TypeAlias = list[Codes] | IcecoreError | None
 
-_Read: TypeAlias = list[tuple[Numbered, common_pb2.Image]]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Read:
+    """Images that were read, and the call that holds them: the only copy there is."""
+
+    images: Part
+    call: Operation[list[Codes]]
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 class Course:
@@ -86,30 +95,29 @@ class Course:
         answers: list[list[Codes]] = []
         while parts:
             part = parts.popleft()
-            if not part:
+            if not part.images:
                 continue
             if len(part) > self._plan.largest:
-                parts.extendleft(reversed(_cut(part, self._plan.largest)))
+                parts.extendleft(reversed(self._cut(part, self._plan.largest)))
                 continue
-            told = yield from self._sent([message for _, message in part])
+            told = yield from self._sent(part.call)
             if isinstance(told, IcecoreError):
                 parts.extendleft(reversed(self._after(told, part)))
                 continue
             self._plan.checked(told, len(part))
-            indices += [one.index for one, _ in part]
+            indices += [one.index for one in part.images]
             answers.append(told)
         self._refused.sort(key=lambda one: one.index)
         return CodesBatch(tuple(indices), _joined(answers), tuple(self._refused))
 
     def _sent(
-        self, messages: list[common_pb2.Image]
+        self, call: Operation[list[Codes]]
     ) -> Generator[Send | Wait, Told, list[Codes] | IcecoreError]:
         """Return the answer, or an error that waiting does not mend."""
-        operation = self._plan.embed.embed_messages(messages)
         patience = self._plan.patience
         n_failures = 0
         while True:
-            told = yield Send(operation, patience.left_s())
+            told = yield Send(call, patience.left_s())
             if isinstance(told, Unavailable):
                 n_failures += 1
                 yield Wait(patience.while_away_s(told, n_failures))
@@ -125,14 +133,15 @@ class Course:
             return told
 
     def _read(self, images: Part) -> _Read:
-        """Return the images that can be read, with their messages."""
-        good: _Read = []
+        """Return the images that can be read."""
+        good: list[Numbered] = []
+        messages: list[common_pb2.Image] = []
         for one in images:
             try:
                 image = one.image
                 if self._plan.scaler is not None:
                     image = self._plan.scaler.scaled(image)
-                good.append((one, image_message(image, one.name)))
+                messages.append(image_message(image, one.name))
             except OSError as error:
                 if self._plan.raises:
                     raise
@@ -142,28 +151,46 @@ class Course:
                 if self._plan.raises or error.reason not in IMAGE_FAULTS:
                     raise
                 self._refuse(one, error.reason, error.message)
-        return good
+            else:
+                good.append(one)
+        return _Read(good, self._plan.embed.embed_messages(messages))
 
     def _after(self, error: IcecoreError, part: _Read) -> list[_Read]:
         """Return in which parts the images are sent again, one of them refused perhaps."""
         if error.reason in IMAGE_FAULTS and isinstance(error, InvalidArgument):
             place = _place(error, len(part))
             if place is None:
-                return _halves(part)
-            one = part[place][0]
+                return self._halves(part)
+            one = part.images[place]
             told = one.name + _what(error.message, place)
             if self._plan.raises:
                 raise type(error)(told, reason=error.reason, details=error.details) from error
             self._refuse(one, error.reason, told)
-            return [[*part[:place], *part[place + 1 :]]]
+            others = [other for other in range(len(part)) if other != place]
+            return [self._some(part, others)]
         if self._is_too_much(error):
             if len(part) > 1:
                 self._plan.smaller(len(part))
-                return _halves(part)
+                return self._halves(part)
             if error.reason == Reason.MESSAGE_TOO_LARGE and not self._plan.raises:
-                self._refuse(part[0][0], error.reason, f"{part[0][0].name}: {error.message}")
+                [one] = part.images
+                self._refuse(one, error.reason, f"{one.name}: {error.message}")
                 return []
         raise error
+
+    def _halves(self, part: _Read) -> list[_Read]:
+        return self._cut(part, (len(part) + 1) // 2)
+
+    def _cut(self, part: _Read, size: int) -> list[_Read]:
+        places = range(len(part))
+        return [self._some(part, places[start : start + size]) for start in places[::size]]
+
+    def _some(self, part: _Read, places: Sequence[int]) -> _Read:
+        request: Any = part.call.request
+        messages = [request.images[place] for place in places]
+        return _Read(
+            [part.images[place] for place in places], self._plan.embed.embed_messages(messages)
+        )
 
     @staticmethod
     def _is_too_much(error: IcecoreError) -> bool:
@@ -190,14 +217,6 @@ def _what(message: str, place: int) -> str:
         if message.startswith((f"{called} ", f"{called}: ")):
             return message.removeprefix(called)
     return f": {message}"
-
-
-def _halves(part: _Read) -> list[_Read]:
-    return _cut(part, (len(part) + 1) // 2)
-
-
-def _cut(part: _Read, size: int) -> list[_Read]:
-    return [part[start : start + size] for start in range(0, len(part), size)]
 
 
 def _joined(answers: Sequence[Sequence[Codes]]) -> tuple[Codes, ...]:
