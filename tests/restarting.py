@@ -57,14 +57,30 @@ class Restarting:
         self.course = Course()
         self._child: Any = None
         self._reading: threading.Thread | None = None
+        self._began = 0.0
+        self.fields: dict[str, Any] = {}
+        """Of the log line that says it serves."""
+
+    @property
+    def pid(self) -> int:
+        return int(self._child.pid)
 
     def start(self) -> None:
-        began = time.monotonic()
+        self.begin()
+        self.wait()
+
+    def begin(self) -> float:
+        """Start it and do not wait; return when, by `time.monotonic`."""
+        self._began = time.monotonic()
         self._child = self._begin()
-        wait_until_serving(self._child.stderr)
+        return self._began
+
+    def wait(self) -> None:
+        """Wait until it serves."""
+        self.fields = wait_until_serving(self._child.stderr)
+        self.course.started_s.append(time.monotonic() - self._began)
         self._reading = threading.Thread(target=_read_on, args=(self._child,))
         self._reading.start()
-        self.course.started_s.append(time.monotonic() - began)
 
     def end(self) -> None:
         """Ask it to end, and wait until it is gone."""
@@ -136,13 +152,13 @@ class Clients:
     def _embeds(self) -> None:
         with self._client() as client:
             while not self._stop.is_set():
-                self._timed("embed", lambda: client.embed([self._image()]))
+                self._timed("embed", lambda: client.embed([self.image()]))
 
     def _embeds_a_stream(self) -> None:
         """Streams of several batches, so that most are cut by an end."""
         with self._client() as client:
             while not self._stop.is_set():
-                images = (self._image() for _ in range(24))
+                images = (self.image() for _ in range(24))
                 batches = client.embed_stream(images, batch_size=2)
                 made = self._timed("embed_stream", lambda: list(batches))  # noqa: B023
                 if made is not None and sum(len(codes) for (codes,) in made) != 24:
@@ -154,7 +170,7 @@ class Clients:
                 while not self._stop.is_set():
                     began = time.perf_counter()
                     try:
-                        await asyncio.gather(*(client.embed([self._image()]) for _ in range(2)))
+                        await asyncio.gather(*(client.embed([self.image()]) for _ in range(2)))
                     except Exception as error:
                         self._failed("awaited embed", error)
                     self._took("awaited embed", began)
@@ -174,13 +190,13 @@ class Clients:
     def _searches(self) -> None:
         with self._client() as client:
             while not self._stop.is_set():
-                self._timed("search", lambda: client.search(COLLECTION, [self._image()], k=1))
+                self._timed("search", lambda: client.search(COLLECTION, [self.image()], k=1))
                 self._stop.wait(0.05)
 
     def _client(self) -> Client:
         return Client(self._address, timeout_s=CALL_S)
 
-    def _image(self) -> Any:
+    def image(self) -> Any:
         """One that nobody has sent before."""
         with self._lock:
             self._seed += 1
@@ -188,7 +204,7 @@ class Clients:
         return np.random.default_rng(seed).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
     def _example(self) -> NewExample:
-        image = self._image()
+        image = self.image()
         return NewExample(f"{self._seed}-{random.random()}", image, label="any")
 
     def _timed(self, kind: str, call: Callable[[], Any]) -> Any:

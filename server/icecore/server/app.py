@@ -38,6 +38,7 @@ from icecore.server.rpc.kserve.sharing import Sharing
 from icecore.server.rpc.parts import Turns
 from icecore.server.rpc.recipe_checking import RecipeChecking
 from icecore.server.rpc.services import Parts, add_services
+from icecore.server.rpc.starting import Phases
 from icecore.server.search.searcher import Searcher
 from icecore.server.settings import Settings
 from icecore.server.storage.folder import DataFolder
@@ -144,6 +145,8 @@ async def serving(
         OSError: the folder cannot be made or written.
         Internal, StorageFull: what it holds cannot be used, or the disk is full.
     """
+    phases = Phases()
+    phases.ended("imports")
     ending = ending or Ending()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(STORE_THREADS, thread_name_prefix="store"))
@@ -160,8 +163,10 @@ async def serving(
         await asyncio.to_thread(_make_admin_key, store, folder.admin_key)
         make_catalog = make_catalog or partial(Catalog, default_graph=settings.default_graph)
         catalog = make_catalog(store)
+        phases.ended("store")
         ending.check()
         default = await asyncio.to_thread(catalog.ensure_default)
+        phases.ended("backbone")
         ending.check()
         metrics = Metrics(by_tenant=settings.metrics_tenants)
         metrics.show_process(version=version, onnxruntime=onnxruntime.__version__)
@@ -180,7 +185,7 @@ async def serving(
             max_message_bytes=settings.max_message_bytes,
             watch=Watch(metrics, traces),
             draining=draining,
-            check_room=parts.embedder.check_room,
+            away_s=parts.embedder.away_s,
         )
         server = grpc.aio.server(interceptors=[door], options=listening.options(settings))
         health = add_services(server, parts, gate)
@@ -190,6 +195,7 @@ async def serving(
         address = listening.listen_on_socket(server, folder.socket())
         listen = listening.listen_on_tcp(server, settings.listen, credentials)
         await server.start()
+        phases.ended("listening")
         app = App(settings, parts, activity, ending, address, listen, shown)
         store.when_failed(
             lambda: asyncio.run_coroutine_threadsafe(app.fail(health), loop)  # another thread
@@ -200,6 +206,7 @@ async def serving(
             await health.stop()
             await app.end(server, draining)
             raise
+        phases.ended("warming")
         await health.set_ready()
         await parts.trainer.start()
         _write_server_json(folder.server_json, app, is_tls=settings.tls_cert is not None)
@@ -210,6 +217,7 @@ async def serving(
             metrics=shown,
             admin_key_file=str(folder.admin_key),
             pid=os.getpid(),
+            start_ms=phases.ms,
         )
         try:
             yield app
