@@ -5,6 +5,7 @@ import io
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from PIL import Image
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.lite0 import efficientnet_lite0
+from icecore.server.backbones.running.loaded import InputArray
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding import orders
 from icecore.server.embedding.embedder import Embedder
@@ -78,12 +80,12 @@ class GatedSessions(Sessions):
         self.n_images = 0
 
     def run(
-        self, backbone: Backbone, taps: Sequence[TapId], inputs: npt.NDArray[np.float32]
+        self, backbone: Backbone, taps: Sequence[TapId], inputs: InputArray, **named: Any
     ) -> list[npt.NDArray[np.float32]]:
         self.began.set()
         assert self.may_end.wait(30), "nobody opened the gate"
         self.n_images += len(inputs)
-        return super().run(backbone, taps, inputs)
+        return super().run(backbone, taps, inputs, **named)
 
 
 @pytest_asyncio.fixture

@@ -14,7 +14,7 @@ from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.facts import Fidelity
 from icecore.server.backbones.quantising.quantise import quantise
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
-from icecore.server.embedding.preparing import prepare
+from icecore.server.embedding.preparing import to_floats
 from icecore.server.errors import (
     BackboneNotFloat,
     CalibrationInvalid,
@@ -77,7 +77,7 @@ async def test_a_backbone_is_quantised_with_its_report(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     backbone = toy_backbone()
     mixed = pixels(6) + [
-        Prepared(prepare(one, backbone.recipe, what="it")) for one in pixels(6, seed=3)
+        Prepared(to_floats(one, backbone.recipe, what="it")) for one in pixels(6, seed=3)
     ]
     told: list[tuple[str, float]] = []
     found = await quantise_backbone(
@@ -86,7 +86,7 @@ async def test_a_backbone_is_quantised_with_its_report(
         [labelled(12, "first"), labelled(10, "second")],
         on_progress=lambda *now: told.append(now),
     )
-    inputs = np.stack([prepare(one, backbone.recipe, what="it") for one in mixed])
+    inputs = np.stack([to_floats(one, backbone.recipe, what="it") for one in mixed])
     assert found.graph == quantise(backbone.graph, [inputs]), "not what is made in one process"
 
     report = found.fidelity
@@ -146,7 +146,7 @@ async def test_what_cannot_succeed_is_refused_before_a_process_starts() -> None:
         await quantised(
             images, [EvaluationSet("flowers", images, ["rose"] * 3)], command=NEVER_STARTED
         )
-    inputs = np.stack([prepare(one, toy_backbone().recipe, what="it") for one in images])
+    inputs = np.stack([to_floats(one, toy_backbone().recipe, what="it") for one in images])
     toy = toy_backbone()
     int8 = Backbone.read("toy-int8", quantise(toy.graph, [inputs]), toy.recipe)
     with pytest.raises(BackboneNotFloat, match="'toy-int8' is int8 already"):

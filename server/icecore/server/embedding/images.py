@@ -19,7 +19,10 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pixels:
-    """(h, w, 3) uint8, RGB, 0 to 255; the whole recipe is applied."""
+    """Uint8, RGB, 0 to 255: (h, w, 3), to which the whole recipe is applied; or (h, w, 3) or
+
+    (3, h, w) of exactly the network's size, resized and cropped already.
+    """
 
     array: npt.NDArray[Any]
 

@@ -214,7 +214,12 @@ def _keep_all(
     incoming = []
     for example, checked in zip(examples, metadata, strict=True):
         check(example.image, backbone.recipe, what=_what(example))
-        kept: Kept = keep(example.image, what=_what(example), keep_images=collection.keep_images)
+        kept: Kept = keep(
+            example.image,
+            backbone.recipe,
+            what=_what(example),
+            keep_images=collection.keep_images,
+        )
         new = NewExample(example.example_id, example.label, checked, kept.sha256, kept.data)
         incoming.append(_Incoming(example, new))
     return incoming

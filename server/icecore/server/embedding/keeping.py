@@ -6,9 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from icecore.server.backbones.recipes.recipe import Recipe
+from icecore.server.embedding.decoding import decode
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels
+from icecore.server.embedding.preparing import is_cropped, rows
 from icecore.server.errors import TensorInvalid
+
+_MARK = ("icecore", "cropped")
+"""A PNG's text that says: resized and cropped before it came, so only to be normalised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +26,8 @@ class Kept:
     sha256: str
 
 
-def keep(image: ImageInput, *, what: str, keep_images: bool) -> Kept:
-    """Return what a collection stores of the image, whose shape was checked.
+def keep(image: ImageInput, recipe: Recipe, *, what: str, keep_images: bool) -> Kept:
+    """Return what a collection stores of the image, whose shape was checked by this recipe.
 
     An encoded image is kept as it was sent, pixels as PNG (which loses
     nothing). A tensor that is past the recipe is no image any more: only its
@@ -33,7 +40,11 @@ def keep(image: ImageInput, *, what: str, keep_images: bool) -> Kept:
         data = image.data
     elif isinstance(image, Pixels):
         file = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(image.array)).save(file, "PNG", compress_level=3)
+        said = PngInfo()
+        if is_cropped(image, recipe):
+            said.add_text(*_MARK)
+        shown = Image.fromarray(np.ascontiguousarray(rows(image)))
+        shown.save(file, "PNG", compress_level=3, pnginfo=said)
         data = file.getvalue()
     elif keep_images:
         raise TensorInvalid(
@@ -46,3 +57,10 @@ def keep(image: ImageInput, *, what: str, keep_images: bool) -> Kept:
         digest.update(np.ascontiguousarray(image.array, dtype="<f4").tobytes())
         return Kept(None, digest.hexdigest())
     return Kept(data if keep_images else None, hashlib.sha256(data).hexdigest())
+
+
+def reopened(data: bytes) -> Encoded | Pixels:
+    """Return the image that `keep` kept, to be prepared as it was when it came."""
+    if b"tEXt" + "\0".join(_MARK).encode() in data[:100]:
+        return Pixels(np.asarray(decode(data)))
+    return Encoded(data)

@@ -32,8 +32,11 @@ def check(image: ImageInput, recipe: Recipe, *, what: str, limits: Limits = LIMI
 
 def prepare(
     image: ImageInput, recipe: Recipe, *, what: str, limits: Limits = LIMITS
-) -> npt.NDArray[np.float32]:
-    """Return (3, h, w) float32, C-contiguous, finite.
+) -> npt.NDArray[np.float32] | npt.NDArray[np.uint8]:
+    """Return what the network is fed, C-contiguous: floats after the recipe, or pixels before its
+
+    arithmetic, which a cut graph does itself: (3, h, w) float32, finite; (h, w, 3) or
+    (3, h, w) uint8.
 
     Raises:
         ImageTooLarge, ImageTruncated, ImageInvalid: as `decode`.
@@ -48,7 +51,48 @@ def prepare(
                 f"{what} has the value {float(array[where])!r} at {where}, but must be finite"
             )
         return array
-    return recipe.apply(to_rgb(image, what=what, limits=limits))
+    if isinstance(image, Pixels) and _are_planes(image.array, recipe):
+        return np.ascontiguousarray(image.array)
+    return np.ascontiguousarray(crop(image, recipe, what=what, limits=limits))
+
+
+def to_floats(
+    image: ImageInput, recipe: Recipe, *, what: str, limits: Limits = LIMITS
+) -> npt.NDArray[np.float32]:
+    """Return (3, h, w) float32, C-contiguous, finite: what the network sees.
+
+    Raises:
+        As `prepare`.
+    """
+    if isinstance(image, Prepared):
+        return prepare(image, recipe, what=what, limits=limits).astype(np.float32, copy=False)
+    check(image, recipe, what=what, limits=limits)
+    return recipe.normalise(crop(image, recipe, what=what, limits=limits))
+
+
+def crop(
+    image: Encoded | Pixels, recipe: Recipe, *, what: str, limits: Limits = LIMITS
+) -> npt.NDArray[np.uint8]:
+    """Return the (h, w, 3) RGB pixels that the network sees; the image's shape was checked.
+
+    Pixels of exactly that size are those.
+
+    Raises:
+        ImageTooLarge, ImageTruncated, ImageInvalid: as `decode`.
+    """
+    if isinstance(image, Pixels) and is_cropped(image, recipe):
+        return rows(image)
+    return recipe.crop(to_rgb(image, what=what, limits=limits))
+
+
+def is_cropped(image: Pixels, recipe: Recipe) -> bool:
+    """Whether pixels are of exactly the network's size: resized and cropped already."""
+    return image.array.shape == (recipe.height, recipe.width, 3) or _are_planes(image.array, recipe)
+
+
+def rows(image: Pixels) -> npt.NDArray[np.uint8]:
+    """Return pixels as (h, w, 3); their shape was checked."""
+    return image.array if image.array.shape[2] == 3 else image.array.transpose(1, 2, 0)
 
 
 def to_rgb(image: Encoded | Pixels, *, what: str, limits: Limits = LIMITS) -> Image.Image:
@@ -64,9 +108,12 @@ def _check_pixels(array: npt.NDArray[Any], recipe: Recipe, what: str, limits: Li
             f"{what} is a tensor of {array.dtype.name}, but must be uint8 (h, w, 3) pixels "
             f"or float32 {_shape_of(recipe)} after the recipe"
         )
+    if array.shape == _shape_of(recipe):
+        return
     if array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise TensorInvalid(
-            f"{what} is a uint8 tensor of shape {array.shape}, but must be (h, w, 3) pixels"
+            f"{what} is a uint8 tensor of shape {array.shape}, but must be (h, w, 3) pixels, or "
+            f"{_shape_of(recipe)} of the network's size"
         )
     if array.shape[0] * array.shape[1] > limits.max_pixels:
         raise ImageTooLarge(
@@ -85,6 +132,11 @@ def _check_prepared(array: npt.NDArray[Any], recipe: Recipe, what: str) -> None:
         raise TensorInvalid(
             f"{what} is a float32 tensor of shape {array.shape}, but must be {_shape_of(recipe)}"
         )
+
+
+def _are_planes(array: npt.NDArray[Any], recipe: Recipe) -> bool:
+    """Whether it is (3, h, w) of the network's size; a 3 x 3 image is taken for (h, w, 3)."""
+    return array.shape == _shape_of(recipe) and array.shape != (recipe.height, recipe.width, 3)
 
 
 def _shape_of(recipe: Recipe) -> tuple[int, int, int]:

@@ -13,7 +13,8 @@ from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.graphs.layers import Layer
 from icecore.server.backbones.running.poolings import codes_shape
 from icecore.server.embedding.embedder import Embedder
-from icecore.server.embedding.images import Encoded
+from icecore.server.embedding.images import ImageInput
+from icecore.server.embedding.keeping import reopened
 from icecore.server.errors import ExampleNotFound
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import ExampleRecord
@@ -89,8 +90,8 @@ class Recomputing:
             return np.zeros((0, n_dims(tap, self._backbone.layer_of(tap))), np.float32)
         return np.stack([self._made[_key(example)][place] for example in examples])
 
-    def _read_images(self, examples: Sequence[ExampleRecord]) -> list[Encoded]:
-        images = []
+    def _read_images(self, examples: Sequence[ExampleRecord]) -> list[ImageInput]:
+        images: list[ImageInput] = []
         for example in examples:
             try:
                 data = self._store.image(self._collection_id, example.example_id)
@@ -98,7 +99,7 @@ class Recomputing:
                 raise ImageChanged(example.example_id) from error
             if hashlib.sha256(data).hexdigest() != example.image_sha256:
                 raise ImageChanged(example.example_id)
-            images.append(Encoded(data))
+            images.append(reopened(data))
         return images
 
 

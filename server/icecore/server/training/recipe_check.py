@@ -19,7 +19,7 @@ from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.embedding.decoding import LIMITS, Limits
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import ImageInput, Prepared
-from icecore.server.embedding.preparing import check, to_rgb
+from icecore.server.embedding.preparing import check, crop
 from icecore.server.errors import ImagesEmpty, InvalidArgument, TensorInvalid
 from icecore.server.training.recipe_check_classes import match
 from icecore.server.training.recipe_check_scores import Scores
@@ -136,9 +136,7 @@ class RecipeChecker:
                 "checked: send the encoded file or uint8 (h, w, 3) pixels"
             )
         check(image, recipe, what=what, limits=self._limits)
-        return await asyncio.to_thread(
-            lambda: recipe.crop(to_rgb(image, what=what, limits=self._limits))
-        )
+        return await asyncio.to_thread(lambda: crop(image, recipe, what=what, limits=self._limits))
 
 
 async def _compare(trying: Trying, on_progress: Callable[[float], None]) -> RecipeReport:

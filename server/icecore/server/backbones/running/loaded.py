@@ -8,7 +8,7 @@ Blocking; one session may be run by many threads.
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +27,7 @@ from icecore.server.backbones.running.shared_weights import SharedWeights, Weigh
 from icecore.server.backbones.running.stored_weights import join, split
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
+InputArray: TypeAlias = npt.NDArray[np.float32] | npt.NDArray[np.uint8]
 
 OVERHEAD_BYTES, OVERHEAD_BYTES_A_NODE = 20_000, 12_000
 """What a session takes beside its weights, fitted to the growth of resident memory."""
@@ -52,10 +53,19 @@ class Loaded:
         graph: as `cut` makes it.
         threads: threads of ONNX Runtime.
         weights: where equal weights of other sessions are found.
+        fed: changes what the graph takes, once its kernels are chosen.
     """
 
-    def __init__(self, graph: bytes, *, threads: int, weights: SharedWeights) -> None:
-        optimised = _optimised(suited(graph))
+    def __init__(
+        self,
+        graph: bytes,
+        *,
+        threads: int,
+        weights: SharedWeights,
+        fed: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        ready = suited(graph)
+        optimised = _optimised(ready if fed is None else fed(ready))
         model, spans = split(optimised)
         view = memoryview(optimised)
         packed = {
@@ -86,14 +96,14 @@ class Loaded:
         self._input = image.name
         self._step = image.shape[0] if isinstance(image.shape[0], int) else None
 
-    def run(self, inputs: FloatArray) -> list[FloatArray]:
+    def run(self, inputs: InputArray) -> list[FloatArray]:
         """Return one array an output; images one by one where the graph's batch is fixed."""
         if self._step is None:
             return self._run(inputs)
         parts = [self._run(inputs[i : i + self._step]) for i in range(0, len(inputs), self._step)]
         return [np.concatenate(codes) for codes in zip(*parts, strict=True)]
 
-    def _run(self, inputs: FloatArray) -> list[FloatArray]:
+    def _run(self, inputs: InputArray) -> list[FloatArray]:
         codes: list[FloatArray] = self._session.run(None, {self._input: inputs})
         return [
             array[:, :, 0, 0] if is_bare else array

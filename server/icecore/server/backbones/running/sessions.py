@@ -4,22 +4,22 @@ Blocking and thread-safe: many threads may run, also the same session. It knows
 nothing of images, tenants or turns.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
 from threading import Lock
-from typing import TypeAlias
-
-import numpy as np
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.running.cutting import Outline
+from icecore.server.backbones.running.devices import CPU, Device
+from icecore.server.backbones.running.feeds import Feed, fed, feed_of
 from icecore.server.backbones.running.freed_memory import give_back
-from icecore.server.backbones.running.loaded import FloatArray, Loaded
+from icecore.server.backbones.running.kept_sessions import Form, KeptSessions, Session
+from icecore.server.backbones.running.loaded import FloatArray, InputArray, Loaded
+from icecore.server.backbones.running.on_device import OnDevice
 from icecore.server.backbones.running.shared_weights import SharedWeights
+from icecore.server.backbones.running.wishes import Wishes
 from icecore.wire.taps import TapId
-
-_Key: TypeAlias = tuple[TapId, ...]
 
 OUTLINES = 16
 """Backbones of which more sessions can be made without their graph being checked again."""
@@ -32,26 +32,36 @@ class Sessions:
         max_bytes: what all sessions kept may hold together, by estimate; the one
             used last is kept even if it alone is larger. The maps of a pass are not
             counted: they lie in one arena for all, as large as the largest pass needed.
-        threads: threads of ONNX Runtime a session.
+        threads: of ONNX Runtime a pass, where `run` is not told.
+        device: where networks run.
     """
 
-    def __init__(self, *, max_bytes: int, threads: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, *, max_bytes: int, threads: int, device: Device = CPU) -> None:
         self._threads = threads
+        self.device = device
         self._weights = SharedWeights()
+        self._kept = KeptSessions(max_bytes)
         self._lock = Lock()
-        self._kept: OrderedDict[_Key, Future[Loaded]] = OrderedDict()
         self._outlines: dict[str, Outline] = {}
         # Held while a session is made, which needs its weights several times over.
         self._making = Lock()
+        self._wishes = Wishes()
 
     def run(
-        self, backbone: Backbone, taps: Sequence[TapId], inputs: FloatArray
+        self,
+        backbone: Backbone,
+        taps: Sequence[TapId],
+        inputs: InputArray,
+        *,
+        threads: int | None = None,
     ) -> list[FloatArray]:
         """Return the codes of `inputs`, one array a tap in the order of `taps`.
 
         Args:
-            inputs: (n, 3, h, w) float32, C-contiguous, as the recipe makes them.
+            inputs: (n, 3, h, w) float32, C-contiguous, as the recipe makes them; or what the
+                network sees before any arithmetic: (n, h, w, 3) or (n, 3, h, w) uint8 RGB.
+            threads: for this pass; codes do not depend on it. The first pass of some taps has
+                one, while a session of more is made in the background.
 
         Returns:
             (n, d) float32, or (n, c, h, w) for pooling NONE; owned by the caller.
@@ -63,27 +73,38 @@ class Sessions:
         """
         if not taps:
             raise ValueError("there are no taps to run")
-        if inputs.dtype != np.float32 or inputs.shape[1:] != backbone.recipe.shape:
-            raise ValueError(
-                f"inputs are {inputs.dtype.name} of shape {inputs.shape!r}, but must be float32 "
-                f"of shape (n, {', '.join(map(str, backbone.recipe.shape))})"
-            )
+        feed = feed_of(inputs, backbone.recipe)
         for tap in taps:
             backbone.layer_of(tap)
-        key = _in_order(backbone, taps)
-        codes = dict(zip(key, self._session(backbone, key).run(inputs), strict=True))
+        wanted = (threads or self._threads) if self.device.is_cpu else 1
+        if len(taps) == 1:
+            form = Form((taps[0],), feed, wanted)
+            return self._session(backbone, form).run(inputs)
+        form = Form(_in_order(backbone, taps), feed, wanted)
+        codes = dict(zip(form.taps, self._session(backbone, form).run(inputs), strict=True))
         return [codes[tap] for tap in taps]
+
+    def is_at_hand(self, backbone: Backbone, taps: Sequence[TapId], feed: Feed) -> bool:
+        """Whether a pass can begin at once; where it cannot, the session is made meanwhile."""
+        form = Form(_in_order(backbone, taps), feed, 1)
+        if self._kept.is_ready(form):
+            return True
+        self._wishes.add(form, partial(self._make, backbone, form))
+        return False
+
+    def has(self, backbone: Backbone, taps: Sequence[TapId], feed: Feed, threads: int) -> bool:
+        """Whether the very session that such a pass wants is there."""
+        return self._kept.is_ready(Form(_in_order(backbone, taps), feed, threads))
 
     @property
     def n_kept(self) -> int:
         """How many sessions are kept, those being made too."""
-        return len(self._kept)
+        return self._kept.n_kept
 
     @property
     def held_bytes(self) -> int:
         """Estimated bytes of the sessions kept; weights that several share count once."""
-        with self._lock:
-            return self._held()
+        return self._kept.held_bytes
 
     @property
     def weight_bytes(self) -> int:
@@ -92,73 +113,58 @@ class Sessions:
 
     def forget(self, digest: str) -> None:
         """Let all go that is kept of a backbone; sessions that run finish first."""
+        self._kept.forget(digest)
         with self._lock:
-            for key in [key for key in self._kept if key[0].digest == digest]:
-                del self._kept[key]
             self._outlines.pop(digest, None)
         give_back()
 
     def close(self) -> None:
         """Let all sessions go; those running finish first. The next run makes them anew."""
+        self._wishes.wait()
+        self._kept.clear()
         with self._lock:
-            self._kept.clear()
             self._outlines.clear()
         give_back()
 
-    def _session(self, backbone: Backbone, key: _Key) -> Loaded:
-        with self._lock:
-            future = self._kept.get(key)
-            if future is not None:
-                self._kept.move_to_end(key)
+    def _session(self, backbone: Backbone, form: Form) -> Session:
+        if form.threads == 1:
+            return self._kept.get(form) or self._make(backbone, form)
+        if (wide := self._kept.get(form, is_waiting=False)) is not None:
+            return wide
+        narrow = self._session(backbone, replace(form, threads=1))
+        if self._kept.has_room_for(form, narrow):
+            self._wishes.add(form, partial(self._make, backbone, form))
+        return narrow
+
+    def _make(self, backbone: Backbone, form: Form) -> Session:
+        return self._kept.make(form, partial(self._made, backbone, form))
+
+    def _made(self, backbone: Backbone, form: Form) -> Session:
+        with self._making:
+            graph = backbone.graph
+            with self._lock:
+                outline = self._outlines.get(backbone.digest)
+            if outline is None:
+                outline = Outline(graph, backbone.layers)
+                with self._lock:
+                    self._outlines[backbone.digest] = outline
+                    while len(self._outlines) > OUTLINES:
+                        del self._outlines[next(iter(self._outlines))]
+            cut = outline.cut(graph, form.taps)
+            feeding = (
+                None
+                if form.feed is Feed.FLOATS
+                else partial(fed, feed=form.feed, recipe=backbone.recipe)
+            )
+            made: Session
+            if self.device.is_cpu:
+                made = Loaded(cut, threads=form.threads, weights=self._weights, fed=feeding)
             else:
-                mine: Future[Loaded] = Future()
-                self._kept[key] = mine
-        if future is not None:
-            return future.result()
-        try:
-            with self._making:
-                session = self._made(backbone, key)
-        except BaseException as error:
-            with self._lock:
-                if self._kept.get(key) is mine:
-                    del self._kept[key]
-            mine.set_exception(error)
-            raise
-        mine.set_result(session)
-        self._evict()
-        give_back()
-        return session
-
-    def _made(self, backbone: Backbone, key: _Key) -> Loaded:
-        graph = backbone.graph
-        with self._lock:
-            outline = self._outlines.get(backbone.digest)
-        if outline is None:
-            outline = Outline(graph, backbone.layers)
-            with self._lock:
-                self._outlines[backbone.digest] = outline
-                while len(self._outlines) > OUTLINES:
-                    del self._outlines[next(iter(self._outlines))]
-        return Loaded(outline.cut(graph, key), threads=self._threads, weights=self._weights)
-
-    def _evict(self) -> None:
-        """Drop those used longest ago until the rest fits; threads running one keep it alive."""
-        with self._lock:
-            for key in list(self._kept)[:-1]:
-                if self._held() <= self._max_bytes:
-                    return
-                if self._kept[key].done():
-                    del self._kept[key]
-
-    def _held(self) -> int:
-        """Bytes of what is kept; called with the lock held."""
-        done = [future for future in self._kept.values() if future.done()]
-        kept = [future.result() for future in done if future.exception() is None]
-        shared = {weight for session in kept for weight in session.weights.values()}
-        return sum(s.own_bytes for s in kept) + sum(weight.n_bytes for weight in shared)
+                made = OnDevice(cut, device=self.device, fed=feeding)
+        return made
 
 
-def _in_order(backbone: Backbone, taps: Sequence[TapId]) -> _Key:
+def _in_order(backbone: Backbone, taps: Sequence[TapId]) -> tuple[TapId, ...]:
     """Each tap once, in an order that does not depend on how they were asked."""
     places = {layer.name: place for place, layer in enumerate(backbone.layers)}
     return tuple(sorted(set(taps), key=lambda tap: (places[tap.layer], tap.key)))

@@ -1,7 +1,7 @@
 """The threads that take pieces to their end: prepare the image, run the network, keep the codes.
 
-One thread does all of it, so that a piece changes hands twice and no more: from the event
-loop to a worker and back.
+On a processor one thread does all of it, so that a piece changes hands twice and no more:
+from the event loop to a worker and back.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.scheduling.lateness import late_by
 from icecore.server.embedding.scheduling.pieces import Piece, Ran
 from icecore.server.embedding.scheduling.turns import Turns
+from icecore.server.embedding.working.passes import Passes, Ready
+from icecore.server.embedding.working.plans import Plans, naive_plan
 from icecore.server.errors import ShuttingDown
 from icecore.server.telemetry.metrics import Metrics
 
@@ -20,6 +22,7 @@ class Workers:
     """`threads` threads, started with the first piece.
 
     Args:
+        plans: how each backbone is run; by default the naive way.
         ended: told on the event loop of each piece that has ended, well or not, and of the
             CPU-milliseconds it took.
     """
@@ -30,13 +33,18 @@ class Workers:
         turns: Turns,
         *,
         threads: int,
+        plans: Plans | None = None,
         ended: Callable[[Piece, float], None] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._ended = ended
         self._metrics = Metrics() if metrics is None else metrics
-        self._sessions = sessions
         self._turns = turns
+        is_cpu = sessions.device.is_cpu
+        self._plans = Plans(naive_plan(threads, is_cpu=is_cpu)) if plans is None else plans
+        self._passes = Passes(sessions, self._plans, self._tell, metrics=self._metrics)
+        self._takes_batches = is_cpu  # elsewhere they form of what is prepared
+        self._n_at_work = 0
         self._n_threads = threads
         self._threads: list[Thread] = []
         self._lock = Lock()
@@ -64,43 +72,47 @@ class Workers:
 
     def _work(self) -> None:
         while (piece := self._turns.take()) is not None:
-            loop = piece.answer.get_loop()
-            loop.call_soon_threadsafe(self._run(piece))
+            with self._lock:
+                self._n_at_work += 1
+                is_lone = self._n_at_work == 1 and not self._turns.n_waiting
+            try:
+                self._run(piece, is_lone=is_lone)
+            finally:
+                with self._lock:
+                    self._n_at_work -= 1
 
-    def _run(self, piece: Piece) -> Callable[[], None]:
-        """Take a piece to its end; return what tells it on the event loop."""
+    def _run(self, piece: Piece, *, is_lone: bool) -> None:
+        """Take a piece to its end, and what waits for the same pass with it."""
+        plan = self._plans.of(piece.backbone.digest)
+        pieces = [piece]
+        if self._takes_batches and plan.batch > 1 and not is_lone:
+            pieces += self._turns.take_more(
+                lambda other: (
+                    other.taps == piece.taps and other.backbone.digest == piece.backbone.digest
+                ),
+                plan.batch - 1,
+            )
+        ready = [one for one in map(self._prepare, pieces) if one is not None]
+        if ready:
+            self._passes.run(ready, threads=plan.lone_threads if is_lone else 1)
+
+    def _prepare(self, piece: Piece) -> Ready | None:
+        """Prepare a piece's image; None where it cannot be, and its caller was told."""
         began, cpu = perf_counter(), thread_time()
         if (left_by := late_by(piece, monotonic())) is not None:
             self._metrics.started_late(left_by)
         try:
             inputs = piece.prepare()
-            prepared, before = perf_counter(), thread_time()
-            codes = self._sessions.run(piece.backbone, piece.taps, inputs[None])
-            deepest = max(map(piece.backbone.layer_of, piece.taps), key=lambda one: one.macs)
-            self._metrics.pass_ended(
-                backbone=piece.backbone.name,
-                layer=deepest.name,
-                n_images=1,
-                cpu_s=thread_time() - before,
-            )
-            piece.keep([array[0] for array in codes])
         except BaseException as error:  # told to the caller, who raises it
-            return self._telling(piece, error, (thread_time() - cpu) * 1e3)
-        ended = perf_counter()
-        ran = Ran(
-            queue_ms=(began - piece.since) * 1e3,
-            decode_ms=(prepared - began) * 1e3,
-            compute_ms=(ended - prepared) * 1e3,
-            cpu_ms=(thread_time() - cpu) * 1e3,
-        )
-        if piece.guess is not None:
-            piece.guess.learn(ran)
-        return self._telling(piece, ran, ran.cpu_ms)
+            self._tell(piece, error, (thread_time() - cpu) * 1e3)
+            return None
+        return Ready(piece, inputs, began, perf_counter(), (thread_time() - cpu) * 1e3)
 
-    def _telling(
-        self, piece: Piece, outcome: Ran | BaseException, cpu_ms: float
-    ) -> Callable[[], None]:
+    def _tell(self, piece: Piece, outcome: Ran | BaseException, cpu_ms: float) -> None:
+        """Settle a piece, and have its caller told on the event loop."""
         self._turns.settle(piece, cpu_ms)
+        if isinstance(outcome, Ran) and piece.guess is not None:
+            piece.guess.learn(outcome)
 
         def tell() -> None:
             if self._ended is not None:
@@ -112,4 +124,4 @@ class Workers:
             else:
                 piece.answer.set_exception(outcome)
 
-        return tell
+        piece.answer.get_loop().call_soon_threadsafe(tell)
