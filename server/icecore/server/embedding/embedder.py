@@ -23,8 +23,9 @@ from icecore.server.embedding.scheduling.costs import Costs
 from icecore.server.embedding.scheduling.pieces import Piece, Priority, Stay
 from icecore.server.embedding.scheduling.turns import Turns
 from icecore.server.embedding.working.workers import Workers
-from icecore.server.errors import Overloaded, ResourceExhausted
+from icecore.server.errors import ResourceExhausted
 from icecore.server.telemetry.metrics import Metrics
+from icecore.wire.reasons import Reason
 from icecore.wire.taps import TapId
 
 __all__ = ["CallLimits", "Embedded", "Embedder", "Priority", "Timings"]
@@ -159,17 +160,15 @@ class Embedder:
         self._workers.close()
         self._cache.close()
 
-    def check_room(self, tenant_id: str) -> None:
-        """Refuse a call of which nothing is known yet but whose it is.
+    def away_s(self, tenant_id: str) -> float | None:
+        """Return when to come again, where no call of a tenant would be taken now; None else.
 
-        Raises:
-            Overloaded: as `embed` would, whatever is in it.
+        To be asked before anything else is known of a call.
         """
-        try:
-            self._bounds.check(tenant_id)
-        except Overloaded as error:
-            self._metrics.rejected(error.reason, tenant_id, 1)
-            raise
+        away_s = self._bounds.away_s(tenant_id)
+        if away_s is not None:
+            self._metrics.rejected(Reason.OVERLOADED, tenant_id, 1)
+        return away_s
 
     @contextmanager
     def _room(self, order: Order, *, is_background: bool, may_wait: bool) -> Iterator[Stay]:

@@ -16,12 +16,14 @@ import grpc
 from icecore.server import telemetry
 from icecore.server.errors import InvalidArgument
 from icecore.server.rpc import calls, reading
-from icecore.server.rpc.access import Access, access_to, always_embeds
+from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.activity import Activity
 from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.holding import Holding
 from icecore.server.rpc.in_hand import Hand
+from icecore.server.rpc.leaving import let_go
+from icecore.server.rpc.refusing import Refusing
 from icecore.server.rpc.status import REQUEST_ID_KEY, failure_of, is_told
 from icecore.server.telemetry.metrics import Metrics
 from icecore.server.telemetry.watching import TIMING_KEY, Watch
@@ -49,15 +51,15 @@ class Door(grpc.aio.ServerInterceptor):
         max_message_bytes: int,
         watch: Watch | None = None,
         draining: Draining | None = None,
-        check_room: Callable[[str], None] | None = None,
+        away_s: Callable[[str], float | None] | None = None,
         holding: Holding | None = None,
     ) -> None:
-        """`check_room` refuses, before the message is read, a tenant whose images have no room."""
-        self._check_room = check_room
+        """`away_s` says when a tenant may come again of which no image would be taken now."""
         self._gate = gate
         self._activity = activity
         self._draining = draining or Draining()
         self._watch = watch or Watch(Metrics())
+        self._refusing = Refusing(gate, activity, self._watch.metrics, away_s)
         self._max_message_bytes = max_message_bytes
         self._holding = holding or Holding(8 * max_message_bytes)
         self._wrapped: dict[str, Handler] = {}
@@ -65,6 +67,9 @@ class Door(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
+        refusal = self._refusing.handler(handler_call_details)
+        if refusal is not None:
+            return refusal
         method = handler_call_details.method
         if method not in self._wrapped:
             handler = await continuation(handler_call_details)
@@ -117,8 +122,7 @@ class Door(grpc.aio.ServerInterceptor):
         )
 
     def _visit(self, method: str, context: Context) -> "_Visit":
-        check_room = self._check_room if always_embeds(method) else None
-        return _Visit(self._gate, self._activity, self._watch, method, context, check_room)
+        return _Visit(self._gate, self._activity, self._watch, self._draining, method, context)
 
 
 class _Visit:
@@ -129,12 +133,12 @@ class _Visit:
         gate: Gate,
         activity: Activity,
         watch: Watch,
+        draining: Draining,
         method: str,
         context: Context,
-        check_room: Callable[[str], None] | None,
     ) -> None:
-        self._check_room = check_room
         self._gate = gate
+        self._draining = draining
         self._activity = activity
         self._method = method
         self._access = access_to(method)
@@ -147,9 +151,9 @@ class _Visit:
     async def __aenter__(self) -> Self:
         self._activity.begin()
         try:
+            if self._access is not Access.ANYONE:
+                self._draining.let_in()
             self._principal = await self._admit()
-            if self._check_room is not None and self._principal is not None:
-                self._check_room(self._principal.tenant_id or "")
         except BaseException as error:
             await self._leave(error)
             raise
@@ -211,6 +215,7 @@ class _Visit:
                 telemetry.log_fault(
                     "fault", error, request_id=self._request_id, method=self._method
                 )
+            let_go(error)
             await self._context.abort(
                 failure.code, failure.message, failure.trailers(self._request_id)
             )

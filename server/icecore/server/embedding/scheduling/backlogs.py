@@ -15,6 +15,8 @@ class Lane:
 
     def __init__(self) -> None:
         self.cost_ms = 0.0
+        self.round_ms = 0.0
+        """One image of each call."""
         self.n_calls = 0
         # By size: all of those calls, and one image of each.
         self._all_ms = [0.0] * _SIZES
@@ -27,6 +29,7 @@ class Lane:
         self._all_ms[size] += sign * cost_ms
         self._round_ms[size] += sign * stay.cost_ms
         self.cost_ms += sign * cost_ms
+        self.round_ms += sign * stay.cost_ms
         self.n_calls += sign
         if not self.n_calls:  # nothing is left of rounding
             self.__init__()  # type: ignore[misc]

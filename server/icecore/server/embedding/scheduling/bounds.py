@@ -116,16 +116,24 @@ class Bounds:
                 self._pace.leave(backlog.part, self._clock())
                 del self._tenants[tenant_id]
 
-    def check(self, tenant_id: str) -> None:
-        """Refuse before anything is known of a call but whose it is.
+    def away_s(self, tenant_id: str) -> float | None:
+        """Return when to come again, where nothing of a tenant would be taken now; None else.
 
-        Raises:
-            Overloaded: any call with an image would be refused, whatever its priority.
+        For before anything is known of a call but whose it is: any call would be refused,
+        with however many images, of whatever priority.
         """
         backlog = self._tenants.get(tenant_id)
-        if backlog is not None and (lane := backlog.lanes[Priority.INTERACTIVE]).n_calls:
-            mean_ms = lane.before_ms(1) / lane.n_calls
-            self._check_wait(backlog, Stay(tenant_id, cost_ms=mean_ms), None, self._clock())
+        if backlog is None:
+            return None
+        lane = backlog.lanes[Priority.INTERACTIVE]
+        now = self._clock()
+        speed = self._pace.of(backlog.part, now)
+        over_ms = lane.round_ms - AIM * self._max_queue_ms * speed
+        if over_ms <= 0:
+            return None
+        cost_ms = lane.round_ms / lane.n_calls
+        away_ms = over_ms + cost_ms + backlog.promise(cost_ms, speed, now)
+        return self._away_s(away_ms, speed)
 
     def ended(self, stay: Stay) -> None:
         """Count one image of a call as answered."""
