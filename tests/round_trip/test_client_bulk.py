@@ -3,7 +3,7 @@
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,19 @@ from icecore.client import (
     Client,
     Codes,
     DeadlineExceeded,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     RefusedImage,
     TapId,
 )
-from icecore.v1 import codes_pb2, common_pb2
+from icecore.server.backbones.as_stored import to_record
+from icecore.server.backbones.backbone import Backbone, Card
+from icecore.server.backbones.recipes.recipe import Recipe
+from icecore.v1 import backbone_pb2, codes_pb2, common_pb2
 from icecore.wire import messages
-from servers import Server, serving
+from servers import Server, ToyCatalog, serving
+from toys import toy_graph
 
 Twin = type[Client | AsyncClient]
 both = pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.__name__)
@@ -271,9 +276,19 @@ def test_a_restart_in_the_middle_is_not_noticed(twin: Twin, tmp_path: Path) -> N
     assert seen == list(range(60))
 
 
+class CroppingCatalog(ToyCatalog):
+    """Has the toy a second time, with a recipe that crops what it has resized."""
+
+    def ensure_default(self) -> Backbone:
+        recipe = Recipe(height=8, width=8, resize=12, mean=(0.5, 0.4, 0.3), channels="BGR")
+        cropping = Backbone.read("cropping", toy_graph(), recipe, Card(source="here"))
+        self._toy_store.put_backbone(to_record(cropping), cropping.graph)
+        return super().ensure_default()
+
+
 @pytest.fixture(scope="module")
 def toy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("bulk") / "data") as server:
+    with serving(tmp_path_factory.mktemp("bulk") / "data", catalog=CroppingCatalog) as server:
         yield server
 
 
@@ -301,22 +316,43 @@ def test_codes_are_those_of_embed(twin: Twin, toy_server: Server, tmp_path: Path
 
 
 @both
-def test_downscaled_images_have_the_same_codes_and_are_smaller(
-    twin: Twin, toy_server: Server, make_photo: Callable[[int], Path]
+@pytest.mark.parametrize("backbone", ["toy", "cropping"])
+def test_downscaled_images_have_the_same_codes_to_the_bit(
+    twin: Twin, toy_server: Server, tmp_path: Path, backbone: str
 ) -> None:
-    files = [make_photo(seed) for seed in range(6)]
+    """Those of pixels of the network's own size are only normalised there."""
+    files = []
+    for seed in range(6):
+        pixels = np.random.default_rng(seed).integers(0, 256, (40 + seed, 70, 3), np.uint8)
+        files.append(tmp_path / f"{seed}.jpg")
+        Image.fromarray(pixels).save(files[-1], quality=90)
     with opened(twin, toy_server.address) as client:
-        [plain] = list(client.embed_many(files))
-        [small] = list(client.embed_many(files, downscale=True))
+        [plain] = client.embed_many(files, backbone=backbone)
+        [small] = client.embed_many(files, backbone=backbone, downscale=True)
         assert small.codes == plain.codes
 
 
-@pytest.fixture
-def make_photo(tmp_path: Path) -> Callable[[int], Path]:
-    def make(seed: int) -> Path:
-        pixels = np.random.default_rng(seed).integers(0, 256, (40 + seed, 70, 3), np.uint8)
-        path = tmp_path / f"{seed}.jpg"
-        Image.fromarray(pixels).save(path, quality=90)
-        return path
+@both
+def test_downscaled_images_are_small(twin: Twin, tmp_path: Path) -> None:
+    recipe = backbone_pb2.Recipe(
+        height=8, width=8, resize=8, interpolation="bicubic", channels="RGB", mean=[0.5] * 3
+    )
+    digest = TAP.digest
 
-    return make
+    def answer(request: codes_pb2.EmbedRequest) -> codes_pb2.EmbedResponse:
+        assert all(list(image.tensor.shape) == [8, 8, 3] for image in request.images)
+        values = np.zeros((len(request.images), 1), np.float32)
+        tap = TapId(digest=digest, layer="x")
+        return codes_pb2.EmbedResponse(codes=[messages.codes_to_message(Codes(values, tap))])
+
+    told = backbone_pb2.GetBackboneResponse(
+        backbone=backbone_pb2.Backbone(name="b", digest=TAP.digest, recipe=recipe)
+    )
+    answers = {"GetBackbone": lambda _: told, "Embed": answer}
+    large = [np.zeros((500, 300, 3), np.uint8)] * 100
+    with FakeServer(tmp_path, answers) as server, opened(twin, server.address) as client:
+        batches = list(client.embed_many(large, downscale=True, batch_size=50))
+        assert [len(batch) for batch in batches] == [50, 50], "batches by what is sent"
+        digest = "cd" * 32
+        with pytest.raises(FailedPrecondition, match="was replaced"):
+            list(client.embed_many(large, downscale=True))
