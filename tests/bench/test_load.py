@@ -69,8 +69,10 @@ def test_jpegs_differ_in_bytes_and_not_in_pixels() -> None:
     body = jpeg_body(kept.getvalue(), lambda data: data)
     messages = [body.filled(number) for number in range(3)]
     assert len(set(messages)) == 3
-    for message in messages:
-        assert np.array_equal(np.asarray(Image.open(io.BytesIO(message))), pixels)
+    for number, message in enumerate(messages):
+        with Image.open(io.BytesIO(message)) as image:
+            assert image.info["comment"] == b"%020d" % number
+            assert np.array_equal(np.asarray(image), pixels)
 
 
 def test_a_message_that_lost_the_image_is_no_body() -> None:
