@@ -93,6 +93,15 @@ class Turns:
         self._answer(late)
         return taken
 
+    def is_late(self, piece: Piece) -> bool:
+        """Whether a piece that was taken is not to be started any more; it is answered then."""
+        lateness = too_late(piece, self._clock())
+        if lateness is None:
+            return False
+        self._answer([(piece, lateness)])
+        self.settle(piece, 0.0)
+        return True
+
     def settle(self, piece: Piece, cpu_ms: float) -> None:
         """Let the tenant pay what its piece took more than was estimated, or get it back."""
         with self._changed:

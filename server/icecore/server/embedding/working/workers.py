@@ -97,8 +97,10 @@ class Workers:
             self._passes.run(ready, threads=plan.lone_threads if is_lone else 1)
 
     def _prepare(self, piece: Piece) -> Ready | None:
-        """Prepare a piece's image; None where it cannot be, and its caller was told."""
+        """Prepare a piece's image; None where it cannot be, or not in time: its caller is told."""
         began, cpu = perf_counter(), thread_time()
+        if self._turns.is_late(piece):  # while others of its batch were prepared
+            return None
         if (left_by := late_by(piece, monotonic())) is not None:
             self._metrics.started_late(left_by)
         try:
