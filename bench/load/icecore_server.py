@@ -96,6 +96,7 @@ def icecore_server(
     folder: Path, *arguments: str, cores: Sequence[int] | None = None
 ) -> Iterator[Icecore]:
     """Serve a fresh data folder inside `folder`; `arguments` are flags of the server's."""
+    folder.mkdir(parents=True, exist_ok=True)
     data = folder / "data"
     whole = [sys.executable, "-m", "icecore.server", "--data", str(data), "--listen", "127.0.0.1:0"]
     log = folder / "server.log"
