@@ -359,3 +359,20 @@ class TrainingFailed(Internal):
 
 class ShuttingDown(Unavailable):
     reason = Reason.SHUTTING_DOWN
+
+
+def forget_frames(error: BaseException) -> None:
+    """Take away the error's traceback, whose frames hold messages, images and codes.
+
+    For errors that are told to a caller or logged already. A future keeps its error, and
+    gRPC the one that ends a call, in cycles that only the garbage collector breaks, many
+    calls later: until then each refused message of 60 MB held 130 MB.
+    """
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            left += [one.__cause__, one.__context__]

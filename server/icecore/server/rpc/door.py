@@ -14,7 +14,7 @@ from typing import Any, Self, TypeAlias, cast
 import grpc
 
 from icecore.server import telemetry
-from icecore.server.errors import InvalidArgument
+from icecore.server.errors import InvalidArgument, forget_frames
 from icecore.server.rpc import calls, reading
 from icecore.server.rpc.access import Access, access_to
 from icecore.server.rpc.activity import Activity
@@ -22,7 +22,6 @@ from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.holding import Holding
 from icecore.server.rpc.in_hand import Hand
-from icecore.server.rpc.leaving import let_go
 from icecore.server.rpc.refusing import Refusing
 from icecore.server.rpc.status import REQUEST_ID_KEY, failure_of, is_told
 from icecore.server.telemetry.metrics import Metrics
@@ -167,6 +166,7 @@ class _Visit:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        del traceback  # gRPC keeps this frame for a while
         await self._leave(error)
 
     async def one(self, requests: AsyncIterator[Any]) -> Any:
@@ -215,7 +215,7 @@ class _Visit:
                 telemetry.log_fault(
                     "fault", error, request_id=self._request_id, method=self._method
                 )
-            let_go(error)
+            forget_frames(error)
             await self._context.abort(
                 failure.code, failure.message, failure.trailers(self._request_id)
             )

@@ -16,9 +16,13 @@ from icecore.server.errors import IcecoreError, InvalidArgument, MessageTooLarge
 Deserializer: TypeAlias = Callable[[bytes], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Read:
-    """A message with its size, or an error in its place: a deserializer that raises loses it."""
+    """A message with its size, or an error in its place: a deserializer that raises loses it.
+
+    It is opened once and forgets the message then: gRPC holds on to what was read last in a
+    cycle that only the garbage collector breaks, some hundred calls later.
+    """
 
     n_bytes: int
     message: Any = None
@@ -60,4 +64,5 @@ def opened(read: Read) -> Any:
     """
     if read.error is not None:
         raise read.error
-    return read.message
+    message, read.message = read.message, None
+    return message

@@ -68,6 +68,7 @@ class Flight:
 
     def _land(self, answer: "asyncio.Future[Ran]") -> None:
         self._landed(self)
+        self._piece = None  # it holds the image, and this flight: neither would be freed at once
         waiting, self._waiting = self._waiting, {}
         error = None if answer.cancelled() else answer.exception()
         for is_other, one in enumerate(waiting):

@@ -14,7 +14,7 @@ from icecore.server.embedding.scheduling.pieces import Piece, Ran
 from icecore.server.embedding.scheduling.turns import Turns
 from icecore.server.embedding.working.passes import Passes, Ready
 from icecore.server.embedding.working.plans import Plans, naive_plan
-from icecore.server.errors import ShuttingDown
+from icecore.server.errors import IcecoreError, Internal, ShuttingDown, forget_frames
 from icecore.server.telemetry.metrics import Metrics
 
 
@@ -80,6 +80,7 @@ class Workers:
             finally:
                 with self._lock:
                     self._n_at_work -= 1
+            del piece  # while it waits for the next
 
     def _run(self, piece: Piece, *, is_lone: bool) -> None:
         """Take a piece to its end, and what waits for the same pass with it."""
@@ -113,6 +114,8 @@ class Workers:
     def _tell(self, piece: Piece, outcome: Ran | BaseException, cpu_ms: float) -> None:
         """Settle a piece, and have its caller told on the event loop."""
         self._turns.settle(piece, cpu_ms)
+        if isinstance(outcome, IcecoreError) and not isinstance(outcome, Internal):
+            forget_frames(outcome)  # of this image
         if isinstance(outcome, Ran) and piece.guess is not None:
             piece.guess.learn(outcome)
 
