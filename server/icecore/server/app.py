@@ -33,6 +33,7 @@ from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.ending import Ending
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
+from icecore.server.rpc.holding import Holding
 from icecore.server.rpc.kserve.inferring import Inferring
 from icecore.server.rpc.kserve.sharing import Sharing
 from icecore.server.rpc.parts import Turns
@@ -178,13 +179,16 @@ async def serving(
             require_keys=settings.require_keys,
             listens_to_others=settings.listens_to_others,
         )
+        holding = Holding(settings.max_inflight_bytes)
         metrics.gauge("calls_in_flight", "Calls now.", lambda: activity.n_in_flight)
+        metrics.gauge("message_bytes_in_flight", "Requests in hand.", lambda: holding.n_bytes)
         door = Door(
             gate,
             activity,
             max_message_bytes=settings.max_message_bytes,
             watch=Watch(metrics, traces),
             draining=draining,
+            holding=holding,
             away_s=parts.embedder.away_s,
         )
         server = grpc.aio.server(interceptors=[door], options=listening.options(settings))

@@ -26,6 +26,11 @@ METRICS_ADDRESS: Final = "127.0.0.1:9464"
 MAX_MESSAGE_MB: Final = 1024
 """protobuf ends at 2 GiB, and gRPC is told twice this (see `rpc.reading`)."""
 
+MESSAGES_IN_FLIGHT: Final = 8
+"""Of the largest that is taken: as many as one caller may have four of beside others."""
+
+MAX_INFLIGHT_MB: Final = 1 << 20
+
 
 DEFAULT_QUEUE_MS: Final = 1000
 """A person waits so long without losing the thread; a program that may wait comes again."""
@@ -67,6 +72,7 @@ class Settings:
     threads: int = 0
     training_workers: int = 1
     max_message_mb: int = DEFAULT_MESSAGE_MB
+    max_inflight_mb: int = 0
     default_graph: Path | None = None
     shared_memory: bool = False
     grace_s: float = 20.0
@@ -108,6 +114,13 @@ class Settings:
             raise SettingsInvalid(
                 f"--max-message-mb is {self.max_message_mb!r}, but must be 1 to {MAX_MESSAGE_MB}"
             )
+        least = self.max_message_mb
+        if self.max_inflight_mb and not least <= self.max_inflight_mb <= MAX_INFLIGHT_MB:
+            raise SettingsInvalid(
+                f"--max-inflight-mb is {self.max_inflight_mb!r}, but must be 0 "
+                f"({MESSAGES_IN_FLIGHT} of the largest messages) or {least} (one of them) to "
+                f"{MAX_INFLIGHT_MB}"
+            )
         if not 1 <= self.max_queue_ms <= MAX_QUEUE_MS:
             raise SettingsInvalid(
                 f"--max-queue-ms is {self.max_queue_ms!r}, but must be 1 to {MAX_QUEUE_MS}"
@@ -133,6 +146,10 @@ class Settings:
     @property
     def max_message_bytes(self) -> int:
         return self.max_message_mb << 20
+
+    @property
+    def max_inflight_bytes(self) -> int:
+        return (self.max_inflight_mb or MESSAGES_IN_FLIGHT * self.max_message_mb) << 20
 
 
 def read_settings(
@@ -230,6 +247,7 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag("--training-workers", int, "N", "training jobs at once", 1)
     flag("--default-graph", Path, "FILE", "the default backbone's graph, built beforehand")
     flag("--max-message-mb", int, "MB", "largest message taken", DEFAULT_MESSAGE_MB)
+    flag("--max-inflight-mb", int, "MB", "messages in hand; 0: eight of the largest", 0)
     flag("--max-queue-ms", int, "MS", "longest that a call may wait", DEFAULT_QUEUE_MS)
     flag("--cache-mb", int, "MB", "codes kept in memory; 0: none", DEFAULT_CACHE_MB)
     flag("--cache-disk-mb", int, "MB", "codes kept in the data folder beyond a restart", 0)
