@@ -199,6 +199,12 @@ OUTPUTS: list[tuple[str, Any, str, str]] = [
         "DTYPE_INVALID",
         "one dtype",
     ),
+    (
+        "several layers in one region",
+        {"outputs": {"*": {"shared_memory_region": "r"}}},
+        "ARGUMENT_INVALID",
+        "one region cannot take them",
+    ),
     ("of a probe", {"model": "probe.p", "outputs": ("codes",)}, "ARGUMENT_INVALID", "'codes'"),
     ("its layer", {"model": "probe.p", "parameters": {"layer": 1}}, "ARGUMENT_INVALID", "'layer'"),
     ("name", {"model": "to y"}, "NAME_INVALID", "'to y'"),
@@ -224,10 +230,12 @@ def test_an_outputs_own_parameters_come_before_the_requests(ours: Any) -> None:
             "mine": {"layer": 1, "pooling": "avg"},
             "two": {"pooling": "none"},
         },
-        parameters={"layer": "2", "pooling": "gem", "gem_p": 2.0, "dtype": "FP16"},
+        parameters={"layer": "3", "pooling": "gem", "gem_p": 2.0, "dtype": "FP16"},
     )
     shapes = {one.name: tuple(one.shape) for one in answer.outputs}
     assert shapes == {"codes": (2, 6), "mine": (2, 4), "two": (2, 6, 4, 4)}
+    layers = [one.parameters["layer"].string_param for one in answer.outputs]
+    assert layers == ["three", "one", "two"]
     assert {one.datatype for one in answer.outputs} == {"FP16"}
     plain = ours.infer(X, outputs=("1",), parameters={"dtype": "FP16"})
     np.testing.assert_array_equal(values_of(answer, 1), values_of(plain))

@@ -44,6 +44,23 @@ def test_offsets_add_up(regions: Regions) -> None:
         assert bytes(rest.read()) == b"ab"
 
 
+@pytest.mark.parametrize(("offset", "size"), [(0, 51), (48, 3), (50, 0), (51, 0), (50, 1)])
+def test_a_region_ends_where_it_was_said_to_end(offset: int, size: int, regions: Regions) -> None:
+    """Its memory goes on behind it, and may be somebody else's to use."""
+    regions.register("t", "r", "memory", offset=10, byte_size=50)
+    with (
+        pytest.raises(RegionInvalid, match="not within region 'r', which has 50"),
+        regions.stretch("t", "r", offset=offset, byte_size=size),
+    ):
+        pass
+
+
+def test_semaphores_are_left_alone(regions: Regions, folder: Path) -> None:
+    (folder / "sem.x").write_bytes(bytes(32))
+    with pytest.raises(RegionInvalid, match="no name of shared memory"):
+        regions.register("t", "r", "/sem.x", offset=0, byte_size=32)
+
+
 def test_what_was_taken_stays_open_until_it_is_given_back(regions: Regions, folder: Path) -> None:
     path = str(folder / "memory")
     regions.register("t", "r", "memory", offset=0, byte_size=100)

@@ -55,11 +55,20 @@ def test_floats_become_views_of_what_came() -> None:
 def test_pixels_come_in_either_order(shape: tuple[int, ...]) -> None:
     """Three channels last win where both could be meant."""
     values = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
-    images = _images(_request("UINT8", shape, values.tobytes()))
+    images = tensors.upright(_images(_request("UINT8", shape, values.tobytes())))
     expected = values if shape[-1] == 3 else values.transpose(0, 2, 3, 1)
     for one, pixels in zip(images, expected, strict=True):
         assert isinstance(one, Pixels)
         np.testing.assert_array_equal(one.array, pixels)
+
+
+def test_planes_of_the_networks_size_are_left_as_they_are() -> None:
+    values = np.arange(24, dtype=np.uint8).reshape(1, 3, 2, 4)
+    images = _images(_request("UINT8", values.shape, values.tobytes()))
+    assert tensors.upright(images, (2, 4)) is images
+    (turned,) = tensors.upright(images, (4, 2))
+    assert isinstance(turned, Pixels)
+    np.testing.assert_array_equal(turned.array, values[0].transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1)])

@@ -139,10 +139,11 @@ class Inferring:
 
         async def embed(backbone: Backbone) -> Answer:
             outputs, dtype = asking.codes_outputs(request, backbone)
+            size = backbone.recipe.height, backbone.recipe.width
             embedded = await self._embedder.embed(
                 backbone,
                 [output.tap for output in outputs if output.tap is not None],
-                images,
+                tensors.upright(images, size),
                 dtype=dtype,
                 tenant_id=current_call().tenant_id,
                 priority=how.priority,
@@ -165,7 +166,12 @@ class Inferring:
         version = probe_version(request.model_name, request.model_version)
         tenant = await asyncio.to_thread(self._store.tenant, current_call().tenant_id)
         found = await self._predictor.predict(
-            tenant, probe_id, version, images, priority=how.priority, deadline=deadline
+            tenant,
+            probe_id,
+            version,
+            tensors.upright(images),
+            priority=how.priority,
+            deadline=deadline,
         )
         values = [predicted(found, output.name) for output in outputs]
         return Answer(found.version, outputs, values, found.timings)

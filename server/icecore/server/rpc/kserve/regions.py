@@ -134,10 +134,8 @@ class Regions:
             raise RegionInvalid(
                 f"key {key[:80]!r} is no name of shared memory: one slash in front, none behind it"
             )
-        # Not to wait where it is a pipe.
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        try:
-            return os.open(self._folder / name, flags)
+        try:  # for both, so that it does not wait where it is a pipe
+            return os.open(self._folder / name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "not a name"
             raise RegionInvalid(f"shared memory {key[:80]!r} cannot be opened: {why}") from error

@@ -104,11 +104,24 @@ def images_of(tensor: Tensor, raw: Buffer | None) -> list[ImageInput]:
         files = _typed(tensor) if raw is None else _files(raw, shape[0])
         return [Encoded(bytes(file)) for file in files]
     array = _array(tensor, shape) if raw is None else _over(raw, tensor.datatype, shape)
-    if array.dtype != _UINT8:
-        return [Prepared(one) for one in array]
-    if shape[1] == 3 and shape[3] != 3:
-        array = array.transpose(0, 2, 3, 1)
-    return [Pixels(one) for one in array]
+    kind = Pixels if array.dtype == _UINT8 else Prepared
+    return [kind(one) for one in array]
+
+
+def upright(
+    images: Sequence[ImageInput], size: tuple[int, int] | None = None
+) -> Sequence[ImageInput]:
+    """Return the images with pixels (3, h, w) as (h, w, 3), but for those of `size`.
+
+    Of the network's own height and width they are taken as they are, which saves a copy.
+    Where both could be meant, they are (h, w, 3) already.
+    """
+    first = images[0]
+    if not isinstance(first, Pixels) or first.array.shape[1:] == size:
+        return images
+    if first.array.shape[0] != 3 or first.array.shape[2] == 3:
+        return images
+    return [Pixels(one.array.transpose(1, 2, 0)) for one in images if isinstance(one, Pixels)]
 
 
 def datatype_of(values: npt.NDArray[Any]) -> str:
