@@ -33,7 +33,7 @@ class Asked:
     def __init__(self) -> None:
         self.given: dict[str, Any] = {}
 
-    def get(self, name: str) -> Any:
+    def at_hand(self, name: str) -> Any:
         assert name == "toy"
         return BACKBONE
 

@@ -64,5 +64,5 @@ def test_what_cannot_be_a_probe_is_told(name: str) -> None:
 def test_versions_of_probes_are_numbers() -> None:
     assert (probe_version("probe.p", ""), probe_version("probe.p", "12")) == (0, 12)
     for version in ("0", "-1", "1.0", "x", " 1", "\u0661", "9" * 10):
-        with pytest.raises(VersionNotFound, match="is not of model 'probe.p'"):
+        with pytest.raises(VersionNotFound, match=r"is not of model 'probe\.p'"):
             probe_version("probe.p", version)
