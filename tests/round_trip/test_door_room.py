@@ -57,6 +57,12 @@ class Service(probe_pb2_grpc.ProbeServiceServicer):
         await self.go_on.wait()
         return pb.GetProbeResponse()
 
+    async def PredictStream(
+        self, request_iterator: AsyncIterator[pb.PredictRequest], context: object
+    ) -> AsyncIterator[pb.PredictResponse]:
+        async for request in request_iterator:
+            yield pb.PredictResponse(probe_id=request.probe_id[:1])
+
     async def DeleteProbe(
         self, request: pb.DeleteProbeRequest, context: object
     ) -> pb.DeleteProbeResponse:
@@ -123,6 +129,21 @@ async def test_one_tenants_large_messages_leave_room_for_anothers(
     await _until(lambda: not holding.n_bytes)
     assert holding.n_foreseen == 0
     await ours(LARGE)
+
+
+async def test_a_stream_has_nothing_in_hand_while_it_rests(
+    house: tuple[Service, Holding, Any],
+) -> None:
+    _, holding, channel = house
+    stub = probe_pb2_grpc.ProbeServiceStub(channel)
+    stream = stub.PredictStream(metadata=(("authorization", "Bearer a"),))
+    for _ in range(20):
+        await stream.write(pb.PredictRequest(probe_id=LARGE.probe_id))
+        assert (await stream.read()).probe_id == "x"
+        await _until(lambda: not holding.n_bytes)
+    await stream.done_writing()
+    assert await stream.read() is grpc.aio.EOF
+    await _until(lambda: not holding.n_foreseen)
 
 
 @contextmanager

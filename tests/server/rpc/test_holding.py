@@ -189,6 +189,24 @@ async def test_who_leaves_while_waiting_does_not_stand_before_others() -> None:
     assert house.n_foreseen == 0
 
 
+async def test_who_leaves_lets_smaller_ones_behind_go_on() -> None:
+    house = Holding(100 * MB)
+    await _taken(house, "a", 10 * MB)
+    house.caller("a").guesses.update(Large=30.0 * MB, Small=10.0)
+    on_its_way = asyncio.ensure_future(anext(_hand(house, method="Large").each(Wire())))
+    await _settled()
+    large = asyncio.ensure_future(anext(_hand(house, method="Large").each(Wire(10))))
+    await _settled()
+    small = asyncio.ensure_future(anext(_hand(house, method="Small").each(Wire(10))))
+    await _settled()
+    assert (large.done(), small.done()) == (False, False)
+    large.cancel()
+    await small
+    on_its_way.cancel()
+    await asyncio.gather(large, on_its_way, return_exceptions=True)
+    assert house.n_foreseen == 0
+
+
 async def test_a_streams_later_messages_wait_instead_of_being_refused() -> None:
     house = Holding(100 * MB)
     stream, wire = _hand(house), Wire(30 * MB, 20 * MB, 20 * MB)
