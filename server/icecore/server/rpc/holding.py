@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from icecore.server.errors import Overloaded
+from icecore.server.rpc.tidying import Tidying
 
 MAX_READS: Final = 64
 """Messages of one caller on their way at once, however small they were lately."""
@@ -48,7 +49,8 @@ class Holding:
         max_bytes: of all callers; at least those of one message.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, *, tidying: Tidying | None = None) -> None:
+        self._tidying = tidying or Tidying()
         self._max_bytes = max_bytes
         self._first_guess = min(_FIRST_GUESS, max_bytes // 4)
         self._callers: dict[str, Caller] = {}
@@ -123,10 +125,12 @@ class Holding:
             raise self._overloaded(caller, n_bytes)
         caller.n_bytes += n_bytes
         self.n_bytes += n_bytes
+        self._tidying.has(self.n_bytes)
 
     def let_go(self, caller: Caller, n_bytes: int, stay_s: float) -> None:
         caller.n_bytes -= n_bytes
         self.n_bytes -= n_bytes
+        self._tidying.has(self.n_bytes)
         self._stay_s += (1 - _FORGETTING) * (stay_s - self._stay_s)
         self._wake()
 
