@@ -32,12 +32,15 @@ class _Flow:
 class Shares(Generic[Key]):
     """The flows that wait, in the order of their turns; O(log n) a turn.
 
-    A flow that leaves and comes back starts at the present virtual time, so nobody saves
-    up credit by being idle; what it owes it still owes, until virtual time has caught up
-    or nobody waits any more.
+    A flow that leaves and comes back starts where it was, at most `credit` before the
+    present virtual time: who asked for less than its share may have a few pieces in a row,
+    but nobody saves up more by being idle. What it owes it still owes, until virtual time
+    has caught up or nobody waits any more. So over any time a flow that waits gets its
+    share less `credit` and one piece (the idea: borrowed virtual time, Duda and Cheriton 1999).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, credit: float = 0.0) -> None:
+        self._credit = credit
         self._now = 0.0
         self._flows: dict[Key, _Flow] = {}
         self._order: list[tuple[float, int, Key]] = []
@@ -45,23 +48,23 @@ class Shares(Generic[Key]):
         self._n_numbers = 0
 
     def __len__(self) -> int:
-        """Flows that are known: those that wait, and those that owe."""
+        """Flows that are known: those that wait, and those that owe or have less credit."""
         return len(self._flows)
 
     def join(self, key: Key, weight: float = 1.0) -> None:
         """Let a flow wait; one that waits already only takes the new weight."""
         flow = self._flows.get(key)
         if flow is None:
-            self._place(key, _Flow(self._now, weight))
+            self._place(key, _Flow(self._earliest, weight))
             return
         flow.weight = weight
         if not flow.is_waiting:
             flow.is_waiting = True
-            flow.tag = max(flow.tag, self._now)
+            flow.tag = max(flow.tag, self._earliest)
             self._place(key, flow)
 
     def leave(self, key: Key) -> None:
-        """Let a flow wait no more. It is remembered while it owes."""
+        """Let a flow wait no more."""
         flow = self._flows[key]
         flow.is_waiting = False
         self._rest(key, flow)
@@ -105,12 +108,17 @@ class Shares(Generic[Key]):
         """
         flow = self._flows.get(key)
         if flow is None:
-            flow = self._flows[key] = _Flow(self._now, weight, is_waiting=False)
-        flow.tag = max(flow.tag + extra / flow.weight, self._now)
+            flow = self._flows[key] = _Flow(self._earliest, weight, is_waiting=False)
+        flow.tag = max(flow.tag + extra / flow.weight, self._earliest)
         if flow.is_waiting:
             self._place(key, flow)
         else:
             self._rest(key, flow)
+
+    @property
+    def _earliest(self) -> float:
+        """The lowest tag that a flow may have which did not wait."""
+        return self._now - self._credit
 
     def _first(self) -> Key | None:
         while self._order:
@@ -133,8 +141,8 @@ class Shares(Generic[Key]):
             heapify(self._order)
 
     def _rest(self, key: Key, flow: _Flow) -> None:
-        """Remember a flow that does not wait for as long as it owes."""
-        if flow.tag <= self._now:
+        """Remember a flow that does not wait for as long as it makes a difference."""
+        if flow.tag <= self._earliest:
             del self._flows[key]
             return
         self._n_numbers += 1
@@ -142,8 +150,8 @@ class Shares(Generic[Key]):
         heappush(self._resting, (flow.tag, flow.number, key))
 
     def _forget(self) -> None:
-        """Let go of whoever owes nothing any more."""
-        while self._resting and self._resting[0][0] <= self._now:
+        """Let go of those that would be treated as if they had never been there."""
+        while self._resting and self._resting[0][0] <= self._earliest:
             _, number, key = heappop(self._resting)
             flow = self._flows.get(key)
             if flow is not None and not flow.is_waiting and flow.number == number:
