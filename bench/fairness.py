@@ -66,6 +66,7 @@ class Scene:
     neighbours: Target
     single: Body
     numbers: Numbers
+    pid: int
 
 
 def period(
@@ -77,7 +78,7 @@ def period(
     scene.neighbour.begin(
         Job(
             scene.neighbours, theirs, whole, numbers.take(2 * whole * their_rate),
-            rate=their_rate, timeout_s=TIMEOUT_S, seed=2 * seed,
+            rate=their_rate, timeout_s=TIMEOUT_S, seed=2 * seed, pid=scene.pid,
         )
     )  # fmt: skip
     mine = scene.victim.run(
@@ -144,7 +145,8 @@ def compare(
         done /= peak * len(others[name])
         print(
             f"  {'':23} neighbour: {len(other.ends)} calls, {done:.2f} of the peak done, "
-            f"{dict(Counter(other.ends))}"
+            f"{dict(Counter(other.ends))}; the server had "
+            f"{other.server_cpu_s / other.seconds:.2f} of its core"
         )
     fair, greedy = (percentile(merged(mine[name]).ms_of(OK), 99) for name in rates)
     medians = [percentile(merged(mine[name]).ms_of(OK), 50) for name in rates]
@@ -197,6 +199,7 @@ def run(
             server.target(server.new_tenant("neighbour")),
             jpeg_request(asked.model, photo()),
             numbers,
+            server.tree.pid,
         )
         lone = victim.run(Job(scene.victims, scene.single, 3.0, numbers.take(2000), 1, warm_up=20))
         full = neighbour.run(Job(scene.neighbours, scene.single, 5.0, numbers.take(9000), AT_PEAK))

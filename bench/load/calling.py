@@ -34,12 +34,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Answer:
-    """How a call ended, its body where well, else what was told."""
+    """How a call ended, its body where well, else what was told and when to come again."""
 
     end: str
     body: bytes = b""
     told: str = ""
-    has_pushback: bool = False
+    pushback_ms: int | None = None
 
 
 class Caller(Protocol):
@@ -86,11 +86,11 @@ class GrpcCaller:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 return Answer("TIMEOUT", told=error.details() or "")
-            trailers = {key for key, _ in error.trailing_metadata() or ()}
+            pushback = dict(error.trailing_metadata() or ()).get(PUSHBACK_KEY)
             return Answer(
                 error.code().name,
                 told=error.details() or "",
-                has_pushback=PUSHBACK_KEY in trailers,
+                pushback_ms=None if pushback is None else int(pushback),
             )
         return Answer("OK", body)
 

@@ -1,8 +1,9 @@
 """The load generator: a process of its own, told its jobs line by line.
 
-Closed loop: `concurrency` callers, each sends when it has its answer. Open
-loop: requests are sent at the moments of a Poisson process of `rate` a second,
-whatever has been answered.
+Closed loop: `concurrency` callers, each sends when it has its answer; who is told
+to come again later does so, and its request's time goes on meanwhile. Open loop: requests are
+sent at the moments of a Poisson process of `rate` a second, whatever has been
+answered, and nobody comes again.
 """
 
 import asyncio
@@ -125,8 +126,6 @@ async def perform(job: Job) -> Outcome:
             answers = (calling.call(message, job.timeout_s) for message in messages)
             for answer in await asyncio.gather(*answers):
                 _note(outcome, answer)
-        gc.collect()
-        gc.freeze()
         tree = descendants(job.pid) if job.pid else []
         server, own, began = cpu_seconds(tree), time.process_time(), time.perf_counter()
         if job.concurrency:
@@ -176,11 +175,17 @@ async def _timed(
 ) -> None:
     sent = time.perf_counter()
     answer = await calling.call(message, job.timeout_s)
+    while answer.pushback_ms is not None:
+        outcome.pushbacks += 1
+        wait_s = answer.pushback_ms / 1e3
+        if not job.concurrency or not 0 <= wait_s < job.timeout_s - (time.perf_counter() - sent):
+            break
+        await asyncio.sleep(wait_s)
+        answer = await calling.call(message, job.timeout_s)
     outcome.ms.append((time.perf_counter() - sent) * 1e3)
     outcome.at.append(sent - began)
     outcome.late_ms.append(late_s * 1e3)
     outcome.ends.append(answer.end)
-    outcome.pushbacks += answer.has_pushback
     _note(outcome, answer)
 
 
@@ -210,6 +215,8 @@ def main() -> None:
     os.nice(int(sys.argv[1]))
     with asyncio.Runner() as runner:
         for line in sys.stdin:
+            gc.collect()
+            gc.freeze()
             outcome = runner.run(perform(_read_job(line)))
             print(json.dumps(asdict(outcome)), flush=True)
 

@@ -1,6 +1,7 @@
 """A server of ours as a user starts one, its administrator's calls, and requests to it."""
 
 import json
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import grpc
 import numpy as np
@@ -34,10 +36,11 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Icecore:
-    """A running server, at `address` (HOST:PORT)."""
+    """A running server, at `address` (HOST:PORT); its page for Prometheus is at `metrics`."""
 
     tree: Tree
     address: str
+    metrics: str
     data: Path
 
     def target(self, key: str | None = None) -> Target:
@@ -86,6 +89,13 @@ class Icecore:
                 return str(error.code().name)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
+    def counted(self, name: str) -> float:
+        """Return a counter's value now, the sum over all of its labels."""
+        with urlopen(f"http://{self.metrics}/metrics", timeout=5) as page:
+            lines = page.read().decode().splitlines()
+        found = [line for line in lines if re.match(rf"{re.escape(name)}[ {{]", line)]
+        return sum(float(line.rpartition(" ")[2]) for line in found)
+
     def _admin(self) -> list[tuple[str, str]]:
         key = (self.data / "admin.key").read_text().strip()
         return [("authorization", f"Bearer {key}")]
@@ -99,6 +109,7 @@ def icecore_server(
     folder.mkdir(parents=True, exist_ok=True)
     data = folder / "data"
     whole = [sys.executable, "-m", "icecore.server", "--data", str(data), "--listen", "127.0.0.1:0"]
+    whole += ["--metrics", "127.0.0.1:0"]
     log = folder / "server.log"
     with tree([*whole, *arguments], log, cores=cores) as started:
         described = data / "server.json"
@@ -108,8 +119,8 @@ def icecore_server(
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the server did not start in {START_S:.0f} s: {started.tail()}")
             time.sleep(0.02)
-        address = json.loads(described.read_text())["listen"]
-        yield Icecore(started, address, data)
+        told = json.loads(described.read_text())
+        yield Icecore(started, told["listen"], told["metrics"], data)
 
 
 def tensor_request(backbone: str, tensor: npt.NDArray[np.float32], n_images: int = 1) -> Body:

@@ -26,7 +26,8 @@ class Outcome:
     late_ms: list[float] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     pushbacks: int = 0
-    """Refusals that said when to come again (trailer grpc-retry-pushback-ms)."""
+    """Refusals that said when to come again (trailer grpc-retry-pushback-ms). In a closed loop
+    their callers did, and those requests' times last from the first sending to the last end."""
     complaint: str = ""
     """What the first request that failed was told."""
 

@@ -32,6 +32,8 @@ class Figures:
     memory_mb: float
     n_requests: int
     failures: Mapping[str, int]
+    n_came_again: int
+    """Times that callers were told to come again later, and did."""
 
 
 @dataclass
@@ -69,6 +71,7 @@ def _figures(rounds: Sequence[Outcome], memory_mb: Sequence[float]) -> Figures:
         memory_mb=max(memory_mb, default=math.nan),
         n_requests=len(whole.ends),
         failures=dict(whole.failures()),
+        n_came_again=whole.pushbacks,
     )
 
 
@@ -115,4 +118,5 @@ def table(cells: Cells, place: Place) -> Iterable[str]:
             f"  {server:24} {one.rate:>7.1f} {one.p50:>8.2f} {one.p99:>8.2f} {one.cpu_ms:>7.2f} "
             f"{one.generator_ms:>9.2f} {one.memory_mb:>6.0f} {one.n_requests:>8}"
             f"{'  ' + str(dict(one.failures)) if one.failures else ''}"
+            f"{f'  {one.n_came_again} told to come again' if one.n_came_again else ''}"
         )

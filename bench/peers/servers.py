@@ -49,12 +49,14 @@ def serving(
         with icecore_server(folder, cores=cores) as server:
             server.add(network)
             backbone = "" if network.file is None else network.name
-            yield Asked(
+            asked = Asked(
                 server.tree,
                 dict.fromkeys(INPUTS, server.target()),
                 {"tensor": tensor_request(backbone, tensor), "jpeg": jpeg_request(backbone, jpeg)},
                 lambda answer: codes_of(answer)[0],
             )
+            _wait(asked)
+            yield asked
         return
     for number in range(TRIES):
         with ExitStack() as stack:

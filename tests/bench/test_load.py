@@ -6,14 +6,16 @@ import math
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from load import generator
 from load.arrivals import arrivals
 from load.bodies import Body, as_tensor, jpeg_body, tensor_body, with_comment
-from load.calling import Target, caller
+from load.calling import Answer, Target, caller
 from load.outcome import Outcome, merged, percentile
 from load.processes import cpu_seconds, descendants, memory_mb, tree
 
@@ -145,6 +147,57 @@ async def test_http_answers_are_read_in_both_framings() -> None:
     ]
     assert got[2].told == "busy"
     assert heard == [(b"POST /codes HTTP/1.1", b"xy")] * 3
+
+
+class Busy:
+    """Sends callers away `n_times`, with a time to come again or without one."""
+
+    def __init__(self, n_times: int, pushback_ms: int | None) -> None:
+        self.n_times = n_times
+        self.pushback_ms = pushback_ms
+
+    async def call(self, message: bytes, timeout_s: float) -> Answer:
+        if self.n_times == 0:
+            return Answer("OK", message)
+        self.n_times -= 1
+        return Answer("RESOURCE_EXHAUSTED", told="full", pushback_ms=self.pushback_ms)
+
+    async def close(self) -> None:
+        self.n_times = 0
+
+
+async def _seen(
+    monkeypatch: pytest.MonkeyPatch, busy: Busy, **job: float
+) -> tuple[list[str], int, str]:
+    monkeypatch.setattr(generator, "caller", lambda *_: busy)
+    body = jpeg_body(_jpeg(), lambda data: data)
+    numbers: dict[str, Any] = {"seconds": 0.02, "first": 0, **job}
+    outcome = await generator.perform(
+        generator.Job(Target("grpc", "nowhere", "/s/m"), body, **numbers)
+    )
+    return outcome.ends, outcome.pushbacks, outcome.complaint
+
+
+async def test_in_a_closed_loop_who_is_told_to_come_again_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends, n_pushbacks, complaint = await _seen(monkeypatch, Busy(3, 1), concurrency=1)
+    assert (set(ends), n_pushbacks, complaint) == ({"OK"}, 3, "")
+
+
+@pytest.mark.parametrize("pushback_ms", [-1, 60_000])
+async def test_who_is_told_never_to_come_or_too_late_does_not(
+    monkeypatch: pytest.MonkeyPatch, pushback_ms: int
+) -> None:
+    ends, n_pushbacks, complaint = await _seen(monkeypatch, Busy(1, pushback_ms), concurrency=1)
+    assert ends[0] == "RESOURCE_EXHAUSTED"
+    assert (n_pushbacks, complaint) == (1, "RESOURCE_EXHAUSTED: full")
+
+
+async def test_in_an_open_loop_nobody_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, n_pushbacks, _ = await _seen(monkeypatch, Busy(2, 1), rate=500.0, seconds=0.1)
+    assert (ends.count("RESOURCE_EXHAUSTED"), n_pushbacks) == (2, 2)
+    assert len(ends) == len(arrivals(500.0, 0.1, 0))
 
 
 def test_bodies_are_values() -> None:
