@@ -17,6 +17,7 @@ from icecore.kserve import open_inference as pb
 from icecore.kserve.descriptors import SERVICE
 from icecore.v1 import collection_pb2 as cpb
 from icecore.v1 import probe_pb2 as ppb
+from icecore.v1 import tenant_pb2 as tpb
 from icecore.wire.messages import image_to_message
 
 N = 24
@@ -95,6 +96,13 @@ def labelled_pixels(number: int) -> npt.NDArray[np.uint8]:
     low = 128 * (number % 2)
     random = np.random.default_rng(number)
     return random.integers(low, low + 128, (8, 8, 3), dtype=np.uint8)
+
+
+def new_tenant(administrator: Caller, tenant_id: str) -> str:
+    """Make a tenant and return a key of it."""
+    administrator.tenants.CreateTenant(tpb.CreateTenantRequest(tenant_id=tenant_id))
+    made = administrator.tenants.CreateKey(tpb.CreateKeyRequest(tenant_id=tenant_id))
+    return str(made.secret)
 
 
 def train_probes(caller: Caller) -> None:
