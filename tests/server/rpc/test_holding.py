@@ -240,6 +240,8 @@ async def test_for_a_stream_that_rests_no_room_is_kept(monkeypatch: pytest.Monke
     await anext(messages)
     stream.answered()
     resting = asyncio.ensure_future(_next(messages))
+    await asyncio.sleep(0)
+    assert house.n_foreseen == 20 * MB
     while house.n_foreseen:  # noqa: ASYNC110
         await asyncio.sleep(0)
     wire.come.put_nowait(Read(20 * MB))
