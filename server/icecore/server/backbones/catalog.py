@@ -106,6 +106,14 @@ class Catalog:
                     raise
         raise self._absent(wanted)
 
+    def at_hand(self, name: str = "") -> Backbone | None:
+        """Return what `get` would, if that takes no waiting; else None."""
+        pointed = self._names.get(name or self._default)
+        future = None if pointed is None else self._kept.get(pointed)
+        if pointed is None or future is None or not future.done() or future.exception():
+            return None
+        return self._view(pointed, name or self._default)
+
     def by_digest(self, wanted: str) -> Backbone:
         """Return the backbone that a digest pins, also one that no name points to any more.
 

@@ -20,7 +20,7 @@ async def with_backbone(catalog: Catalog, name: str, act: Callable[[Backbone], A
     Raises:
         BackboneNotFound: no such name, or it was removed meanwhile.
     """
-    backbone = await asyncio.to_thread(catalog.get, name)
+    backbone = catalog.at_hand(name) or await asyncio.to_thread(catalog.get, name)
     while True:
         try:
             return await act(backbone)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
@@ -15,6 +16,9 @@ from icecore.v1 import codes_pb2_grpc
 from icecore.wire import messages
 from icecore.wire.codes import Codes
 from icecore.wire.taps import TapId
+
+WRITTEN_AT_ONCE: Final = 256 << 10
+"""Bytes of codes that are written on the event loop: 0.1 ms, which is less than a thread costs."""
 
 
 class CodesService(codes_pb2_grpc.CodesServiceServicer):
@@ -55,6 +59,8 @@ class CodesService(codes_pb2_grpc.CodesServiceServicer):
                 priority=priority,
                 deadline=current_call().deadline,
             )
+            if sum(values.nbytes for values in embedded.codes) <= WRITTEN_AT_ONCE:
+                return _answer(embedded, taps)
             return await asyncio.to_thread(_answer, embedded, taps)
 
         return await with_backbone(self._catalog, name, embed)
