@@ -33,9 +33,11 @@ class Asked:
     def __init__(self) -> None:
         self.given: dict[str, Any] = {}
 
-    def at_hand(self, name: str) -> Any:
+    def get(self, name: str) -> Any:
         assert name == "toy"
         return BACKBONE
+
+    at_hand = get
 
     def tenant(self, tenant_id: str) -> str:
         return f"the store of {tenant_id}"
