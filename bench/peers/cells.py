@@ -79,6 +79,10 @@ def peer_of(server: str) -> str:
     return server.partition(",")[0]
 
 
+def has_rivals(cells: Cells, place: Place) -> bool:
+    return any(peer_of(server) not in (OURS, BARE) for server in cells.outcomes[place])
+
+
 def behind(cells: Cells, place: Place) -> list[str]:
     """Return a sentence for each of CPU-ms and p99 in which icecore is not first.
 

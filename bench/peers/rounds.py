@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,11 +40,16 @@ class Run:
     floods: dict[str, Flood] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
     number: int = 0
+    until: float = math.inf
+    """Of `time.monotonic`; no further server is started after it."""
 
     def first(self) -> int:
         """Return where the next job's numbers begin; a server sees no more than eight jobs."""
         self.number += 1
         return self.number * 1_000_000 % 8_000_000
+
+    def has_time(self) -> bool:
+        return time.monotonic() < self.until
 
     def trouble(self, said: str) -> None:
         self.troubles.append(said)
@@ -124,6 +131,9 @@ def measure(
             at = [one for one in asked.concurrency if asked.all_variants or is_for(variant, one)]
             if not at:
                 continue
+            if not run.has_time():
+                run.trouble(f"{name}: {label(peer, variant)}: no time left")
+                continue
             print(f"{name}: {label(peer, variant)}", flush=True)
             try:
                 with started(asked, scene, peer, variant) as server:
@@ -180,6 +190,9 @@ def overload(run: Run, asked: argparse.Namespace, scene: Scene) -> None:
     of_server, of_load = cores[:1], cores[-1:]
     for peer in asked.peers:
         variant = CONFIGURED[peer](1)[0]
+        if not run.has_time():
+            run.trouble(f"ten times the load: {label(peer, variant)}: no time left")
+            continue
         print(f"{scene.network.name}, ten times the load: {label(peer, variant)}", flush=True)
         try:
             with (

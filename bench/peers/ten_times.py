@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 
 from load.generator import Generator, Job
 from load.outcome import OK, percentile
@@ -15,6 +16,7 @@ AT_PEAK = 8
 GIVES_UP_S = 10.0
 """A caller's own deadline: an answer after it is of no use to anybody."""
 RECOVERY_S = 15.0
+"""How long is looked for it; "no" is told where it was not enough."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,10 @@ def table(floods: dict[str, Flood]) -> Iterator[str]:
         f"{'p99 ms':>8} {'MB':>11} {'recovered':>9} {'sent late':>9}  ends"
     )
     for server, one in floods.items():
+        again = f"{one.recovered_s:.2f} s" if isfinite(one.recovered_s) else "no"
         memory = f"{one.memory_before_mb:.0f}->{one.memory_most_mb:.0f}"
         yield (
             f"  {server:24} {one.peak:>6.1f} {one.offered:>8.0f} {one.goodput:>8.1f} "
             f"{one.goodput / one.peak:>7.2f} {one.p50:>8.0f} {one.p99:>8.0f} {memory:>11} "
-            f"{one.recovered_s:>8.2f}s {one.late_ms:>7.1f}ms  {one.ends}"
+            f"{again:>9} {one.late_ms:>6.1f} ms  {one.ends}"
         )

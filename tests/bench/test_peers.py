@@ -8,7 +8,7 @@ import pytest
 
 from load.outcome import Outcome
 from peers import inference_protocol as protocol
-from peers.cells import BARE, Cells, Place, behind, table
+from peers.cells import BARE, Cells, Place, behind, has_rivals, table
 
 PLACE = Place("network", "tensor", 8)
 
@@ -46,6 +46,8 @@ def test_each_figure_in_which_another_takes_less_is_told() -> None:
 def test_the_network_alone_and_servers_without_an_answer_are_no_rivals() -> None:
     failed = _outcome(1.0, [1.0], ["BROKEN"])
     cells = _cells(icecore=_outcome(5.0, [9.0]), broken=failed, **{BARE: _outcome(1.0, [1.0])})
+    assert has_rivals(cells, PLACE)
+    assert not has_rivals(_cells(icecore=failed, **{BARE: failed}), PLACE)
     assert math.isnan(cells.figures(PLACE)["broken"].p99)
     assert behind(cells, PLACE) == []
 
