@@ -57,10 +57,8 @@ def report(run: Run, asked: argparse.Namespace) -> None:
     if OURS in asked.peers and places:
         said = [sentence for place in places for sentence in behind(run.cells, place)]
         n_places = sum(has_rivals(run.cells, place) for place in places)
-        print(
-            f"of {n_places} places where peers were measured, icecore is not first in CPU-ms or p99 in"
-            + ("" if said else " none")
-        )
+        where = "in" if said else "in none"
+        print(f"of {n_places} places with peers, icecore is not first in CPU-ms or p99 {where}")
         print("\n".join(f"  {sentence}" for sentence in said))
     if run.troubles:
         print("troubles:\n" + "\n".join(f"  {said}" for said in run.troubles))
