@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, cast
 
 from icecore.server.embedding.scheduling.bounds import Bounds
+from icecore.server.embedding.scheduling.costs import Mean
 from icecore.server.embedding.scheduling.pieces import Piece, Priority, Stay
 from icecore.server.embedding.scheduling.turns import Turns
 from icecore.server.errors import Overloaded
@@ -82,7 +83,7 @@ class Call:
     started: float | None = None
     ended: float | None = None
     error: BaseException | None = None
-    leave: ExitStack = field(default_factory=ExitStack)
+    leave: ExitStack | None = None
 
     @property
     def ms(self) -> float:
@@ -96,6 +97,7 @@ class House:
     Args:
         speed: what a thread does in a millisecond of what it would do on a core of its own.
         guess: what is thought of the cost of an image, given what it will be.
+        first_ms: what is thought at first; what images took is learned then, as `Costs` does.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class House:
         max_queue_ms: float = 1000.0,
         speed: float = 1.0,
         guess: Callable[[float], float] = lambda ms: ms,
+        first_ms: float | None = None,
         weights: dict[str, float] | None = None,
     ) -> None:
         self.now = 0.0
@@ -120,6 +123,7 @@ class House:
         self._idle = threads
         self._speed = speed
         self._guess = guess
+        self._mean = None if first_ms is None else Mean(first_ms)
         self._numbers = count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
 
@@ -146,7 +150,14 @@ class House:
         """Let a call come now, as `Embedder.embed` takes it in; `told` when it is answered."""
         call = Call(tenant_id, n_images, cost_ms, self.now, told)
         self.calls.append(call)
-        guess_ms = self._guess(cost_ms)
+        away_s = None if may_wait else self.bounds.away_s(tenant_id)
+        if away_s is not None:
+            call.error, call.ended = Overloaded("by its headers", retry_after_s=away_s), self.now
+            if told is not None:
+                told(call)
+            return call
+        guess_ms = self._guess(cost_ms) if self._mean is None else self._mean.value
+        call.leave = ExitStack()
         try:
             stay = call.leave.enter_context(
                 self.bounds.admit(
@@ -209,12 +220,15 @@ class House:
         _answer(turn).is_done = True
         self.turns.settle(turn, call.cost_ms)
         self.bounds.served(call.cost_ms)
+        if self._mean is not None:
+            self._mean.learn(call.cost_ms)
         self.served_ms[call.tenant_id] = self.served_ms.get(call.tenant_id, 0.0) + call.cost_ms
         if call.stay is not None and call.ended is None:
             self.bounds.ended(call.stay)
             if call.to_put:
                 self._put(call)
             elif not call.stay.n_left:
+                assert call.leave is not None
                 call.leave.close()
                 call.ended = self.now
                 if call.told is not None:
@@ -235,6 +249,7 @@ class House:
         for turn in call.in_line:
             self.turns.forget(turn)
             _answer(turn).is_done = True
+        assert call.leave is not None
         call.leave.close()
         if call.told is not None:
             call.told(call)
