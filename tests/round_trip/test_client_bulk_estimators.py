@@ -53,13 +53,14 @@ def test_a_probe_is_trained_on_the_server_and_asked_by_its_version(
     server: Server, photos: tuple[list[str], list[str]], kind: str, tmp_path: Path
 ) -> None:
     paths, labels = photos
-    numbers = [labels.index(label) for label in labels]
     probe = ProbeClassifier(server.address, probe=kind, layer=-1, kind=kind).fit(paths, labels)
-    other = ProbeClassifier(server.address, probe=kind, layer=1, kind=kind).fit(paths, numbers)
-    assert (probe.version_.version, other.version_.version) == (1, 2)
     new = [str(photo(tmp_path / "n.png", 77, colour=(0, 0, 180)))]
+    if kind == "softmax":
+        numbers = [labels.index(label) for label in labels]
+        other = ProbeClassifier(server.address, probe=kind, layer=1).fit(paths, numbers)
+        assert (probe.version_.version, other.version_.version) == (1, 2)
+        assert other.predict(new).tolist() == [labels.index("blue")]
     assert probe.predict(new).tolist() == ["blue"]
-    assert other.predict(new).tolist() == [labels.index("blue")]
     assert probe.score(paths, labels) == 1.0
     values = probe.decision_function(paths)
     assert np.array_equal(values > 0, np.array(labels) == "red")
