@@ -207,6 +207,25 @@ async def test_who_leaves_lets_smaller_ones_behind_go_on() -> None:
     assert house.n_foreseen == 0
 
 
+async def test_who_leaves_at_the_moment_of_its_turn_gives_the_room_back() -> None:
+    house = Holding(100 * MB)
+    held = await _taken(house, "a", 10 * MB)
+    house.caller("a").guesses["Embed"] = 30.0 * MB
+    on_its_way = asyncio.ensure_future(anext(_hand(house).each(Wire())))
+    await _settled()
+    waiting = asyncio.ensure_future(anext(_hand(house).each(Wire(10))))
+    await _settled()
+    assert house.n_foreseen == 30 * MB
+    held.answered()
+    assert house.n_foreseen == 60 * MB, "it is its turn"
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert house.n_foreseen == 30 * MB
+    on_its_way.cancel()
+    await asyncio.gather(on_its_way, return_exceptions=True)
+    assert (house.n_foreseen, house.caller("a").n_reads) == (0, 0)
+
+
 async def test_a_streams_later_messages_wait_instead_of_being_refused() -> None:
     house = Holding(100 * MB)
     stream, wire = _hand(house), Wire(30 * MB, 20 * MB, 20 * MB)
@@ -247,6 +266,19 @@ async def test_for_a_stream_that_rests_no_room_is_kept(monkeypatch: pytest.Monke
     wire.come.put_nowait(Read(20 * MB))
     await resting
     assert (house.n_bytes, house.n_foreseen) == (20 * MB, 0)
+
+
+async def test_what_comes_when_the_call_has_ended_is_not_held() -> None:
+    """A read that was begun is left to itself where the server ends a stream."""
+    house = Holding(10 * MB)
+    hand, wire = _hand(house), Wire()
+    reading = asyncio.ensure_future(anext(hand.each(wire)))
+    await _settled()
+    async with hand:
+        pass
+    wire.come.put_nowait(Read(MB))
+    await reading
+    assert (house.n_bytes, house.n_foreseen) == (0, 0)
 
 
 async def test_what_needs_no_key_is_not_counted() -> None:
