@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 import numpy as np
 import pytest
 
+from icecore.server.giving_way import LAST
 from icecore.server.training.frames import write_message
 from icecore.server.training.training_set import TrainingSet
 from icecore.server.training.workers import TrainingRefused, Worker, WorkerDied, Workers
@@ -49,6 +50,12 @@ async def started() -> AsyncIterator[list[Worker]]:
 
 async def train(worker: Worker) -> None:
     await worker.train(SET, kind="svm", seed=0, on_progress=nothing)
+
+
+async def test_a_worker_gives_way_before_it_imports_anything(started: list[Worker]) -> None:
+    """Its imports alone would take a processor for a second."""
+    started.append(worker := await Worker.start(stand_in("answer")))
+    assert os.getpriority(os.PRIO_PROCESS, worker.pid) == LAST
 
 
 async def test_a_worker_answers_with_findings_and_file(started: list[Worker]) -> None:

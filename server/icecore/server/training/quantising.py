@@ -30,6 +30,7 @@ from icecore.server.errors import (
     Internal,
     InvalidArgument,
 )
+from icecore.server.giving_way import give_way
 from icecore.server.training.fidelity import EvaluationSet
 from icecore.server.training.frames import (
     receive_frame,
@@ -101,6 +102,7 @@ async def quantise_backbone(
         env={**os.environ, **ONE_THREAD},
         start_new_session=True,  # Ctrl-C in the server's terminal is the server's
     )
+    give_way(process.pid)
     if process.stdin is None or process.stdout is None:
         raise AssertionError("both were asked for as pipes")
     try:

@@ -27,7 +27,6 @@ from icecore.server.errors import CalibrationInvalid, IcecoreError
 from icecore.server.training.fidelity import EvaluationSet, Pair, batches, measure
 from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
 from icecore.server.training.image_frames import image_of
-from icecore.server.training.worker import NICENESS
 
 SHARES: Final = {
     "calibrating": (0.0, 0.5),
@@ -49,7 +48,6 @@ class _Task:
 
 def main() -> int:
     """Do one task; the exit status says whether it was answered."""
-    os.nice(NICENESS)
     stdin = sys.stdin.buffer
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no frame

@@ -20,13 +20,9 @@ from icecore.probes.files import to_bytes
 from icecore.probes.selection import Training, train
 from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
 
-NICENESS = 10
-"""Calls that somebody waits for go first."""
-
 
 def main() -> int:
     """Serve one job; the exit status says whether it was answered."""
-    os.nice(NICENESS)
     stdin = sys.stdin.buffer
     stdout = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no frame

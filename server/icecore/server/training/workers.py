@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from icecore.server.giving_way import give_way
 from icecore.server.training.frames import (
     receive_frame,
     receive_message,
@@ -87,6 +88,7 @@ class Worker:
             env={**os.environ, **ONE_THREAD},
             start_new_session=True,  # Ctrl-C in the server's terminal is the server's
         )
+        give_way(process.pid)
         if process.stdin is None or process.stdout is None:
             raise AssertionError("both were asked for as pipes")
         return cls(process, process.stdout, process.stdin)

@@ -26,6 +26,7 @@ from icecore.server.errors import (
     IcecoreError,
     Internal,
 )
+from icecore.server.giving_way import LATER
 from toys import toy_graph
 
 READY = """
@@ -154,7 +155,6 @@ def test_the_process_is_humble_and_ends_when_the_server_is_gone() -> None:
     ) as process:
         stdin, stdout = cast(BinaryIO, process.stdin), cast(BinaryIO, process.stdout)
         read_message(stdout)
-        assert os.getpriority(os.PRIO_PROCESS, process.pid) >= 10, "it should be nice"
         first_to_go = Path(f"/proc/{process.pid}/oom_score_adj").read_text()
         assert int(first_to_go) == 1000, "where memory ends, the server would go first"
         write_message(stdin, job)
@@ -162,6 +162,11 @@ def test_the_process_is_humble_and_ends_when_the_server_is_gone() -> None:
         write_frame(stdin, data)
         stdin.close()
         assert process.wait(timeout=60) == 0
+
+
+def test_the_process_gives_way_from_its_start() -> None:
+    with admitting_child.Child(wall_s=60, caller_left=None) as child:
+        assert os.getpriority(os.PRIO_PROCESS, child._process.pid) == LATER
 
 
 def test_a_process_that_was_killed_leaves_no_zombie() -> None:

@@ -20,6 +20,7 @@ from icecore.server.backbones.admission.inspecting.frames import (
     write_frame,
     write_message,
 )
+from icecore.server.giving_way import LATER, give_way
 
 COMMAND: Final = (
     sys.executable,
@@ -82,6 +83,7 @@ class Child:
             env={name: os.environ[name] for name in _KEPT if name in os.environ} | _ENVIRONMENT,
             start_new_session=True,
         )
+        give_way(self._process.pid, LATER)
         self._tail = _Tail(_opened(self._process.stderr))
         self._clock = Timer(wall_s, self._kill, ("late",))
         self._clock.daemon = True

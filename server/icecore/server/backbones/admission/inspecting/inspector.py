@@ -43,9 +43,6 @@ from icecore.server.backbones.recipes.sources import (
 )
 from icecore.server.errors import GraphTooCostly, GraphTooLarge, IcecoreError
 
-NICENESS: Final = 10
-"""Calls that somebody waits for go first."""
-
 MAX_METADATA_CHARACTERS: Final = 1 << 16
 """Of one entry; recipes and cards are far smaller, and what is larger is left unread."""
 
@@ -57,7 +54,6 @@ _OPEN_FILES: Final = 64
 
 def main() -> int:
     """Look at one file; the exit status says whether it was answered."""
-    os.nice(NICENESS)
     with suppress(OSError):  # not on every system; where memory ends, this process goes first
         Path("/proc/self/oom_score_adj").write_text("1000")
     stdin = sys.stdin.buffer
