@@ -25,7 +25,7 @@ from icecore.client import Key
     """,
 )
 def tenants() -> None:
-    """Make and delete tenants and their keys, and say what each may use.
+    """Make and delete tenants, their keys and quotas.
 
     These need the administrator's key: --key or ICECORE_KEY, or else the file
     admin.key of the data folder, which goes to that folder's own server only.
