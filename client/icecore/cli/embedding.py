@@ -86,7 +86,8 @@ def write_codes(
     unreadable = {one.path for one in bad}
     good = [path for path in files if path not in unreadable]
     if not good:
-        part.remove()
+        if not len(part):
+            part.remove()
         raise Mistake(sentence(bad))
     if bad and not skip_bad:
         them = "it" if len(bad) == 1 else "them"

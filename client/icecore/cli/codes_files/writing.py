@@ -46,8 +46,11 @@ def require_writable(out: Path, paths: Iterable[Path]) -> None:
 
 
 def write_whole(out: Path, rows: Rows) -> None:
-    """Write all rows to `out`, replacing it when they are all on the disk."""
-    part = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    """Write all rows to `out`, replacing it when they are all on the disk.
+
+    The part file's lock keeps others away from the file beside it meanwhile.
+    """
+    part = out.with_name(f".{out.name}.tmp")
     try:
         KINDS[out.suffix](part, rows)
         with part.open("rb") as file:
