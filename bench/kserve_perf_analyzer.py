@@ -6,8 +6,8 @@ nvidia-cuda-runtime-cu12) and Debian's libb64-0d. All three are fetched once int
 perf_analyzer sends the same values again and again; where several callers send them at once,
 they still share one pass, so that images a second are more than the network runs.
 
-The laws: each run ends with status 0 and no failed request; each model answered at least
-the images and requests that perf_analyzer says it counted.
+The laws: each run ends with status 0 and no failed request, and perf_analyzer counted as many
+requests as the server tells, but for those at the edges of its windows (5 %, or 16).
 
 Usage: python bench/kserve_perf_analyzer.py [--seconds S] [--print]
 """
@@ -92,7 +92,7 @@ def main() -> None:
     ):
         for name, flags in RUNS.items():
             # The spread of a shared machine shall not make it measure for ever.
-            steady = ("-p", str(round(asked.seconds * 1e3)), "-s", "900", "-r", "3")
+            steady = ("-p", str(round(asked.seconds * 1e3)), "-s", "900", "-r", "10")
             command = [str(binary), "-m", MODEL, "-u", server.address, "-i", "grpc",
                        *steady, *flags]  # fmt: skip
             ran = subprocess.run(
@@ -101,7 +101,8 @@ def main() -> None:
             said = ran.stdout + ran.stderr
             counted = figure("Request count", said)
             answered = figure("Successful request count", said)
-            is_met = ran.returncode == 0 and answered >= counted > 0 and "ailed" not in said
+            is_alike = abs(answered - counted) <= max(16, 0.05 * counted)
+            is_met = ran.returncode == 0 and counted > 0 and is_alike and "ailed" not in said
             are_met &= is_met
             print(
                 f"{name:24} {figure('Throughput', said):>9.1f} {figure('p50 latency', said):>8.0f} "

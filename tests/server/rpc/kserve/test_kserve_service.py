@@ -26,7 +26,7 @@ class Failing:
 
     def __init__(self, error: IcecoreError | None = None) -> None:
         self.error = error
-        self.statistics = Statistics()
+        self.statistics = Statistics(is_caching=True)
         self.is_caching = False
 
     async def infer(self, request: pb.ModelInferRequest, *, peer: Any) -> pb.ModelInferResponse:

@@ -14,7 +14,7 @@ def _succeed(statistics: Statistics, tenant_id: str = "t", *, spent: Timings = S
 
 
 def test_times_add_up_in_nanoseconds() -> None:
-    statistics = Statistics()
+    statistics = Statistics(is_caching=True)
     for _ in range(3):
         _succeed(statistics)
     statistics.failed("t", "toy", 1, total_s=0.5)
@@ -39,7 +39,7 @@ def test_times_add_up_in_nanoseconds() -> None:
 
 
 def test_what_was_known_is_a_hit_and_computed_nothing() -> None:
-    statistics = Statistics()
+    statistics = Statistics(is_caching=True)
     _succeed(statistics, spent=KNOWN)
     spent = statistics.message("t", "toy", 1).inference_stats
     assert (spent.cache_hit.count, spent.cache_hit.ns) == (1, 20_000_000)
@@ -47,8 +47,19 @@ def test_what_was_known_is_a_hit_and_computed_nothing() -> None:
     assert spent.success.count == 1
 
 
+def test_without_a_cache_there_are_neither_hits_nor_misses() -> None:
+    """Else perf_analyzer complains; what is shared by callers at the same time is no hit."""
+    statistics = Statistics(is_caching=False)
+    for spent in (SPENT, KNOWN):
+        _succeed(statistics, spent=spent)
+    spent_ns = statistics.message("t", "toy", 1).inference_stats
+    assert (spent_ns.success.count, spent_ns.compute_infer.count) == (2, 2)
+    assert not spent_ns.cache_hit.count + spent_ns.cache_hit.ns
+    assert not spent_ns.cache_miss.count + spent_ns.cache_miss.ns
+
+
 def test_nobody_counts_for_another_and_the_deleted_are_forgotten() -> None:
-    statistics = Statistics()
+    statistics = Statistics(is_caching=True)
     _succeed(statistics, "t")
     _succeed(statistics, "u")
     _succeed(statistics, "u")
@@ -61,7 +72,7 @@ def test_nobody_counts_for_another_and_the_deleted_are_forgotten() -> None:
 
 
 def test_a_version_is_known_once_it_has_answered() -> None:
-    statistics = Statistics()
+    statistics = Statistics(is_caching=True)
     assert statistics.version_known("t", "toy", "") is None
     assert statistics.version_known("t", "toy", "1") is None
     _succeed(statistics)

@@ -61,7 +61,7 @@ class Inferring:
         self._models = Models(store, catalog)
         self._sharing = sharing
         self._max_bytes = max_bytes
-        self.statistics = Statistics()
+        self.statistics = Statistics(is_caching=is_caching)
 
     async def infer(
         self, request: pb.ModelInferRequest, *, peer: Callable[[], str]

@@ -30,7 +30,9 @@ class _Sums:
 class Statistics:
     """Lives on one event loop. Only models that exist are counted, so what is kept is bounded."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_caching: bool) -> None:
+        """Without `is_caching` there are neither hits nor misses."""
+        self._is_caching = is_caching
         self._sums: dict[Key, _Sums] = {}
         self._answered_last: dict[tuple[str, str], int] = {}
 
@@ -54,10 +56,10 @@ class Statistics:
         sums.n_images += n_images
         sums.last_ms = round(time() * 1e3)
         sums.add("success", 1, total_s)
-        if timings.n_cached >= n_images:  # as of all that Triton answers from its cache
+        if self._is_caching and timings.n_cached >= n_images:  # as Triton's own hits
             sums.add("cache_hit", 1, total_s)
             return
-        sums.add("cache_miss", 1, 0.0)
+        sums.add("cache_miss", self._is_caching, 0.0)
         sums.add("queue", 1, timings.queue_ms / 1e3)
         sums.add("compute_input", 1, timings.decode_ms / 1e3)
         sums.add("compute_infer", 1, timings.compute_ms / 1e3)
