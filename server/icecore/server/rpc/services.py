@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from icecore.kserve import descriptors as kserve
 from icecore.server.backbones.catalog import Catalog
@@ -117,5 +117,6 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
     )
     add_inference_service(server, inference)
     known = [*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name]
-    reflection.enable_server_reflection((*known, reflection.SERVICE_NAME), server, TwoPools())
+    told = reflection.aio.ReflectionServicer((*known, reflection.SERVICE_NAME), pool=TwoPools())
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, server)
     return health
