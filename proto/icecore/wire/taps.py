@@ -6,7 +6,7 @@ One type for both ends. It does not run anything and knows no protobuf.
 import json
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
 
@@ -74,23 +74,23 @@ class TapId:
     pooling: Pooling = AVG
     backbone: str = ""
     depth: int = 0
+    key: tuple[str, str, str, str, float] = field(init=False, repr=False)
+    """What is compared."""
 
     def __post_init__(self) -> None:
         if not _DIGEST.fullmatch(self.digest):
             raise ValueError(f"digest {self.digest!r} is not 64 lower-case hexadecimal digits")
         if not self.layer:
             raise ValueError("a tap needs the name of its layer")
-
-    @property
-    def key(self) -> tuple[str, str, str, str, float]:
-        """What is compared."""
-        return (
+        pooling = self.pooling
+        key = (
             self.digest,
             self.layer,
             self.activation.value,
-            self.pooling.kind.value,
-            self.pooling.gem_p,
+            pooling.kind.value,
+            pooling.gem_p,
         )
+        object.__setattr__(self, "key", key)  # made once: taps are compared all the time
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TapId) and self.key == other.key

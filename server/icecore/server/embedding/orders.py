@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 from typing import Any, Final
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.graphs.layers import Layer
 from icecore.server.backbones.running.poolings import codes_shape
 from icecore.server.embedding.decoding import LIMITS, Limits
 from icecore.server.embedding.images import ImageInput
@@ -53,17 +54,22 @@ class Order:
     deadline: float | None = None
     limits: CallLimits = CALL_LIMITS
 
-    @property
-    def shapes(self) -> list[tuple[int, ...]]:
-        """The shape of one image's codes, one a tap."""
-        return [codes_shape(self.backbone.layer_of(tap), tap.pooling) for tap in self.taps]
+    layers: tuple[Layer, ...] = field(init=False, repr=False)
+    """One a tap."""
+    shapes: tuple[tuple[int, ...], ...] = field(init=False, repr=False)
+    """The shape of one image's codes, one a tap."""
+
+    def __post_init__(self) -> None:
+        """Raises TapMismatch, LayerNotFound."""
+        layers = tuple(map(self.backbone.layer_of, self.taps))
+        object.__setattr__(self, "layers", layers)
+        shapes = (codes_shape(one, tap.pooling) for one, tap in zip(layers, self.taps, strict=True))
+        object.__setattr__(self, "shapes", tuple(shapes))
 
     @property
     def deepest(self) -> str:
         """The name of the layer that the pass ends at."""
-        return max(
-            (self.backbone.layer_of(tap) for tap in self.taps), key=lambda one: one.macs
-        ).name
+        return max(self.layers, key=lambda one: one.macs).name
 
     def check(self) -> None:
         """Raise what can be known without decoding.

@@ -20,7 +20,8 @@ async def with_backbone(catalog: Catalog, name: str, act: Callable[[Backbone], A
     Raises:
         BackboneNotFound: no such name, or it was removed meanwhile.
     """
-    backbone = catalog.at_hand(name) or await asyncio.to_thread(catalog.get, name)
+    at_hand = catalog.at_hand(name)
+    backbone = await asyncio.to_thread(catalog.get, name) if at_hand is None else at_hand
     while True:
         try:
             return await act(backbone)

@@ -1,77 +1,98 @@
-"""CodesService: images in, codes out."""
+"""CodesService: images in, codes out.
+
+Its two methods are the ones called most, so their messages are read and written by hand
+(`embed_reading`, `embed_writing`), to the same bytes.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import grpc
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.embedding.embedder import Embedded, Embedder
-from icecore.server.rpc import answers, arguments, inputs
+from icecore.server.embedding.embedder import Embedder
+from icecore.server.rpc import embed_reading, inputs
 from icecore.server.rpc.by_name import with_backbone
 from icecore.server.rpc.calls import current_call
+from icecore.server.rpc.embed_reading import EmbedRequest, Wanted
+from icecore.server.rpc.embed_writing import write, written
 from icecore.server.rpc.streams import in_order
-from icecore.v1 import codes_pb2 as pb
-from icecore.v1 import codes_pb2_grpc
-from icecore.wire import messages
-from icecore.wire.codes import Codes
+from icecore.v1 import codes_pb2
 from icecore.wire.taps import TapId
 
 WRITTEN_AT_ONCE: Final = 256 << 10
-"""Bytes of codes that are written on the event loop: 0.1 ms, which is less than a thread costs."""
+"""Bytes of codes that are written on the event loop: 0.1 ms, which is less than a thread costs.
+Whole maps of a few images are hundreds of megabytes."""
+
+_MOST_KEPT: Final = 1024
 
 
-class CodesService(codes_pb2_grpc.CodesServiceServicer):
-    """Nothing is kept of what passes."""
+class CodesService:
+    """Nothing is kept of what passes but which layers were asked for."""
 
     def __init__(self, catalog: Catalog, embedder: Embedder) -> None:
         self._catalog = catalog
         self._embedder = embedder
+        self._taps: dict[tuple[str, str, Wanted], tuple[TapId, ...]] = {}
 
-    async def Embed(self, request: pb.EmbedRequest, context: object) -> pb.EmbedResponse:
+    async def Embed(self, request: EmbedRequest, context: object) -> bytes:
         return await self._embed(request)
 
     async def EmbedStream(
-        self, request_iterator: AsyncIterator[pb.EmbedRequest], context: object
-    ) -> AsyncIterator[pb.EmbedResponse]:
+        self, request_iterator: AsyncIterator[EmbedRequest], context: object
+    ) -> AsyncIterator[bytes]:
         async for answer in in_order(request_iterator, self._embed):
             yield answer
 
-    async def _embed(self, request: pb.EmbedRequest) -> pb.EmbedResponse:
-        layers = inputs.layers(request.layers)
-        activation = inputs.activation(request.activation)
-        pooling = inputs.pooling(request.pooling)
-        dtype = inputs.dtype(request.dtype)
-        images = inputs.images(request.images)
-        priority = inputs.priority(request.priority)
-        name = arguments.named("backbone", request.backbone) if request.backbone else ""
+    async def _embed(self, request: EmbedRequest) -> bytes:
+        wanted = request.wanted()
+        images = request.images()
+        call = current_call()
 
-        async def embed(backbone: Backbone) -> pb.EmbedResponse:
-            chosen = inputs.check_number_of_layers(backbone.select(layers))
-            taps = [backbone.tap(layer, activation=activation, pooling=pooling) for layer in chosen]
+        async def embed(backbone: Backbone) -> bytes:
+            taps = self._taps_of(backbone, wanted)
             embedded = await self._embedder.embed(
                 backbone,
                 taps,
                 images,
-                dtype=dtype,
-                tenant_id=current_call().tenant_id,
+                dtype=wanted.dtype,
+                tenant_id=call.tenant_id,
                 is_cached=True,
-                priority=priority,
-                deadline=current_call().deadline,
+                priority=wanted.priority,
+                deadline=call.deadline,
             )
             if sum(values.nbytes for values in embedded.codes) <= WRITTEN_AT_ONCE:
-                return _answer(embedded, taps)
-            return await asyncio.to_thread(_answer, embedded, taps)
+                return written(embedded, taps)
+            return await asyncio.to_thread(written, embedded, taps)
 
-        return await with_backbone(self._catalog, name, embed)
+        return await with_backbone(self._catalog, wanted.backbone, embed)
+
+    def _taps_of(self, backbone: Backbone, wanted: Wanted) -> tuple[TapId, ...]:
+        key = (backbone.digest, backbone.name, wanted)
+        taps = self._taps.get(key)
+        if taps is None:
+            chosen = inputs.check_number_of_layers(backbone.select(wanted.layers))
+            taps = tuple(
+                backbone.tap(layer, activation=wanted.activation, pooling=wanted.pooling)
+                for layer in chosen
+            )
+            if len(self._taps) >= _MOST_KEPT:
+                self._taps.clear()
+            self._taps[key] = taps
+        return taps
 
 
-def _answer(embedded: Embedded, taps: Sequence[TapId]) -> pb.EmbedResponse:
-    """Whole maps of a few images are hundreds of megabytes: write it in a thread."""
-    return pb.EmbedResponse(
-        codes=[
-            messages.codes_to_message(Codes(values, tap))
-            for values, tap in zip(embedded.codes, taps, strict=True)
-        ],
-        timings=answers.timings(embedded.timings),
-    )
+def add_codes_service(service: CodesService, server: "grpc.aio.Server") -> None:
+    """Serve it, as the generated function would."""
+    forms: dict[str, Any] = {
+        "request_deserializer": embed_reading.read,
+        "response_serializer": write,
+    }
+    name = codes_pb2.DESCRIPTOR.services_by_name["CodesService"].full_name
+    handlers = {
+        "Embed": grpc.unary_unary_rpc_method_handler(service.Embed, **forms),
+        "EmbedStream": grpc.stream_stream_rpc_method_handler(service.EmbedStream, **forms),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))

@@ -1,6 +1,7 @@
 """All services on one gRPC server: icecore.v1, the inference protocol, health and reflection."""
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -15,7 +16,7 @@ from icecore.server.embedding.scheduling.allowances import Allowances
 from icecore.server.rpc.backbone_adding import BackboneAdding
 from icecore.server.rpc.backbone_quantising import BackboneQuantising
 from icecore.server.rpc.backbone_service import BackboneService
-from icecore.server.rpc.codes_service import CodesService
+from icecore.server.rpc.codes_service import CodesService, add_codes_service
 from icecore.server.rpc.collection_service import CollectionService
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
@@ -37,7 +38,6 @@ from icecore.v1 import (
     backbone_pb2,
     backbone_pb2_grpc,
     codes_pb2,
-    codes_pb2_grpc,
     collection_pb2,
     collection_pb2_grpc,
     probe_pb2,
@@ -78,6 +78,7 @@ class Parts:
 
 def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
     """Register everything; the health says NOT_SERVING until it is told."""
+    server = cast("grpc.aio.Server", _ByNameOnly(server))
 
     async def forget(tenant_id: str) -> None:
         parts.searcher.forget(tenant_id)
@@ -90,9 +91,7 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
     backbone_pb2_grpc.add_BackboneServiceServicer_to_server(
         BackboneService(parts.catalog, parts.adding, parts.checking, parts.quantising), server
     )
-    codes_pb2_grpc.add_CodesServiceServicer_to_server(
-        CodesService(parts.catalog, parts.embedder), server
-    )
+    add_codes_service(CodesService(parts.catalog, parts.embedder), server)
     searching = Searching(parts.catalog, parts.embedder, parts.collection_codes, parts.searcher)
     collection_pb2_grpc.add_CollectionServiceServicer_to_server(
         CollectionService(parts.store, parts.catalog, parts.ingest, parts.searcher, searching),
@@ -120,3 +119,16 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
     told = reflection.aio.ReflectionServicer((*known, reflection.SERVICE_NAME), pool=TwoPools())
     reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, server)
     return health
+
+
+class _ByNameOnly:
+    """Takes services, but has none of their methods waited for by itself.
+
+    For each method registered gRPC's event loop looks at one more future with every call:
+    with forty that is a tenth of what a small call costs.
+    """
+
+    def __init__(self, server: "grpc.aio.Server") -> None:
+        self.add_generic_rpc_handlers = server.add_generic_rpc_handlers
+
+    def add_registered_method_handlers(self, *service: Any) -> None: ...
