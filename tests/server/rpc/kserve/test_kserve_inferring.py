@@ -16,6 +16,7 @@ from icecore.server.embedding.embedder import Embedded, Priority, Timings
 from icecore.server.errors import MessageTooLarge
 from icecore.server.rpc import calls
 from icecore.server.rpc.kserve.inferring import Inferring
+from icecore.server.rpc.kserve.request import Request
 from icecore.server.rpc.kserve.sharing import Sharing
 from icecore.server.tenants import Principal
 from icecore.server.training.predictor import Predicted
@@ -73,7 +74,12 @@ async def _infer(
 ) -> Any:
     principal = Principal("ours")
     calls.begin(calls.Call("r", "/inference.GRPCInferenceService/ModelInfer", principal, deadline))
-    return await inferring.infer(request(prepared(1), *args, **fields), peer=lambda: "unix:")
+    return await _send(inferring, request(prepared(1), *args, **fields))
+
+
+async def _send(inferring: Inferring, message: pb.ModelInferRequest) -> pb.ModelInferResponse:
+    asked = Request(message, message.raw_input_contents)
+    return await inferring.infer(asked, peer=lambda: "unix:")
 
 
 @pytest.mark.parametrize("model", ["toy", "probe.p"])
@@ -141,7 +147,7 @@ async def test_shared_memory_brings_no_more_than_a_message(inferring: Inferring,
     tensor.parameters["shared_memory_region"].string_param = "r"
     calls.begin(calls.Call("r", "m", Principal("ours")))
     tensor.parameters["shared_memory_byte_size"].int64_param = 768
-    assert (await inferring.infer(sent, peer=lambda: "unix:")).outputs
+    assert (await _send(inferring, sent)).outputs
     tensor.parameters["shared_memory_byte_size"].int64_param = 1025
     with pytest.raises(MessageTooLarge, match="1,025 bytes in shared memory, but 1,024"):
-        await inferring.infer(sent, peer=lambda: "unix:")
+        await _send(inferring, sent)

@@ -12,6 +12,7 @@ from icecore.server.rpc import calls
 from icecore.server.rpc.kserve import descriptions
 from icecore.server.rpc.kserve.inference_service import InferenceService
 from icecore.server.rpc.kserve.models import Model
+from icecore.server.rpc.kserve.request import Request
 from icecore.server.rpc.kserve.sharing import Sharing
 from icecore.server.rpc.kserve.statistics import Statistics
 from icecore.server.tenants import Principal
@@ -29,8 +30,9 @@ class Failing:
         self.statistics = Statistics(is_caching=True)
         self.is_caching = False
 
-    async def infer(self, request: pb.ModelInferRequest, *, peer: Any) -> pb.ModelInferResponse:
+    async def infer(self, asked: Request, *, peer: Any) -> pb.ModelInferResponse:
         assert peer() == "unix:"
+        request = asked.message
         if request.model_name and self.error is not None:
             raise self.error
         return pb.ModelInferResponse(id=request.id)
@@ -70,9 +72,9 @@ async def test_a_response_cache_is_told_where_codes_are_kept(is_caching: bool) -
 
 
 async def _stream(service: InferenceService, *names: str) -> list[pb.ModelStreamInferResponse]:
-    async def requests() -> AsyncIterator[pb.ModelInferRequest]:
+    async def requests() -> AsyncIterator[Request]:
         for name in names:
-            yield pb.ModelInferRequest(model_name=name, id=f"id {name}")
+            yield Request(pb.ModelInferRequest(model_name=name, id=f"id {name}"), ())
 
     return [one async for one in service.ModelStreamInfer(requests(), CONTEXT)]
 

@@ -32,7 +32,7 @@ def _request(
 
 def _images(request: pb.ModelInferRequest) -> list[ImageInput]:
     tensor = tensors.the_input(request)
-    return tensors.images_of(tensor, tensors.sent_with(request, tensor))
+    return tensors.images_of(tensor, tensors.sent_with(request.raw_input_contents, tensor))
 
 
 def _prefixed(*files: bytes) -> bytes:

@@ -20,6 +20,7 @@ from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.kserve import descriptions
 from icecore.server.rpc.kserve.inferring import Inferring
 from icecore.server.rpc.kserve.models import Listed, Model, Models
+from icecore.server.rpc.kserve.request import Request
 from icecore.server.rpc.kserve.sharing import Sharing
 from icecore.server.rpc.status import failure_of, is_told
 from icecore.server.rpc.streams import in_order
@@ -118,23 +119,21 @@ class InferenceService:
             models=[make(name=one.name, version=str(one.version), state="READY") for one in found]
         )
 
-    async def ModelInfer(
-        self, request: pb.ModelInferRequest, context: Context
-    ) -> pb.ModelInferResponse:
+    async def ModelInfer(self, request: Request, context: Context) -> pb.ModelInferResponse:
         return await self._inferring.infer(request, peer=context.peer)
 
     async def ModelStreamInfer(
-        self, request_iterator: AsyncIterator[pb.ModelInferRequest], context: Context
+        self, request_iterator: AsyncIterator[Request], context: Context
     ) -> AsyncIterator[pb.ModelStreamInferResponse]:
         """Answer in the order sent; what was wrong with one request is told in its answer."""
 
-        async def infer(request: pb.ModelInferRequest) -> pb.ModelStreamInferResponse:
+        async def infer(request: Request) -> pb.ModelStreamInferResponse:
             try:
                 answer = await self._inferring.infer(request, peer=context.peer)
             except (IcecoreError, ProbesError) as error:
                 if not is_told(error):
                     raise
-                return _failed(request, error)
+                return _failed(request.message, error)
             return pb.ModelStreamInferResponse(infer_response=answer)
 
         async for answer in in_order(request_iterator, infer):

@@ -32,6 +32,7 @@ from icecore.server.rpc.kserve.models import (
     probe_of,
     probe_version,
 )
+from icecore.server.rpc.kserve.request import Request
 from icecore.server.rpc.kserve.sharing import Sharing
 from icecore.server.rpc.kserve.statistics import Statistics
 from icecore.server.storage.promise import Store
@@ -63,9 +64,7 @@ class Inferring:
         self._max_bytes = max_bytes
         self.statistics = Statistics(is_caching=is_caching)
 
-    async def infer(
-        self, request: pb.ModelInferRequest, *, peer: Callable[[], str]
-    ) -> pb.ModelInferResponse:
+    async def infer(self, asked: Request, *, peer: Callable[[], str]) -> pb.ModelInferResponse:
         """Return the answer to a request of the current call.
 
         Raises:
@@ -73,9 +72,10 @@ class Inferring:
             `tensors` and `regions`, and VersionNotFound.
         """
         began = perf_counter()
+        request = asked.message
         name, tenant_id = request.model_name, current_call().tenant_id
         try:
-            images = await self._images(request, peer)
+            images = await self._images(asked, peer)
             answer = await self._answer(request, images)
             answered = perf_counter()
             response = await self._response(request, answer, peer)
@@ -94,13 +94,11 @@ class Inferring:
         )
         return response
 
-    async def _images(
-        self, request: pb.ModelInferRequest, peer: Callable[[], str]
-    ) -> list[ImageInput]:
-        tensor = tensors.the_input(request)
+    async def _images(self, asked: Request, peer: Callable[[], str]) -> list[ImageInput]:
+        tensor = tensors.the_input(asked.message)
         place = asking.place_of_input(tensor)
         if place is None:
-            return tensors.images_of(tensor, tensors.sent_with(request, tensor))
+            return tensors.images_of(tensor, tensors.sent_with(asked.raw, tensor))
         stretch = self._sharing.regions(peer()).stretch(
             current_call().tenant_id,
             place.region,

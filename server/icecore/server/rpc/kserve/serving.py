@@ -6,6 +6,7 @@ import grpc
 
 from icecore.kserve import open_inference
 from icecore.kserve.descriptors import SERVICE
+from icecore.server.rpc.kserve import request
 from icecore.server.rpc.kserve.inference_service import InferenceService
 
 
@@ -24,8 +25,10 @@ def _handler(method: Any, act: Any) -> Any:
         if method.client_streaming
         else grpc.unary_unary_rpc_method_handler
     )
+    message = getattr(open_inference, method.input_type.name)
+    is_inference = message is open_inference.ModelInferRequest
     return make(
         act,
-        request_deserializer=getattr(open_inference, method.input_type.name).FromString,
+        request_deserializer=request.read if is_inference else message.FromString,
         response_serializer=getattr(open_inference, method.output_type.name).SerializeToString,
     )

@@ -16,9 +16,9 @@ from icecore.kserve import open_inference as pb
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.embedding.orders import CALL_LIMITS
 from icecore.server.errors import ImagesEmpty, ImagesTooMany, InvalidArgument, TensorInvalid
+from icecore.server.rpc.kserve.request import Buffer
 
 Tensor: TypeAlias = pb.ModelInferRequest.InferInputTensor
-Buffer: TypeAlias = bytes | memoryview
 
 INPUT: Final = "image"
 MAX_IMAGES: Final = CALL_LIMITS.max_images
@@ -70,13 +70,12 @@ def the_input(request: pb.ModelInferRequest) -> Tensor:
     return tensor
 
 
-def sent_with(request: pb.ModelInferRequest, tensor: Tensor) -> Buffer | None:
-    """Return the tensor's raw bytes that came in the request, None where it has contents.
+def sent_with(raw: Sequence[Buffer], tensor: Tensor) -> Buffer | None:
+    """Return the tensor's bytes of a request's raw contents, None where it has contents of its own.
 
     Raises:
         InvalidArgument: both, or neither.
     """
-    raw = request.raw_input_contents
     if tensor.HasField("contents"):
         if raw:
             raise InvalidArgument(
