@@ -28,8 +28,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from embed_overhead import tree_cpu_seconds
 from icecore.cli.codes_files.part_file import MAGIC, part_path
+from load.processes import cpu_seconds, descendants
 
 PROGRAM = """
 import sys
@@ -189,9 +189,9 @@ def main() -> None:
         print(f"\n{options.photos} photos of 12 megapixels, {sent / 1e6:.1f} MB")
         found = []
         for flags in ((), ("--downscale",)):
-            spent = tree_cpu_seconds(pid)
+            spent = cpu_seconds(descendants(pid))
             run = timed(address, [large], folder / "large.npz", *flags)
-            spent = tree_cpu_seconds(pid) - spent
+            spent = cpu_seconds(descendants(pid)) - spent
             found.append(codes_of(folder / "large.npz"))
             what = "downscaled, 150 KB each" if flags else "as they are"
             print(
