@@ -58,7 +58,7 @@ def _apart(data: bytes) -> tuple[list[Buffer], bytes] | None:
         tag, first = _varint(data, at)
         length, first = _varint(data, first)
         end = first + length
-        if tag & 7 != _BYTES or first == at or end > len(data):
+        if tag & 7 != _BYTES or end > len(data):
             return None  # this message has no other kind of fields
         if tag >> 3 == _RAW:
             raw.append(whole[first:end])
