@@ -16,45 +16,29 @@ import grpc
 import onnxruntime
 
 from icecore.server import telemetry
+from icecore.server.assembly import assemble
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.backbones.running.sessions import Sessions
-from icecore.server.embedding.caching.disk import DiskCache, remove_disk_cache
-from icecore.server.embedding.collection_codes import CollectionCodes
-from icecore.server.embedding.embedder import Embedder
-from icecore.server.embedding.ingest import Ingest
-from icecore.server.embedding.scheduling.allowances import Allowances
 from icecore.server.embedding.warming import warm
 from icecore.server.rpc import listening
 from icecore.server.rpc.activity import Activity
-from icecore.server.rpc.backbone_adding import BackboneAdding
-from icecore.server.rpc.backbone_quantising import BackboneQuantising
 from icecore.server.rpc.door import Door
 from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.ending import Ending
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
 from icecore.server.rpc.holding import Holding
-from icecore.server.rpc.kserve.inferring import Inferring
-from icecore.server.rpc.kserve.sharing import Sharing
-from icecore.server.rpc.parts import Turns
-from icecore.server.rpc.recipe_checking import RecipeChecking
 from icecore.server.rpc.services import Parts, add_services
 from icecore.server.rpc.starting import Phases
-from icecore.server.search.searcher import Searcher
 from icecore.server.settings import Settings
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.opening import open_sqlite
+from icecore.server.storage.private_files import write_private
 from icecore.server.storage.promise import Store
 from icecore.server.telemetry.metrics import Metrics
 from icecore.server.telemetry.traces_wanted import wanted_traces
 from icecore.server.telemetry.watching import Watch
 from icecore.server.tenants import new_secret
-from icecore.server.training.predictor import Predictor
-from icecore.server.training.recipe_check import RecipeChecker
-from icecore.server.training.trainer import Trainer
 
-SESSION_BYTES: Final = 1 << 30
-INDEX_BYTES: Final = 1 << 30
 STORE_THREADS: Final = 32
 """Most of them wait for the disk; those that write share one commit."""
 
@@ -171,7 +155,7 @@ async def serving(
         ending.check()
         metrics = Metrics(by_tenant=settings.metrics_tenants)
         metrics.show_process(version=version, onnxruntime=onnxruntime.__version__)
-        parts = _build(stack, settings, folder, store, catalog, metrics)
+        parts = assemble(stack, settings, folder, store, catalog, metrics)
         stack.push_async_callback(parts.trainer.close)
         activity, draining = Activity(), Draining()
         gate = Gate(
@@ -233,65 +217,6 @@ async def serving(
     telemetry.log("stopped")
 
 
-def _build(
-    stack: contextlib.AsyncExitStack,
-    settings: Settings,
-    folder: DataFolder,
-    store: Store,
-    catalog: Catalog,
-    metrics: Metrics,
-) -> Parts:
-    """Make the parts, and let them end in the opposite order."""
-    sessions = Sessions(max_bytes=SESSION_BYTES, threads=settings.threads)
-    stack.callback(sessions.close)
-    metrics.gauge("sessions", "Cut sessions kept.", lambda: sessions.n_kept)
-    metrics.gauge("session_bytes", "What they hold, estimated.", lambda: sessions.held_bytes)
-    catalog.when_gone(sessions.forget)
-    disk = _disk_cache(folder, settings.cache_disk_mb << 20)
-    allowances = Allowances(store.quotas())
-    embedder = Embedder(
-        sessions,
-        threads=settings.threads,
-        cache_bytes=settings.cache_mb << 20,
-        disk=disk,
-        max_queue_ms=settings.max_queue_ms,
-        allowances=allowances,
-        metrics=metrics,
-    )
-    stack.callback(embedder.close)
-    searcher = Searcher(max_bytes=INDEX_BYTES)
-    stack.callback(searcher.close)
-    collection_codes = CollectionCodes(catalog, embedder)
-    reports = Turns(1, "a recipe is being checked or a backbone quantised; try again after that")
-    predictor = Predictor(catalog, embedder)
-    sharing = Sharing(is_on=settings.shared_memory, listens_to_others=settings.listens_to_others)
-    stack.callback(sharing.close)
-    return Parts(
-        store=store,
-        catalog=catalog,
-        adding=BackboneAdding(catalog, folder.path),
-        checking=RecipeChecking(catalog, RecipeChecker(embedder), reports),
-        quantising=BackboneQuantising(catalog, reports),
-        embedder=embedder,
-        allowances=allowances,
-        ingest=Ingest(catalog, embedder),
-        collection_codes=collection_codes,
-        searcher=searcher,
-        trainer=Trainer(store, catalog, collection_codes, workers=settings.training_workers),
-        predictor=predictor,
-        sharing=sharing,
-        inferring=Inferring(
-            store,
-            catalog,
-            embedder,
-            predictor,
-            sharing,
-            max_bytes=settings.max_message_bytes,
-            is_caching=settings.cache_mb + settings.cache_disk_mb > 0,
-        ),
-    )
-
-
 async def _first(work: Coroutine[Any, Any, None], ending: Ending) -> None:
     """Return when the work is done.
 
@@ -310,14 +235,6 @@ async def _first(work: Coroutine[Any, Any, None], ending: Ending) -> None:
         await asyncio.wait({working, asked})
 
 
-def _disk_cache(folder: DataFolder, max_bytes: int) -> DiskCache | None:
-    """Open the cache on disk; without one, what an earlier server kept there goes."""
-    if max_bytes:
-        return DiskCache(folder.code_cache, max_bytes)
-    remove_disk_cache(folder.code_cache)
-    return None
-
-
 def _make_admin_key(store: Store, path: Path) -> None:
     """At the first start make the administrator's key; the file comes before its hash is stored,
 
@@ -326,7 +243,7 @@ def _make_admin_key(store: Store, path: Path) -> None:
     if store.keys(None):
         return
     secret = new_secret()
-    _write_private(path, secret.text + "\n")
+    write_private(path, secret.text + "\n")
     store.create_key(secret.key_id, secret.hash, tenant_id=None, label="first start")
 
 
@@ -339,24 +256,7 @@ def _write_server_json(path: Path, app: App, *, is_tls: bool) -> None:
         "tls": is_tls,
         "version": installed_version("icecore"),
     }
-    _write_private(path, json.dumps(fields) + "\n")
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write the file whole or not at all, durably, readable by its owner alone."""
-    aside = path.with_name(path.name + ".new")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)  # its name too: the hash of a key is durable next
-    finally:
-        os.close(descriptor)
+    write_private(path, json.dumps(fields) + "\n")
 
 
 async def _remove_socket(path: Path) -> None:
