@@ -93,7 +93,7 @@ def test_what_is_stored_is_counted_by_hand(tenant: TenantStore) -> None:
     assert tenant.stored() == Stored()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_whatever_is_done_the_count_is_the_sum_of_the_rows(
     seed: int, store: Store, tenant: TenantStore, other: TenantStore, tmp_path: Path
 ) -> None:
@@ -104,7 +104,7 @@ def test_whatever_is_done_the_count_is_the_sum_of_the_rows(
         store.set_quota(tenant_id, Quota(storage_bytes=6_000 if tenant_id == "other" else 0))
     changes = [_add, _add, _add, _replace, _remove, _remove, _collection, _probe, _drop]
     done: set[str] = set()
-    for step in range(120):
+    for step in range(100):
         whose = chosen.choice([tenant, other])
         change = chosen.choice(changes)
         mutation = request(f"{seed}-{step}")
@@ -135,14 +135,14 @@ def test_changes_at_once_are_all_counted(tenant: TenantStore, tmp_path: Path) ->
         make_collection(tenant, name)
 
     def work(name: str) -> None:
-        for number in range(12):
+        for number in range(6):
             add(tenant, [f"{number}.{at}" for at in range(5)], collection_id=name)
             tenant.delete_examples(name, [f"{number}.0"])
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, "abcd"))
     assert tenant.stored().n_bytes == bytes_of(tmp_path / "data", "default")
-    assert tenant.stored().n_examples == 4 * 12 * 4
+    assert tenant.stored().n_examples == 4 * 6 * 4
 
 
 def test_what_would_pass_the_quota_changes_nothing(
