@@ -102,6 +102,10 @@ def refused(call: Any) -> bool:
         return False
 
 
+def n_rejected(caller: Caller) -> int:
+    return int(caller.tenants.GetUsage(tpb.GetUsageRequest(), timeout=60).n_rejected_images)
+
+
 def until_in_flight(caller: Caller, n_images: int) -> None:
     """Return once the server has so many of the tenant's images in hand."""
     for _ in range(10_000):
@@ -116,6 +120,7 @@ def test_a_full_queue_refuses_by_the_headers_and_says_when_to_come_again(
 ) -> None:
     """The bytes sent are no message, and nobody looks: the answer is the same."""
     assert len(full) >= 2
+    before = n_rejected(tenants["greedy"])
     embed: Any = tenants["greedy"].keyed.unary_unary("/icecore.v1.CodesService/Embed")
     with pytest.raises(grpc.RpcError) as caught:
         embed(b"\xff no message", timeout=60, metadata=(("x-request-id", "mine"),))
@@ -130,6 +135,7 @@ def test_a_full_queue_refuses_by_the_headers_and_says_when_to_come_again(
     retry = error_details_pb2.RetryInfo()
     assert status.details[1].Unpack(retry)
     assert 0 < pushback_ms == retry.retry_delay.ToMilliseconds()
+    assert n_rejected(tenants["greedy"]) == before + 1
 
 
 def test_nobody_else_is_refused_and_health_tells_the_truth(

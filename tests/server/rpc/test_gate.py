@@ -203,3 +203,41 @@ def test_calls_are_for_tenants_unless_they_are_said_to_be_for_others() -> None:
     assert access_to("/icecore.v1.TenantService/CreateKey") is Access.ADMINISTRATOR
     assert access_to("/grpc.health.v1.Health/Watch") is Access.ANYONE
     assert access_to("/something.else/Entirely") is Access.TENANT
+
+
+@pytest.mark.parametrize("place", [SOCKET, LOOPBACK, OTHER])
+@pytest.mark.parametrize("key_was_made", [False, True])
+@pytest.mark.parametrize("require_keys", [False, True])
+async def test_who_is_surely_somebody_is_let_in_as_that(
+    place: str, key_was_made: bool, require_keys: bool
+) -> None:
+    """Without looking anything up: nobody at first, and never anyone whom `admit` refuses."""
+    keys = Keys()
+    tenant, administrator = keys.make("ours"), keys.make(None)
+    keys.was_made = key_was_made
+    gate = _gate(keys, require_keys=require_keys, listens_to_others=place == OTHER)
+    credentials: list[tuple[tuple[str, str], ...]] = [
+        (),
+        _bearer(tenant.text),
+        _bearer(administrator.text),
+        _bearer(new_secret().text),
+        _bearer(tenant.text) + _bearer(tenant.text),
+        (("authorization", f"Basic {tenant.text}"),),
+    ]
+    for metadata in credentials:
+        assert gate.surely(metadata) is None
+    found: list[str | None] = []
+    for metadata in credentials:
+        try:
+            principal = await gate.admit(Access.TENANT, metadata, peer=place)
+        except errors.IcecoreError:
+            principal = None
+        n_asked = keys.n_asked
+        found.append(gate.surely(metadata))
+        assert keys.n_asked == n_asked
+        if found[-1] is not None:
+            assert principal is not None
+            assert principal.tenant_id == found[-1]
+    assert found[1] == "ours"
+    gate.forget()
+    assert gate.surely(_bearer(tenant.text)) is None

@@ -163,11 +163,13 @@ class Embedder:
     def away_s(self, tenant_id: str) -> float | None:
         """Return when to come again, where no call of a tenant would be taken now; None else.
 
-        To be asked before anything else is known of a call.
+        To be asked before anything else is known of a call, which counts as one image
+        turned away.
         """
         away_s = self._bounds.away_s(tenant_id)
         if away_s is not None:
             self._metrics.rejected(Reason.OVERLOADED, tenant_id, 1)
+            self._allowances.rejected(tenant_id, 1)
         return away_s
 
     @contextmanager

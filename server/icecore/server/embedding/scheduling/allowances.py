@@ -93,6 +93,11 @@ class Allowances:
         if tenant_id:
             self._count(self._of(tenant_id), images=n_images, cached=n_cached, cpu_s=cpu_s)
 
+    def rejected(self, tenant_id: str, n_images: int) -> None:
+        """Count images that were turned away before `take` was asked."""
+        if tenant_id:
+            self._count(self._of(tenant_id), rejected=n_images)
+
     def quota(self, tenant_id: str) -> Quota:
         tenant = self._tenants.get(tenant_id)
         return NO_LIMITS if tenant is None else tenant.quota
