@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from icecore.server.embedding.scheduling.allowances import Allowances
 from icecore.server.rpc import calls
 from icecore.server.rpc.finishing import finish, in_thread
 from icecore.server.rpc.tenant_service import TenantService
@@ -96,7 +97,9 @@ async def test_keys_are_forgotten_after_the_revocation_and_not_before_it() -> No
     async def forget(tenant_id: str) -> None: ...
 
     calls.begin(calls.Call("r", "/icecore.v1.TenantService/RevokeKey", Principal(None)))
-    service = TenantService(cast(Store, store), keys_changed=keys_changed, forget=forget)
+    service = TenantService(
+        cast(Store, store), Allowances(), keys_changed=keys_changed, forget=forget
+    )
     request = pb.RevokeKeyRequest(tenant_id="t", key_id="k")
     call = asyncio.create_task(service.RevokeKey(request, None))
     await asyncio.to_thread(store.began.wait, 10)
