@@ -177,7 +177,7 @@ def _to_rgb(image: Image.Image, *, is_16_bit: bool) -> Image.Image:
         flat = Image.new("RGB", layered.size, "white")
         flat.paste(layered, mask=layered)
         return flat
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:

@@ -9,7 +9,7 @@ from PIL import Image
 import recipe_cases
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.recipes.sources import RecipeFile, recipe_of_file
-from icecore.wire.resizing import centre, resized_size
+from icecore.wire.resizing import INTERPOLATIONS, centre, resized_size
 
 
 def test_crops_are_timms_to_the_bit() -> None:
@@ -35,6 +35,22 @@ def test_of_a_very_long_image_only_what_is_seen_is_resized(
     left, top = round((width - 28) / 2), round((height - 28) / 2)
     expected = whole[top : top + 28, left : left + 28].astype(int)
     assert np.abs(recipe.crop(image).astype(int) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+def test_a_crop_is_the_middle_of_the_image_resized_whole(interpolation: str) -> None:
+    random = np.random.default_rng(4)
+    resampling = INTERPOLATIONS[interpolation]
+    for _ in range(25):
+        height, width = (int(side) for side in random.integers(5, 300, 2))
+        image = Image.fromarray(random.integers(0, 256, (height, width, 3), np.uint8))
+        size = (int(random.integers(10, 200)), int(random.integers(10, 200)))
+        crop = (int(random.integers(1, size[0] + 1)), int(random.integers(1, size[1] + 1)))
+        left, top = (round((one - other) / 2) for one, other in zip(size, crop, strict=True))
+        whole = np.asarray(image.resize(size, Image.Resampling(resampling)))
+        expected = whole[top : top + crop[1], left : left + crop[0]]
+        made = centre(image, size, crop, resampling, (0, 0, 0))
+        assert np.array_equal(made, expected), (image.size, size, crop)
 
 
 def test_a_crop_larger_than_the_image_is_filled_around() -> None:
