@@ -55,9 +55,9 @@ class Embedder:
     ) -> None:
         self._metrics = Metrics() if metrics is None else metrics
         self._limits = limits
-        # Of one call at once: enough to keep all threads at work, few enough that other
-        # calls of the tenant get in between.
-        self._ahead = 2 * threads
+        # Of one call in line at once: enough to keep all threads at work while the event loop
+        # is busy with others, since a tenant without a piece in line loses its turn.
+        self._ahead = max(8, 2 * threads)
         self._allowances = Allowances() if allowances is None else allowances
         self._costs = Costs()
         self._bounds = Bounds(threads=threads, max_queue_ms=max_queue_ms)

@@ -199,6 +199,18 @@ def test_more_pieces_are_paid_by_whose_they_are(turns: Turns) -> None:
     assert names(turns)[:5] == ["b0", "b1", "b2", "b3", "a4"]
 
 
+def test_whoever_comes_after_a_batch_starts_no_later_for_it(turns: Turns) -> None:
+    """Pieces that went along before their turn do not move the others' time on."""
+    for number in range(3):
+        put(turns, "a", f"a{number}", cost_ms=10 * CREDIT_MS)
+    for number in range(9):
+        put(turns, "b", f"b{number}", cost_ms=CREDIT_MS)
+    assert name_of(turns.take_more(lambda one: one.tenant_id == "a", 1)[0]) == "a0"
+    assert name_of(turns.take_more(lambda one: one.tenant_id == "a", 1)[0]) == "a1"
+    put(turns, "new", "new", cost_ms=CREDIT_MS)
+    assert "new" in names(turns)[:2]
+
+
 def test_only_some_tenants_are_asked_for_more(turns: Turns) -> None:
     for number in range(10 * MOST_ASKED):
         put(turns, f"t{number}", "other")
