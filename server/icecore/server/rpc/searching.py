@@ -16,10 +16,11 @@ from icecore.server.errors import CodesInvalid, InvalidArgument, KInvalid, TapMi
 from icecore.server.rpc import answers, arguments, inputs
 from icecore.server.rpc.calls import current_call
 from icecore.server.search.filters import read_filter
+from icecore.server.search.indexed import StoredCodes
 from icecore.server.search.metrics import Metric
 from icecore.server.search.searcher import Searcher, check_k
 from icecore.server.storage.promise import TenantStore
-from icecore.server.storage.records import CodeArray, ExampleRecord
+from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord
 from icecore.v1 import collection_pb2 as pb
 from icecore.wire import messages
 from icecore.wire.codes import Codes
@@ -84,6 +85,7 @@ class Searching:
             queries,
             metric=metric,
             k=request.k,
+            stored=_stored(tenant, collection, backbone, tap),
             filter=request.filter,
         )
         ended = perf_counter()
@@ -122,6 +124,23 @@ class Searching:
             is_cached=True,
         )
         return embedded.codes[0], embedded.timings
+
+
+def _stored(
+    tenant: TenantStore, collection: CollectionRecord, backbone: Backbone, tap: TapId
+) -> StoredCodes | None:
+    """Where the collection's codes at a tap lie, if they are stored."""
+    if tap not in backbone.core:
+        return None
+    layer = backbone.layer_of(tap)
+    return StoredCodes(
+        tenant.elsewhere(),
+        collection.collection_id,
+        collection.number,
+        tap.layer,
+        n_values=layer.channels,
+        n_bytes=2 * layer.channels * collection.n_examples,
+    )
 
 
 def _metric(number: pb.Metric.ValueType) -> Metric:

@@ -11,18 +11,23 @@ Source of the margin: Higham, Accuracy and Stability of Numerical Algorithms,
 at most gamma(d) * sum |x_i y_i|, where gamma(d) = d u / (1 - d u).
 """
 
-import math
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Self, TypeAlias
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
 from icecore.server.search.metrics import Float64Array, Metric, exact_scores
+from icecore.server.search.scannable import (
+    FAR,
+    Float32Array,
+    Scannable,
+    scale_for,
+    scannable,
+)
 from icecore.server.storage.records import CodeArray
 
-Float32Array: TypeAlias = npt.NDArray[np.float32]
 Rows: TypeAlias = npt.NDArray[np.intp]
 
 _U: Final = 2.0**-24
@@ -35,9 +40,6 @@ those of the float64 score itself, which are far below one of these."""
 _UNDERFLOW: Final = 2.0**-100
 """More than one product can lose by underflow, denormals flushed to zero: operands
 are at most 2**17, so 2**-126 * 2**18."""
-
-_FAR: Final = 2.0**16
-"""Lengths are scaled to 1 unless they lie between 1 / _FAR and _FAR already."""
 
 _GROWTH: Final = 4
 _BLOCK_BYTES: Final = 16 << 20
@@ -52,13 +54,19 @@ class ExactIndex:
     """
 
     def __init__(self, codes: CodeArray, *, is_cosine: bool) -> None:
-        self._codes = codes
-        self._is_cosine = is_cosine
-        lengths = _lengths(codes)
-        longest = float(lengths.max(initial=0.0))
-        self._scale = 1.0 if is_cosine else _scale_for(longest)
-        self._longest = 1.0 if is_cosine else longest * self._scale
-        self._scan = _scan_matrix(codes, lengths if is_cosine else None, self._scale)
+        self._take(scannable(codes, is_cosine=is_cosine))
+
+    @classmethod
+    def of(cls, made: Scannable) -> Self:
+        """Return the index of codes that were made ready before, perhaps by another process."""
+        index = cls.__new__(cls)
+        index._take(made)
+        return index
+
+    def _take(self, made: Scannable) -> None:
+        self._codes, self._scan = made.codes, made.scan
+        self._is_cosine, self._scale, self._longest = made.is_cosine, made.scale, made.longest
+        self._n_bytes = made.n_bytes
 
     @property
     def n_dims(self) -> int:
@@ -66,8 +74,7 @@ class ExactIndex:
 
     @property
     def n_bytes(self) -> int:
-        copied = 0 if self._scan is self._codes else self._scan.nbytes
-        return int(self._codes.nbytes + copied)
+        return self._n_bytes
 
     def rows(self, rows: Sequence[int]) -> Float32Array:
         """Return the codes of some rows as they were given, (len(rows), d) float32; a copy."""
@@ -123,14 +130,14 @@ class ExactIndex:
             return None
         if metric is Metric.L2:
             length *= self._scale
-            if length > _FAR:
+            if length > FAR:
                 return None
             margin = gamma * (self._longest + length) ** 2 + lost
             return _ScanQuery(_float32(query * self._scale), margin, self._scale)
         if metric is Metric.COSINE:
             unit = query / length if length > 0 else query
             return _ScanQuery(_float32(unit), gamma + lost, 1.0)
-        scale = _scale_for(length)
+        scale = scale_for(length)
         margin = gamma * self._longest * length * scale + lost
         return _ScanQuery(_float32(query * scale), margin, self._scale * scale)
 
@@ -187,13 +194,6 @@ def _gamma(n_roundings: int) -> float | None:
     return share / (1 - share) if share < 0.5 else None
 
 
-def _scale_for(length: float) -> float:
-    """Return the power of two that brings the length to at most 1, if it is far from it."""
-    if length == 0 or 1 / _FAR <= length <= _FAR:
-        return 1.0
-    return 2.0 ** -math.frexp(length)[1]
-
-
 def _float32(array: Float64Array) -> Float32Array:
     return np.ascontiguousarray(array, dtype=np.float32)
 
@@ -202,27 +202,3 @@ def _blocks(rows: Rows, matrix: npt.NDArray[Any]) -> Iterator[Rows]:
     step = max(1, _BLOCK_BYTES // (8 * max(1, matrix.shape[1])))
     for first in range(0, len(rows), step):
         yield rows[first : first + step]
-
-
-def _lengths(codes: CodeArray) -> Float64Array:
-    lengths = np.zeros(len(codes))
-    for block in _blocks(np.arange(len(codes)), codes):
-        part = codes[block[0] : block[-1] + 1].astype(np.float64)
-        lengths[block] = np.sqrt(np.sum(part * part, axis=1))
-    return lengths
-
-
-def _scan_matrix(codes: CodeArray, lengths: Float64Array | None, scale: float) -> Float32Array:
-    """Return float32 rows, of length 1 (zeros stay) where `lengths` are given, else scaled."""
-    if lengths is None and scale == 1.0 and codes.dtype == np.float32:
-        return np.ascontiguousarray(codes, dtype=np.float32)
-    scan = np.empty(codes.shape, np.float32)
-    for block in _blocks(np.arange(len(codes)), codes):
-        span = slice(block[0], block[-1] + 1)
-        part = codes[span].astype(np.float64)
-        if lengths is None:
-            part *= scale
-        else:
-            part /= np.where(lengths[span] > 0, lengths[span], 1.0)[:, None]
-        scan[span] = part
-    return scan

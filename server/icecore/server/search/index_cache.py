@@ -6,11 +6,10 @@ replaced as a whole: a search that still reads the old one is not disturbed.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from icecore.server.search.exact_index import ExactIndex
-from icecore.server.storage.records import CollectionRecord, ExampleRecord
+from icecore.server.search.indexed import Indexed
+from icecore.server.storage.records import CollectionRecord
 from icecore.wire.taps import TapId
 
 
@@ -33,20 +32,6 @@ class Place:
     def is_of(self, tenant_id: str, collection_id: str | None) -> bool:
         """Whether it is of the tenant and, where one is named, of that collection."""
         return self.tenant_id == tenant_id and collection_id in (None, self.collection_id)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Indexed:
-    """Examples in order of id and the index of their codes, row by row."""
-
-    sequence: int
-    examples: Sequence[ExampleRecord]
-    index: ExactIndex
-
-    @property
-    def n_bytes(self) -> int:
-        """Codes and about 500 bytes an example."""
-        return self.index.n_bytes + 500 * len(self.examples)
 
 
 class IndexCache:

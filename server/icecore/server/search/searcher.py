@@ -1,7 +1,6 @@
 """Nearest examples of a collection: load its codes once, then exact top k."""
 
 import asyncio
-from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,20 +12,23 @@ import numpy as np
 import numpy.typing as npt
 
 from icecore.server.errors import (
-    CodesInvalid,
-    ExampleNotFound,
     KInvalid,
     Overloaded,
     ShuttingDown,
 )
+from icecore.server.search.building import Building
 from icecore.server.search.exact_index import ExactIndex
 from icecore.server.search.filters import Filter, read_filter
-from icecore.server.search.index_cache import IndexCache, Indexed, Place
+from icecore.server.search.index_cache import IndexCache, Place
+from icecore.server.search.indexed import Indexed, StoredCodes
 from icecore.server.search.metrics import Metric
+from icecore.server.search.queries import check_width, checked, of_examples
 from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord
 from icecore.wire.taps import TapId
 
 MAX_K: Final = 1000
+APART_BYTES: Final = 4 << 20
+"""An index of less is built here within 50 ms, sooner than it is asked for elsewhere."""
 _QUERIES_AT_ONCE: Final = 32
 
 T = TypeVar("T")
@@ -45,12 +47,22 @@ class Searcher:
     """Searches one tenant's collection at a time; keeps up to `max_bytes` of indexes.
 
     Loading is done once for all who wait for the same index. Work runs in
-    `threads` threads of one OpenMP thread each.
+    `threads` threads of one OpenMP thread each; indexes of `apart_bytes` of codes or
+    more are built in a niced process.
     """
 
-    def __init__(self, *, max_bytes: int, threads: int = 2, max_waiting: int = 1000) -> None:
+    def __init__(
+        self,
+        *,
+        max_bytes: int,
+        threads: int = 2,
+        max_waiting: int = 1000,
+        apart_bytes: int = APART_BYTES,
+    ) -> None:
         self._cache = IndexCache(max_bytes=max_bytes)
         self._loading: dict[Place, _Turn] = {}
+        self._building = Building()
+        self._apart_bytes = apart_bytes
         self._pool = ThreadPoolExecutor(
             threads,
             thread_name_prefix="search",
@@ -71,6 +83,7 @@ class Searcher:
         *,
         metric: Metric = Metric.COSINE,
         k: int = 10,
+        stored: StoredCodes | None = None,
         filter: str = "",  # noqa: A002 - the contract's word
     ) -> list[list[Hit]]:
         """Return the k best examples for each query, best first; equal scores by id.
@@ -88,15 +101,17 @@ class Searcher:
                 stored codes are the queries.
             metric: how likeness is measured.
             k: 1 to `MAX_K`.
+            stored: where the codes can be read without `load`, if they can.
             filter: see `filters`.
 
         Raises:
             KInvalid, FilterInvalid, CodesInvalid, Overloaded, ShuttingDown.
+            CollectionNotFound, StorageCorrupt, Internal: as `Building.from_store`.
             ExampleNotFound: an id that the collection does not hold.
         """
         check_k(k)
         wanted = read_filter(filter)
-        asked = _checked_queries(queries) if isinstance(queries, np.ndarray) else tuple(queries)
+        asked = checked(queries) if isinstance(queries, np.ndarray) else tuple(queries)
         if self._is_closed:
             raise ShuttingDown("the server is shutting down and searches no more")
         if self._n_waiting >= self._max_waiting:
@@ -104,9 +119,9 @@ class Searcher:
         self._n_waiting += 1
         try:
             place = Place.of(tenant_id, collection, tap, is_cosine=metric is Metric.COSINE)
-            indexed = await self._indexed(place, collection.sequence, load)
+            indexed = await self._indexed(place, collection.sequence, load, stored)
             if isinstance(asked, tuple):
-                asked = _stored_queries(indexed, asked, collection.collection_id)
+                asked = of_examples(indexed, asked, collection.collection_id)
             return await self._scan(indexed, asked, metric, k, wanted)
         finally:
             self._n_waiting -= 1
@@ -121,9 +136,12 @@ class Searcher:
     def close(self) -> None:
         """Let running scans end, refuse what waits. Idempotent."""
         self._is_closed = True
+        self._building.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    async def _indexed(self, place: Place, sequence: int, load: Load) -> Indexed:
+    async def _indexed(
+        self, place: Place, sequence: int, load: Load, stored: StoredCodes | None
+    ) -> Indexed:
         turn = self._loading.setdefault(place, _Turn())
         turn.n_users += 1
         try:
@@ -132,9 +150,7 @@ class Searcher:
                 if kept is not None:
                     return kept
                 turn.is_forgotten = False
-                loaded_sequence, examples, codes = await load()
-                index = await self._in_thread(partial(ExactIndex, codes, is_cosine=place.is_cosine))
-                indexed = Indexed(loaded_sequence, examples, index)
+                indexed = await self._built(place, load, stored)
                 if not turn.is_forgotten:  # nothing of it was deleted meanwhile
                     self._cache.put(place, indexed)
                 return indexed
@@ -142,6 +158,17 @@ class Searcher:
             turn.n_users -= 1
             if turn.n_users == 0:
                 del self._loading[place]
+
+    async def _built(self, place: Place, load: Load, stored: StoredCodes | None) -> Indexed:
+        is_cosine = place.is_cosine
+        if stored is not None and stored.n_bytes >= self._apart_bytes:
+            return await self._building.from_store(stored, is_cosine=is_cosine)
+        sequence, examples, codes = await load()
+        if codes.nbytes >= self._apart_bytes:
+            index = await self._building.from_codes(codes, is_cosine=is_cosine)
+        else:
+            index = await self._in_thread(partial(ExactIndex, codes, is_cosine=is_cosine))
+        return Indexed(sequence, examples, index)
 
     async def _scan(
         self,
@@ -153,18 +180,14 @@ class Searcher:
     ) -> list[list[Hit]]:
         if not indexed.examples:
             return [[] for _ in queries]
-        _check_width(queries, indexed.index)
+        check_width(queries, indexed.index)
         rows = None
         if not wanted.is_empty:
             rows = await self._in_thread(partial(_matching, indexed.examples, wanted))
         hits: list[list[Hit]] = []
         for first in range(0, len(queries), _QUERIES_AT_ONCE):
             some = queries[first : first + _QUERIES_AT_ONCE]
-            nearest = partial(indexed.index.nearest, some, metric=metric, k=k, rows=rows)
-            hits += [
-                [Hit(indexed.examples[row], score) for row, score in found]
-                for found in await self._in_thread(nearest)
-            ]
+            hits += await self._in_thread(partial(_hits, indexed, some, metric, k, rows))
         return hits
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -192,43 +215,17 @@ def check_k(k: int) -> int:
     return k
 
 
-def _checked_queries(queries: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    if queries.dtype not in (np.dtype("<f4"), np.dtype("<f2")):
-        raise CodesInvalid(f"queries are float32 or float16 codes, not {queries.dtype.name}")
-    if queries.ndim < 2 or len(queries) == 0:
-        raise CodesInvalid(
-            f"queries have the shape {queries.shape}, but must be (q, d) with at least one row"
-        )
-    flat = queries.reshape(len(queries), -1)
-    finite = np.isfinite(flat).all(axis=1)
-    if not finite.all():
-        raise CodesInvalid(f"query {int(np.argmin(finite))} has a value that is not finite")
-    return np.ascontiguousarray(flat, dtype=np.float32)
-
-
-def _stored_queries(
-    indexed: Indexed, example_ids: Sequence[str], collection_id: str
-) -> npt.NDArray[np.float32]:
-    """Return the stored codes of these examples, (q, d); `indexed` is in order of id."""
-    if not example_ids:
-        raise CodesInvalid("there are no ids to search with; at least one is needed")
-    rows = []
-    for example_id in example_ids:
-        row = bisect_left(indexed.examples, example_id, key=lambda one: one.example_id)
-        if row == len(indexed.examples) or indexed.examples[row].example_id != example_id:
-            raise ExampleNotFound(
-                f"collection {collection_id!r} has no example {example_id!r} to search with"
-            )
-        rows.append(row)
-    return indexed.index.rows(rows)
-
-
-def _check_width(queries: npt.NDArray[np.float32], index: ExactIndex) -> None:
-    if queries.shape[1] != index.n_dims:
-        raise CodesInvalid(
-            f"queries have {queries.shape[1]:,} values each, "
-            f"but the collection's codes at this tap have {index.n_dims:,}"
-        )
+def _hits(
+    indexed: Indexed,
+    queries: npt.NDArray[np.float32],
+    metric: Metric,
+    k: int,
+    rows: npt.NDArray[np.intp] | None,
+) -> list[list[Hit]]:
+    return [
+        [Hit(indexed.examples[row], score) for row, score in found]
+        for found in indexed.index.nearest(queries, metric=metric, k=k, rows=rows)
+    ]
 
 
 def _matching(examples: Sequence[ExampleRecord], wanted: Filter) -> npt.NDArray[np.intp]:

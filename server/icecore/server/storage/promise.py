@@ -42,6 +42,9 @@ class TenantStore(Protocol):
     @property
     def tenant_id(self) -> str: ...
 
+    def elsewhere(self) -> Json:
+        """Return what another process of ours needs to read as this does; see `elsewhere.py`."""
+
     def stored(self) -> Stored:
         """What the tenant has here, counted exactly with every change (see `rows.stored`)."""
 

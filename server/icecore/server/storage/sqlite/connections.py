@@ -70,6 +70,7 @@ class Readers:
     """A pool of read-only connections, each used by one thread at a time."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         uri = f"{path.as_uri()}?mode=ro"
 
         def connect() -> sqlite3.Connection:

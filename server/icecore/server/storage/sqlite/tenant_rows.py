@@ -9,7 +9,7 @@ from sqlalchemy import bindparam as parameter
 from icecore.server.errors import NotFound, TenantNotFound
 from icecore.server.quotas import Stored
 from icecore.server.storage.change import Change
-from icecore.server.storage.records import Mutation
+from icecore.server.storage.records import Json, Mutation
 from icecore.server.storage.rows import mutations, stored
 from icecore.server.storage.schema import tenants
 from icecore.server.storage.sqlite.connections import Readers
@@ -34,6 +34,13 @@ class TenantRows:
     @property
     def tenant_id(self) -> str:
         return self._tenant_id
+
+    def elsewhere(self) -> Json:
+        return {
+            "database": str(self._readers.path),
+            "tenant_id": self._tenant_id,
+            "number": self._number,
+        }
 
     def stored(self) -> Stored:
         return self._read(lambda db: stored.of_tenant(db, self._number))
