@@ -161,6 +161,33 @@ async def test_what_waits_is_counted_out_the_moment_its_caller_leaves(
     embedder.close()
 
 
+async def test_answered_images_of_a_call_under_way_make_room(metrics: Metrics) -> None:
+    """Else a large call would hold up its tenant's next ones until its very end."""
+    steps = threading.Semaphore(0)
+
+    class Stepping(Sessions):
+        def run(self, *given: Any, **named: Any) -> list[npt.NDArray[np.float32]]:
+            assert steps.acquire(timeout=60), "nobody let the pass through"
+            return super().run(*given, **named)
+
+    sessions = Stepping(max_bytes=1 << 20, threads=1)
+    embedder = Embedder(sessions, threads=1, metrics=metrics)
+    call = asyncio.create_task(embedder.embed(BACKBONE, LAST, images(1, 30)))
+    await asyncio.sleep(0)
+    assert seen(metrics, "icecore_images_in_flight") == 30
+    for _ in range(12):
+        steps.release()
+    async with asyncio.timeout(60):
+        while seen(metrics, "icecore_images_in_flight") != 18:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    for _ in range(18):
+        steps.release()
+    await call
+    assert seen(metrics, "icecore_images_in_flight") == 0
+    embedder.close()
+    sessions.close()
+
+
 async def test_background_work_goes_behind_interactive_work_of_its_tenant(
     sessions: Gated, metrics: Metrics
 ) -> None:
