@@ -12,6 +12,7 @@ VALUES: Final = (
     ("--tls-cert", "FILE", "Certificate chain, PEM."),
     ("--tls-key", "FILE", "Private key, PEM."),
     ("--threads", "N", "For decoding and the network; 0: one a core."),
+    ("--device", "NAME", "Where networks run: auto, cpu, cuda or tensorrt."),
     ("--training-workers", "N", "Training jobs at once."),
     ("--max-message-mb", "MB", "Largest message taken."),
     ("--max-inflight-mb", "MB", "Messages in hand at once; 0: eight of the largest."),

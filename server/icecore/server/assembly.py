@@ -4,12 +4,15 @@ import contextlib
 from typing import Final
 
 from icecore.server.backbones.catalog import Catalog
+from icecore.server.backbones.running.devices import usable_device
 from icecore.server.backbones.running.sessions import Sessions
-from icecore.server.embedding.caching.disk import DiskCache, remove_disk_cache
+from icecore.server.embedding.caching.code_rows import remove_rows
+from icecore.server.embedding.caching.disk import DiskCache
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.ingest import Ingest
 from icecore.server.embedding.scheduling.allowances import Allowances
+from icecore.server.embedding.working.plan_file import PlanFile, place
 from icecore.server.rpc.backbone_adding import BackboneAdding
 from icecore.server.rpc.backbone_quantising import BackboneQuantising
 from icecore.server.rpc.kserve.inferring import Inferring
@@ -39,7 +42,8 @@ def assemble(
     metrics: Metrics,
 ) -> Parts:
     """Make the parts, and let them end in the opposite order."""
-    sessions = Sessions(max_bytes=SESSION_BYTES, threads=settings.threads)
+    device = usable_device(settings.device)
+    sessions = Sessions(max_bytes=SESSION_BYTES, threads=settings.threads, device=device)
     stack.callback(sessions.close)
     metrics.gauge("sessions", "Cut sessions kept.", lambda: sessions.n_kept)
     metrics.gauge("session_bytes", "What they hold, estimated.", lambda: sessions.held_bytes)
@@ -53,6 +57,7 @@ def assemble(
         disk=disk,
         max_queue_ms=settings.max_queue_ms,
         allowances=allowances,
+        plan_file=PlanFile(folder.plans, place(device.identity, settings.threads)),
         metrics=metrics,
     )
     stack.callback(embedder.close)
@@ -93,5 +98,5 @@ def _disk_cache(folder: DataFolder, max_bytes: int) -> DiskCache | None:
     """Open the cache on disk; without one, what an earlier server kept there goes."""
     if max_bytes:
         return DiskCache(folder.code_cache, max_bytes)
-    remove_disk_cache(folder.code_cache)
+    remove_rows(folder.code_cache)
     return None

@@ -42,6 +42,9 @@ DEFAULT_CACHE_MB: Final = 256
 
 MAX_CACHE_MB: Final = 1 << 20
 
+DEVICES: Final = ("auto", "cpu", "cuda", "tensorrt")
+"""Where networks may run; "auto" is a GPU where ONNX Runtime can use one, else the processor."""
+
 
 class SettingsInvalid(ValueError):
     """A flag that cannot be; the sentence says which and why."""
@@ -70,6 +73,7 @@ class Settings:
     tls_key: Path | None = None
     until_idle_s: float | None = None
     threads: int = 0
+    device: str = "auto"
     training_workers: int = 1
     max_message_mb: int = DEFAULT_MESSAGE_MB
     max_inflight_mb: int = 0
@@ -103,6 +107,10 @@ class Settings:
             _check_traces(self.traces)
         if not 0 <= self.threads <= 1024:
             raise SettingsInvalid(f"--threads is {self.threads!r}, but must be 0 (all) to 1024")
+        if self.device not in DEVICES:
+            raise SettingsInvalid(
+                f"--device is {self.device!r}, but must be one of {', '.join(DEVICES)}"
+            )
         if not 1 <= self.training_workers <= 64:
             raise SettingsInvalid(
                 f"--training-workers is {self.training_workers!r}, but must be 1 to 64"
@@ -244,6 +252,7 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag("--tls-cert", Path, "FILE", "certificate chain, PEM")
     flag("--tls-key", Path, "FILE", "private key, PEM")
     flag("--threads", int, "N", "for decoding and the network; 0: one a core", 0)
+    flag("--device", str, "NAME", f"where networks run: {', '.join(DEVICES)}", "auto")
     flag("--training-workers", int, "N", "training jobs at once", 1)
     flag("--default-graph", Path, "FILE", "the default backbone's graph, built beforehand")
     flag("--max-message-mb", int, "MB", "largest message taken", DEFAULT_MESSAGE_MB)

@@ -18,6 +18,8 @@ from icecore.wire import messages
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
 
 FLOATS = np.arange(3 * 4 * 5, dtype=np.float32).reshape(3, 4, 5)
+FLOAT32, UINT8 = common_pb2.D_TYPE_FLOAT32, common_pb2.D_TYPE_UINT8
+STRANGE: Any = 77
 PIXELS = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 
 
@@ -29,7 +31,9 @@ REQUESTS = {
     "nothing": codes_pb2.EmbedRequest(),
     "floats": codes_pb2.EmbedRequest(images=[image(FLOATS)]),
     "pixels": codes_pb2.EmbedRequest(images=[image(PIXELS)], backbone="b", layers=["1", "*"]),
-    "a file": codes_pb2.EmbedRequest(images=[image(b"\xff\xd8\xff" * 20)], priority=2),
+    "a file": codes_pb2.EmbedRequest(
+        images=[image(b"\xff\xd8\xff" * 20)], priority=common_pb2.PRIORITY_BULK
+    ),
     "many": codes_pb2.EmbedRequest(
         backbone="resnet",
         layers=["-1", "name:267"],
@@ -42,7 +46,9 @@ REQUESTS = {
     "no content": codes_pb2.EmbedRequest(images=[common_pb2.Image()]),
     "half a tensor": codes_pb2.EmbedRequest(
         images=[
-            common_pb2.Image(tensor=common_pb2.Tensor(dtype=1, shape=[3, 4, 5], data=b"\0" * 7))
+            common_pb2.Image(
+                tensor=common_pb2.Tensor(dtype=FLOAT32, shape=[3, 4, 5], data=b"\0" * 7)
+            )
         ]
     ),
     "float16": codes_pb2.EmbedRequest(
@@ -52,9 +58,9 @@ REQUESTS = {
         images=[common_pb2.Image(tensor=common_pb2.Tensor(shape=[1], data=b"\0"))]
     ),
     "five dimensions": codes_pb2.EmbedRequest(
-        images=[common_pb2.Image(tensor=common_pb2.Tensor(dtype=3, shape=[1] * 5, data=b"\0"))]
+        images=[common_pb2.Image(tensor=common_pb2.Tensor(dtype=UINT8, shape=[1] * 5, data=b"\0"))]
     ),
-    "a strange activation": codes_pb2.EmbedRequest(images=[image(PIXELS)], activation=77),
+    "a strange activation": codes_pb2.EmbedRequest(images=[image(PIXELS)], activation=STRANGE),
 }
 
 
@@ -143,7 +149,7 @@ def test_a_response_is_what_protobuf_would_write() -> None:
         TapId("b" * 64, "x", Activation.NONE, Pooling(PoolingKind.NONE)),
     ]
     for n in (1, 300):
-        codes = (
+        codes: tuple[Any, ...] = (
             np.random.default_rng(0).normal(size=(n, 7)).astype(np.float32),
             np.ones((n, 3), np.float16),
             np.zeros((n, 2, 3, 4), np.float32),

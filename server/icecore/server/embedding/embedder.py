@@ -22,6 +22,9 @@ from icecore.server.embedding.scheduling.bounds import MAX_QUEUE_MS, Bounds
 from icecore.server.embedding.scheduling.costs import Costs
 from icecore.server.embedding.scheduling.pieces import Piece, Priority, Stay
 from icecore.server.embedding.scheduling.turns import Turns
+from icecore.server.embedding.working.plan_file import PlanFile
+from icecore.server.embedding.working.planner import Planner
+from icecore.server.embedding.working.plans import naive_plan
 from icecore.server.embedding.working.workers import Workers
 from icecore.server.errors import ResourceExhausted
 from icecore.server.telemetry.metrics import Metrics
@@ -39,6 +42,7 @@ class Embedder:
         disk: where codes are kept beyond a restart, if anywhere.
         max_queue_ms: what a call may wait; see `Bounds`.
         allowances: the tenants' quotas, to which they are held here.
+        plan_file: where it is kept how each backbone runs best; None: not measured.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Embedder:
         limits: CallLimits = CALL_LIMITS,
         cache_bytes: int = 0,
         disk: DiskCache | None = None,
+        plan_file: PlanFile | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         self._metrics = Metrics() if metrics is None else metrics
@@ -62,8 +67,21 @@ class Embedder:
         self._costs = Costs()
         self._bounds = Bounds(threads=threads, max_queue_ms=max_queue_ms)
         self._turns = Turns(metrics=self._metrics)
+        self._planner = Planner(
+            sessions,
+            plan_file,
+            threads=threads,
+            naive=naive_plan(threads, is_cpu=sessions.device.is_cpu),
+            is_busy=lambda: self._workers.is_busy,
+        )
         self._workers = Workers(
-            sessions, self._turns, threads=threads, ended=self._ran, metrics=self._metrics
+            sessions,
+            self._turns,
+            threads=threads,
+            plans=self._planner.plans,
+            saw=self._planner.saw,
+            ended=self._ran,
+            metrics=self._metrics,
         )
         self._cache = CodeCache(MemoryCache(cache_bytes), disk, self._give_up, self._metrics)
         for name, text, read in (
@@ -157,6 +175,7 @@ class Embedder:
 
     def close(self) -> None:
         """Let running work end and refuse the rest. Idempotent; the sessions stay open."""
+        self._planner.close()
         self._workers.close()
         self._cache.close()
 

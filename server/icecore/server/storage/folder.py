@@ -51,6 +51,11 @@ class DataFolder:
         return self.path / "codes.cache"
 
     @property
+    def plans(self) -> Path:
+        """How each backbone runs best on this machine, as measured; may be deleted at any time."""
+        return self.path / "plans.json"
+
+    @property
     def server_json(self) -> Path:
         """Where a server writes its address while it serves."""
         return self.path / "server.json"

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
 import onnxruntime as ort
+from onnx import TensorProto, helper
 
+from icecore.server import telemetry
 from icecore.server.errors import InvalidArgument
-
-CHOICES: Final = ("auto", "cpu", "cuda", "tensorrt")
 
 _PROVIDERS: Final = {
     "cpu": "CPUExecutionProvider",
@@ -58,6 +59,21 @@ class Device:
 CPU: Final = Device()
 
 
+def usable_device(wanted: str) -> Device:
+    """Return the device of a name after trying it; "auto" is the processor if nothing else works.
+
+    Raises:
+        InvalidArgument: it was asked for by name, and cannot be used here.
+    """
+    found = device(wanted)
+    if found.is_cpu or (why := _refusal(found)) is None:
+        return found
+    if wanted != "auto":
+        raise InvalidArgument(f"the device {wanted!r} cannot be used: {why}")
+    telemetry.log("device_not_used", device=found.name, why=why)
+    return CPU
+
+
 def device(wanted: str, available: Sequence[str] | None = None) -> Device:
     """Return the device of a name, or for "auto" the fastest that there is.
 
@@ -83,3 +99,31 @@ def device(wanted: str, available: Sequence[str] | None = None) -> Device:
         n_passes=2,  # one computes while the other's images are on their way
         providers=tuple(_PROVIDERS[one] for one in chosen if _PROVIDERS[one] in there),
     )
+
+
+def _refusal(found: Device) -> str | None:
+    """Why the smallest of networks does not run there; None where it does."""
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "trial",
+        [value("x", TensorProto.FLOAT, [1])],
+        [value("y", TensorProto.FLOAT, [1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # what it says is told by us
+    try:
+        session = ort.InferenceSession(
+            model.SerializeToString(),
+            options,
+            providers=list(found.providers),
+            provider_options=found.options,
+        )
+        used = session.get_providers()[0]
+        if used != found.providers[0]:
+            return f"ONNX Runtime uses {used} instead; CUDA or cuDNN may be missing or too old"
+        session.run(None, {"x": np.zeros(1, np.float32)})
+    except Exception as error:  # whatever a driver that is not there raises
+        return " ".join(str(error).split())[:300]
+    return None

@@ -92,9 +92,13 @@ class Sessions:
         self._wishes.add(form, partial(self._make, backbone, form))
         return False
 
-    def has(self, backbone: Backbone, taps: Sequence[TapId], feed: Feed, threads: int) -> bool:
-        """Whether the very session that such a pass wants is there."""
-        return self._kept.is_ready(Form(_in_order(backbone, taps), feed, threads))
+    def apart(self, backbone: Backbone, taps: Sequence[TapId], *, threads: int) -> Session:
+        """Return a session that takes floats and is not kept, to be tried out.
+
+        Raises:
+            TapMismatch, LayerNotFound, BackboneNotFound.
+        """
+        return self._made(backbone, Form(_in_order(backbone, taps), Feed.FLOATS, threads))
 
     @property
     def n_kept(self) -> int:

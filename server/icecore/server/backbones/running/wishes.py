@@ -1,14 +1,13 @@
-"""Work that nobody waits for, done one thing after another in a niced thread."""
+"""Work that nobody waits for, done one thing after another in a thread of its own.
 
-import os
+Not a niced one: the threads of a session are as nice as who made it, for good.
+"""
+
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from threading import Condition, Thread, get_native_id
-from typing import Final
+from threading import Condition, Thread
 
 from icecore.server import telemetry
-
-_NICE: Final = 10
 
 
 class Wishes:
@@ -37,8 +36,6 @@ class Wishes:
                 self._changed.wait()
 
     def _work(self) -> None:
-        # Of this thread alone, as Linux has it.
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), _NICE)
         while True:
             with self._changed:
                 if not self._line:

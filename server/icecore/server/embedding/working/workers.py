@@ -8,6 +8,7 @@ from collections.abc import Callable
 from threading import Lock, Thread
 from time import monotonic, perf_counter, thread_time
 
+from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.scheduling.lateness import late_by
 from icecore.server.embedding.scheduling.pieces import Piece, Ran
@@ -23,6 +24,7 @@ class Workers:
 
     Args:
         plans: how each backbone is run; by default the naive way.
+        saw: told of each backbone that ran, in a worker thread.
         ended: told on the event loop of each piece that has ended, well or not, and of the
             CPU-milliseconds it took.
     """
@@ -34,6 +36,7 @@ class Workers:
         *,
         threads: int,
         plans: Plans | None = None,
+        saw: Callable[[Backbone], None] | None = None,
         ended: Callable[[Piece, float], None] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -44,10 +47,15 @@ class Workers:
         self._plans = Plans(naive_plan(threads, is_cpu=is_cpu)) if plans is None else plans
         self._passes = Passes(sessions, self._plans, self._tell, metrics=self._metrics)
         self._takes_batches = is_cpu  # elsewhere they form of what is prepared
+        self._saw = saw
         self._n_at_work = 0
         self._n_threads = threads
         self._threads: list[Thread] = []
         self._lock = Lock()
+
+    @property
+    def is_busy(self) -> bool:
+        return self._n_at_work > 0 or self._turns.n_waiting > 0
 
     def submit(self, piece: Piece) -> None:
         """Raises ShuttingDown: closed."""
@@ -96,6 +104,8 @@ class Workers:
         ready = [one for one in map(self._prepare, pieces) if one is not None]
         if ready:
             self._passes.run(ready, threads=plan.lone_threads if is_lone else 1)
+        if self._saw is not None:
+            self._saw(piece.backbone)
 
     def _prepare(self, piece: Piece) -> Ready | None:
         """Prepare a piece's image; None where it cannot be, or not in time: its caller is told."""
