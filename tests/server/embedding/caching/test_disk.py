@@ -1,13 +1,16 @@
 """The disk of the cache: there after a restart, a miss when damaged, gone when it must be."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from icecore.server.embedding.caching.disk import DiskCache, remove_disk_cache
+from icecore.server.embedding.caching.code_rows import remove_rows
+from icecore.server.embedding.caching.disk import DiskCache
 
 
 def codes(number: int, n: int = 100) -> npt.NDArray[np.float32]:
@@ -44,7 +47,7 @@ def test_it_keeps_to_its_bytes_and_drops_what_was_used_longest_ago(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000
-    monkeypatch.setattr("icecore.server.embedding.caching.disk.time", lambda: now)
+    monkeypatch.setattr("icecore.server.embedding.caching.code_rows.time", lambda: now)
     cache = DiskCache(path, 600 * 400)
     for number in range(500):
         cache.put("a", key(number), codes(number))
@@ -145,6 +148,127 @@ def test_removing_leaves_nothing(path: Path) -> None:
     cache.put("a", key(1), codes(1))
     cache.write()
     cache.close()
-    remove_disk_cache(path)
-    remove_disk_cache(path)
+    remove_rows(path)
+    remove_rows(path)
     assert list(path.parent.iterdir()) == []
+
+
+def test_large_codes_are_written_though_they_are_few(path: Path) -> None:
+    cache = DiskCache(path, 1 << 30)
+    large = [np.full(1 << 18, number, np.float32) for number in range(40)]
+    for number, one in enumerate(large):
+        if cache.put("a", key(number), one):
+            cache.write()
+    cache.close()
+    cache = DiskCache(path, 1 << 30)
+    found = cache.get("a", [key(number) for number in range(40)])
+    assert len(found) == 40
+    assert all(np.array_equal(found[key(number)], one) for number, one in enumerate(large))
+    cache.close()
+
+
+@pytest.mark.parametrize("busy", ["write", "forget"])
+def test_to_put_codes_waits_for_no_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch, busy: str
+) -> None:
+    cache = DiskCache(path, 1 << 20)
+    cache.put("a", key(1), codes(1))
+    began, may_end = Event(), Event()
+
+    def slow(*_: object) -> None:
+        began.set()
+        assert may_end.wait(30)
+
+    monkeypatch.setattr(f"icecore.server.embedding.caching.code_rows.CodeRows.{busy}", slow)
+    work = cache.write if busy == "write" else lambda: cache.forget("a")
+    at_work = Thread(target=work)
+    putting = Thread(target=cache.put, args=("b", key(2), codes(2)), daemon=True)
+    at_work.start()
+    assert began.wait(30)
+    putting.start()
+    putting.join(5)
+    is_waiting = putting.is_alive()
+    may_end.set()
+    at_work.join()
+    assert not is_waiting
+    monkeypatch.undo()
+    cache.close()
+
+
+def test_a_damaged_index_leads_to_nobody_elses_codes(path: Path) -> None:
+    cache = DiskCache(path, 1 << 20)
+    for number in (1, 2):
+        cache.put("a", key(number), codes(number))
+    cache.close()
+    with sqlite3.connect(path) as database:  # each row whole, but at the other's key
+        database.execute("UPDATE codes SET key = ? WHERE key = ?", (key(3), key(1)))
+        database.execute("UPDATE codes SET key = ? WHERE key = ?", (key(1), key(2)))
+    database.close()
+    cache = DiskCache(path, 1 << 20)
+    assert cache.get("a", [key(number) for number in range(4)]) == {}
+    cache.put("a", key(1), codes(1))
+    cache.write()
+    assert np.array_equal(cache.get("a", [key(1)])[key(1)], codes(1))
+    assert cache.n_bytes == 800
+    cache.close()
+
+
+def test_a_disk_that_fails_for_good_is_done_without(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = DiskCache(path, 1 << 20)
+    cache.put("a", key(1), codes(1))
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    code_rows = "icecore.server.embedding.caching.code_rows"
+    monkeypatch.setattr(f"{code_rows}.CodeRows.write", full)
+    monkeypatch.setattr(f"{code_rows}._database", full)
+    cache.write()
+    assert cache.get("a", [key(1)]) == {}
+    assert not any(cache.put("a", key(number), codes(number)) for number in range(300))
+    cache.write()
+    assert cache.n_bytes == 0
+    path.write_bytes(codes(1).tobytes())
+    cache.forget("a")
+    assert not path.exists()
+    cache.close()
+
+
+@pytest.mark.parametrize(
+    "late",
+    [DiskCache.write, DiskCache.close, lambda cache: cache.get("a", [key(1)])],
+    ids=["write", "close", "get"],
+)
+def test_what_comes_after_the_end_harms_nothing(
+    path: Path, late: Callable[[DiskCache], object]
+) -> None:
+    cache = DiskCache(path, 1 << 20)
+    cache.put("a", key(1), codes(1))
+    cache.close()
+    cache.put("a", key(2), codes(2))
+    late(cache)
+    cache = DiskCache(path, 1 << 20)
+    assert set(cache.get("a", [key(1), key(2)])) == {key(1)}
+    cache.close()
+
+
+def test_times_of_use_are_written_before_they_are_many(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icecore.server.embedding.caching.code_rows._MOST_USED", 10)
+    now = 1000
+    monkeypatch.setattr("icecore.server.embedding.caching.code_rows.time", lambda: now)
+    cache = DiskCache(path, 1 << 20)
+    for number in range(25):
+        cache.put("a", key(number), codes(number))
+    cache.write()
+    now = 2000
+    for number in range(25):
+        cache.get("a", [key(number)])
+    with sqlite3.connect(path) as database:
+        used = database.execute("SELECT count(*) FROM codes WHERE used = 2000").fetchone()
+    database.close()
+    assert used == (20,)
+    cache.close()
