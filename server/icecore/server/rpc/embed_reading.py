@@ -7,7 +7,7 @@ stands beside the images is parsed by protobuf, once for all requests that say t
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -20,11 +20,11 @@ from google.protobuf.message import DecodeError
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.embedding.scheduling.pieces import Priority
 from icecore.server.rpc import arguments, inputs
+from icecore.server.rpc.fields import BYTES, Unreadable, all_fields, fields
 from icecore.v1 import codes_pb2, common_pb2
 from icecore.wire import messages
 from icecore.wire.taps import Activation, Pooling
 
-_VARINT, _BYTES = 0, 2
 _PIXELS: Final = np.dtype(np.uint8)
 _IMAGES: Final = codes_pb2.EmbedRequest.IMAGES_FIELD_NUMBER
 _ENCODED: Final = common_pb2.Image.ENCODED_FIELD_NUMBER
@@ -35,12 +35,8 @@ _MOST_KEPT: Final = 1024
 _LONGEST_KEPT: Final = 1024
 """Bytes; the same layers and backbone are asked for again and again, in a few dozen bytes."""
 
-_Field = tuple[int, int, int, int, int]
-"""Number and kind, where its tag begins, where its content does, and the byte after it."""
-
-
-class _Unusual(Exception):
-    """Nothing is wrong with it, as far as is known; protobuf shall say."""
+_MOST_BESIDE_DATA: Final = 16
+"""Fields of a tensor that are looked at by hand: its dtype, and a size for each dimension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +93,14 @@ def read(data: bytes) -> EmbedRequest:
 
     Raises:
         DecodeError: it is none.
+        InvalidArgument: it has too many fields.
     """
     like = _LAYOUTS.get(len(data))
     if like is not None and data.startswith(like.head) and data.endswith(like.tail):
         return EmbedRequest(like.beside, (_array(data, like.dtype, like.shape, len(like.head)),))
     try:
         return _apart(data)
-    except _Unusual:
+    except Unreadable:
         return EmbedRequest(b"", (), codes_pb2.EmbedRequest.FromString(data))
 
 
@@ -140,19 +137,20 @@ def _array(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], first: int
 
 
 def _apart(data: bytes) -> EmbedRequest:
-    if sys.byteorder != "little":
-        raise _Unusual
+    found = all_fields(data)
+    if found is None or sys.byteorder != "little":
+        raise Unreadable
     beside = []
     images = []
     after = 0
-    for number, kind, start, first, end in _fields(data, 0, len(data)):
+    for number, kind, start, first, end in found:
         if number != _IMAGES:
             beside.append(data[start:end])
-        elif kind == _BYTES:
+        elif kind == BYTES:
             images.append(_image(data, first, end))
             after = end
         else:
-            raise _Unusual
+            raise Unreadable
     others = b"".join(beside)
     if len(others) > _LONGEST_KEPT:
         codes_pb2.EmbedRequest.FromString(others)  # that it can be read is known here
@@ -165,22 +163,22 @@ def _apart(data: bytes) -> EmbedRequest:
 
 def _image(data: bytes, first: int, end: int) -> ImageInput:
     """The image whose message lies there: one field, which has all of it."""
-    number, kind, _, inner, inner_end = next(_fields(data, first, end), (0, 0, 0, 0, 0))
-    if inner_end != end or kind != _BYTES:
-        raise _Unusual
+    number, kind, _, inner, inner_end = next(fields(data, first, end, most=1), (0, 0, 0, 0, 0))
+    if inner_end != end or kind != BYTES:
+        raise Unreadable
     if number == _ENCODED:
         return Encoded(data[inner:end])
     if number != _TENSOR:
-        raise _Unusual
-    for name, content, tag, begin, stop in _fields(data, inner, end):
+        raise Unreadable
+    for name, content, tag, begin, stop in fields(data, inner, end, most=_MOST_BESIDE_DATA):
         if name == _DATA:
-            if stop != end or content != _BYTES or tag - inner > _LONGEST_KEPT:
-                raise _Unusual
+            if stop != end or content != BYTES or tag - inner > _LONGEST_KEPT:
+                raise Unreadable
             dtype, shape = _header(data[inner:tag])
             if prod(shape) * dtype.itemsize != end - begin:
-                raise _Unusual
+                raise Unreadable
             return _array(data, dtype, shape, begin)
-    raise _Unusual
+    raise Unreadable
 
 
 @lru_cache(maxsize=_MOST_KEPT)
@@ -189,15 +187,15 @@ def _header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
     try:
         tensor = common_pb2.Tensor.FromString(data)
     except DecodeError as error:
-        raise _Unusual from error
+        raise Unreadable from error
     shape = tuple(tensor.shape)
     if len(shape) > messages.MAX_TENSOR_DIMENSIONS or min(shape, default=0) <= 0:
-        raise _Unusual
+        raise Unreadable
     if tensor.dtype == common_pb2.D_TYPE_UINT8:
         return np.dtype(np.uint8), shape
     if tensor.dtype == common_pb2.D_TYPE_FLOAT32:
         return np.dtype(np.float32), shape
-    raise _Unusual
+    raise Unreadable
 
 
 @lru_cache(maxsize=_MOST_KEPT)
@@ -220,33 +218,3 @@ def _wanted(request: codes_pb2.EmbedRequest) -> Wanted:
         priority=inputs.priority(request.priority),
         backbone=arguments.named("backbone", request.backbone) if request.backbone else "",
     )
-
-
-def _fields(data: bytes, at: int, end: int) -> Iterator[_Field]:
-    """The fields of a message that lies from `at` to `end`, as encoders write them."""
-    while at < end:
-        start = at
-        tag, at = _varint(data, at, end)
-        first = at
-        if tag & 7 == _BYTES:
-            length, first = _varint(data, at, end)
-            at = first + length
-        elif tag & 7 == _VARINT:
-            _, at = _varint(data, at, end)
-        else:
-            raise _Unusual
-        if at > end:
-            raise _Unusual
-        yield tag >> 3, tag & 7, start, first, at
-
-
-def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """A number of up to 35 bits, and the place behind it."""
-    value = shift = 0
-    while at < end and shift <= 28:
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-    raise _Unusual

@@ -1,17 +1,19 @@
 """What a request says about images, codes and taps, as values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
+from icecore.server.embedding.orders import CALL_LIMITS
 from icecore.server.embedding.scheduling.pieces import Priority
 from icecore.server.errors import (
     CodesInvalid,
     DTypeInvalid,
     ImageInvalid,
     ImagesEmpty,
+    ImagesTooMany,
     InvalidArgument,
     PoolingInvalid,
     PriorityInvalid,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_LAYER_LENGTH = 1024
 MAX_LAYERS = 4096
+MAX_IMAGES = CALL_LIMITS.max_images
 
 _PRIORITIES = {
     common_pb2.PRIORITY_UNSPECIFIED: Priority.INTERACTIVE,
@@ -103,23 +106,26 @@ def codes(message: common_pb2.Codes) -> Codes:
     return value
 
 
-def images(sent: Iterable[common_pb2.Image]) -> list[ImageInput]:
+def images(sent: Sequence[common_pb2.Image]) -> list[ImageInput]:
     """Return the images of a request, undecoded.
 
     Raises:
-        ImagesEmpty: none.
+        ImagesEmpty, ImagesTooMany: none, or more than any call may have.
         ImageInvalid, TensorInvalid: one that is neither bytes nor a sound tensor;
             `details["image"]` is its index.
     """
-    found = [image(one, index) for index, one in enumerate(sent)]
-    check_number(len(found))
-    return found
+    check_number(len(sent))
+    return [image(one, index) for index, one in enumerate(sent)]
 
 
 def check_number(n_images: int) -> None:
-    """Raises ImagesEmpty. That there are too many is for the embedder to say."""
+    """Look before anything is made of each of a million. Raises ImagesEmpty, ImagesTooMany."""
     if n_images == 0:
         raise ImagesEmpty("there are no images; at least one is needed")
+    if n_images > MAX_IMAGES:
+        raise ImagesTooMany(
+            f"there are {n_images:,} images, but {MAX_IMAGES:,} at once are the most"
+        )
 
 
 def image(sent: common_pb2.Image, index: int) -> ImageInput:

@@ -52,6 +52,8 @@ def limited(read: Deserializer, max_bytes: int) -> Deserializer:
         except DecodeError:
             error = InvalidArgument("the bytes are not a message of this method's type")
             return Read(n_bytes, error=error)
+        except IcecoreError as error:
+            return Read(n_bytes, error=error)
 
     return deserialize
 

@@ -7,6 +7,8 @@ import pytest
 from google.protobuf.message import DecodeError
 
 from icecore.kserve import open_inference as pb
+from icecore.server.errors import InvalidArgument
+from icecore.server.rpc.fields import LARGE_BYTES
 from icecore.server.rpc.kserve.request import read
 from kserve_models import prepared, request
 
@@ -100,5 +102,11 @@ def test_a_message_of_very_many_fields_is_left_to_protobuf() -> None:
     """By hand a million fields would hold up all callers for a second."""
     few = pb.ModelInferRequest(raw_input_contents=[b"x"] * 8).SerializeToString()
     assert not read(few).message.raw_input_contents
-    many = pb.ModelInferRequest(raw_input_contents=[b"x"] * 1000).SerializeToString()
-    assert len(read(many).message.raw_input_contents) == 1000
+    many = pb.ModelInferRequest(raw_input_contents=[b"x"] * 10_000).SerializeToString()
+    assert len(read(many).message.raw_input_contents) == 10_000
+
+
+def test_a_large_message_of_very_many_fields_is_refused() -> None:
+    """protobuf makes some 50 bytes of each empty input."""
+    with pytest.raises(InvalidArgument, match="has more than 8,192 fields"):
+        read(b"\x2a\0" * (LARGE_BYTES // 2 + 1))

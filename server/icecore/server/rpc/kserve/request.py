@@ -10,18 +10,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from icecore.kserve import open_inference as pb
+from icecore.server.rpc.fields import BYTES, all_fields
 
 Buffer = bytes | memoryview
 
 _RAW: Final = pb.ModelInferRequest.RAW_INPUT_CONTENTS_FIELD_NUMBER
-_BYTES: Final = 2
-"""protobuf's kind of fields that have their length in front: bytes, texts, messages."""
-
-_MOST_FIELDS: Final = 64
-"""Looked at by hand: a few inputs, outputs and parameters. More are left to protobuf."""
-
-_LONGEST_VARINT: Final = 5
-"""Bytes; gRPC's messages end at 2 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +30,7 @@ def read(data: bytes) -> Request:
 
     Raises:
         DecodeError: it is none.
+        InvalidArgument: it has too many fields.
     """
     apart = _apart(data)
     if apart is None:
@@ -48,31 +42,15 @@ def read(data: bytes) -> Request:
 
 def _apart(data: bytes) -> tuple[list[Buffer], bytes] | None:
     """The raw contents and the bytes of all other fields; None of what is for protobuf to judge."""
+    found = all_fields(data)
+    if found is None:
+        return None
     whole = memoryview(data)
     raw: list[Buffer] = []
     rest: list[memoryview] = []
-    at = 0
-    for _ in range(_MOST_FIELDS):
-        if at == len(data):
-            return raw, b"".join(rest)
-        tag, first = _varint(data, at)
-        length, first = _varint(data, first)
-        end = first + length
-        if tag & 7 != _BYTES or end > len(data):
-            return None  # this message has no other kind of fields
-        if tag >> 3 == _RAW:
+    for number, kind, start, first, end in found:
+        if number == _RAW and kind == BYTES:
             raw.append(whole[first:end])
         else:
-            rest.append(whole[at:end])
-        at = end
-    return None
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and the place behind it; where there is none, one that is in no message."""
-    value = 0
-    for place, byte in enumerate(data[at : at + _LONGEST_VARINT]):
-        value |= (byte & 0x7F) << (7 * place)
-        if byte < 0x80:
-            return value, at + place + 1
-    return 1 << 62, at
+            rest.append(whole[start:end])
+    return raw, b"".join(rest)

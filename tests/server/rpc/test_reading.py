@@ -1,0 +1,38 @@
+"""Bytes of requests to messages: what is refused before anything is made of it."""
+
+import pytest
+
+from icecore.server.errors import ImagesTooMany, InvalidArgument
+from icecore.server.rpc import embed_reading, inputs
+from icecore.server.rpc.fields import LARGE_BYTES, MOST_FIELDS
+from icecore.server.rpc.reading import limited, opened
+from icecore.v1 import codes_pb2, common_pb2
+
+MANY = LARGE_BYTES // 2 + 1
+IMAGE = bytes([codes_pb2.EmbedRequest.IMAGES_FIELD_NUMBER << 3 | 2])
+GROUP = b"\x7b\x7c"
+"""An empty one of number 15: protobuf skips it, and whatever comes behind is read."""
+
+
+@pytest.mark.parametrize("fields", [IMAGE + b"\0", b"\x18\1", b"\xf8\1\1", GROUP + IMAGE + b"\0"])
+def test_a_large_message_of_very_many_fields_is_refused_unread(fields: bytes) -> None:
+    """Python would look at 64 MB of them for a minute, and protobuf make 1.5 GB of them."""
+    read = limited(embed_reading.read, 1 << 30)(fields * MANY)
+    with pytest.raises(InvalidArgument, match=f"has more than {MOST_FIELDS:,} fields"):
+        opened(read)
+
+
+def test_large_messages_of_few_fields_are_read() -> None:
+    request = codes_pb2.EmbedRequest(
+        layers=["1"] * 4096, images=[common_pb2.Image(encoded=bytes(4096))] * 1024
+    )
+    read = embed_reading.read(request.SerializeToString())
+    assert (len(read.images()), len(read.wanted().layers)) == (1024, 4096)
+
+
+def test_too_many_images_are_counted_not_made() -> None:
+    read = embed_reading.read((IMAGE + b"\0") * 100_000)
+    with pytest.raises(ImagesTooMany, match="100,000 images, but 1,024 at once"):
+        read.images()
+    with pytest.raises(ImagesTooMany, match="1,025 images"):
+        inputs.images([common_pb2.Image(encoded=b"x")] * 1025)
