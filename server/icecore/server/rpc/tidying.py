@@ -6,7 +6,7 @@ from typing import Final
 
 from icecore.server.backbones.running import freed_memory
 
-LARGE_BYTES: Final = 64 << 20
+LARGE_BYTES: Final = 16 << 20
 """Of messages in hand at once: less is not worth walking over all that is free."""
 
 QUIET_S: Final = 2.0
