@@ -1,0 +1,221 @@
+"""Passes over several images: formed under load, shared by tenants, never waited for.
+
+ONNX Runtime's own processor plays a GPU that takes one pass at a time.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import pytest_asyncio
+
+from icecore.server.backbones.running.devices import CPU, Device
+from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.embedding.embedder import Embedder
+from icecore.server.embedding.images import Encoded, ImageInput, Prepared
+from icecore.server.embedding.working.plans import Plan
+from icecore.server.embedding.working.sharing import costs_less
+from icecore.server.errors import ImageInvalid
+from icecore.wire.taps import TapId
+from toys import toy_backbone
+
+TOY = toy_backbone()
+ONE, TWO, THREE = ((tap,) for tap in TOY.core)
+GPU = Device("cuda", 1, ("CPUExecutionProvider",))
+PATIENCE_S = 30.0
+
+
+class Recording(Sessions):
+    """Sessions that tell the taps and images of each pass; the first waits to be let through."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(max_bytes=1 << 24, threads=1, device=device)
+        self.passes: list[tuple[tuple[TapId, ...], int]] = []
+        self.began = threading.Event()
+        self.gate = threading.Event()
+
+    def run(
+        self, backbone: Any, taps: Sequence[TapId], inputs: npt.NDArray[Any], **named: Any
+    ) -> list[npt.NDArray[np.float32]]:
+        self.passes.append((tuple(taps), len(inputs)))
+        self.began.set()
+        assert self.gate.wait(PATIENCE_S), "nobody opened the gate"
+        return super().run(backbone, taps, inputs, **named)
+
+
+class House:
+    """An embedder on a device, with a plan for the toy."""
+
+    def __init__(self, device: Device, plan: Plan, threads: int) -> None:
+        self.sessions = Recording(device)
+        self.embedder = Embedder(self.sessions, threads=threads, max_queue_ms=1e7)
+        self.embedder._planner.plans.decide(TOY.digest, plan)
+
+    async def busy(self) -> "asyncio.Task[npt.NDArray[Any]]":
+        """Begin a first image, and return when its pass is under way."""
+        first = asyncio.create_task(self.codes(0))
+        await asyncio.to_thread(self.sessions.began.wait, PATIENCE_S)
+        return first
+
+    async def waiting(self, n: int) -> None:
+        """Return when so many images are prepared, or wait for a turn."""
+        async with asyncio.timeout(PATIENCE_S):
+            workers = self.embedder._workers
+            # Nothing tells of it.
+            while len(workers._passes._ready) + self.embedder._turns.n_waiting < n:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    async def codes(
+        self, seed: int, taps: tuple[TapId, ...] = THREE, tenant_id: str = ""
+    ) -> npt.NDArray[Any]:
+        embedded = await self.embedder.embed(TOY, taps, [image(seed)], tenant_id=tenant_id)
+        return np.asarray(embedded.codes[0][0])
+
+
+def image(seed: int) -> ImageInput:
+    random = np.random.default_rng(seed)
+    return Prepared(random.normal(size=TOY.recipe.shape).astype(np.float32))
+
+
+def alone(seed: int, taps: tuple[TapId, ...] = THREE) -> npt.NDArray[np.float32]:
+    inputs = image(seed)
+    assert isinstance(inputs, Prepared)
+    codes = Sessions(max_bytes=1 << 24, threads=1).run(TOY, taps, inputs.array[None])
+    return np.asarray(codes[0][0])
+
+
+@pytest_asyncio.fixture
+async def gpu() -> AsyncIterator[House]:
+    house = House(GPU, Plan(1, 8), threads=3)
+    yield house
+    house.sessions.gate.set()
+    await asyncio.to_thread(house.embedder.close)
+
+
+async def test_batches_form_under_load_and_codes_stay_the_same(gpu: House) -> None:
+    first = await gpu.busy()
+    rest = [asyncio.create_task(gpu.codes(seed)) for seed in range(1, 13)]
+    await gpu.waiting(12)
+    gpu.sessions.gate.set()
+    made = await asyncio.gather(first, *rest)
+    assert [n for _, n in gpu.sessions.passes] == [1, 8, 4]
+    for seed, codes in enumerate(made):
+        assert np.allclose(codes, alone(seed), rtol=1e-5, atol=1e-6), seed
+
+
+async def test_a_lone_image_waits_for_no_batch(gpu: House) -> None:
+    gpu.sessions.gate.set()
+    for seed in range(3):
+        assert np.allclose(await gpu.codes(seed), alone(seed), rtol=1e-5, atol=1e-6)
+    assert [n for _, n in gpu.sessions.passes] == [1, 1, 1]
+
+
+async def test_tenants_share_a_pass(gpu: House) -> None:
+    first = await gpu.busy()
+    rest = [asyncio.create_task(gpu.codes(seed, tenant_id=f"t{seed}")) for seed in range(1, 5)]
+    await gpu.waiting(4)
+    gpu.sessions.gate.set()
+    await asyncio.gather(first, *rest)
+    assert [n for _, n in gpu.sessions.passes] == [1, 4]
+
+
+async def test_layers_share_a_pass_where_that_costs_less() -> None:
+    """A cut at both is made meanwhile, so that the second time it is there."""
+    house = House(GPU, Plan(1, 8, a_pass_ms=10.0, an_image_ms=1.0), threads=3)
+    try:
+        for passes in ([1, 2, 2], [1, 4]):
+            house.sessions.began.clear()
+            house.sessions.gate.clear()
+            house.sessions.passes.clear()
+            first = await house.busy()
+            rest = [
+                asyncio.create_task(house.codes(seed, taps))
+                for seed, taps in ((1, ONE), (2, THREE), (3, ONE), (4, THREE))
+            ]
+            await house.waiting(4)
+            house.sessions.gate.set()
+            made = await asyncio.gather(first, *rest)
+            assert [n for _, n in house.sessions.passes] == passes
+            for seed, taps in ((1, ONE), (2, THREE), (3, ONE), (4, THREE)):
+                assert np.allclose(made[seed], alone(seed, taps), rtol=1e-5, atol=1e-6)
+            await asyncio.to_thread(house.sessions._wishes.wait)
+    finally:
+        house.sessions.gate.set()
+        await asyncio.to_thread(house.embedder.close)
+
+
+async def test_an_image_that_is_none_harms_no_other_of_its_batch(gpu: House) -> None:
+    first = await gpu.busy()
+    rest = [asyncio.create_task(gpu.codes(seed)) for seed in range(1, 4)]
+    bad = asyncio.create_task(gpu.embedder.embed(TOY, THREE, [Encoded(b"no image")]))
+    await gpu.waiting(3)
+    gpu.sessions.gate.set()
+    with pytest.raises(ImageInvalid):
+        await bad
+    await asyncio.gather(first, *rest)
+    assert sum(n for _, n in gpu.sessions.passes) == 4
+
+
+async def test_a_pass_that_fails_is_told_to_all_of_it(
+    gpu: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await gpu.busy()
+    rest = [asyncio.create_task(gpu.codes(seed)) for seed in range(1, 4)]
+    await gpu.waiting(3)
+
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(Recording, "run", fails)
+    gpu.sessions.gate.set()
+    await first
+    for one in await asyncio.gather(*rest, return_exceptions=True):
+        assert isinstance(one, RuntimeError)
+    monkeypatch.undo()
+    assert np.allclose(await gpu.codes(5), alone(5), rtol=1e-5, atol=1e-6)
+
+
+async def test_no_more_is_prepared_than_the_next_passes_take(gpu: House) -> None:
+    """What is prepared has left its place in line, and its tenant's share was counted."""
+    first = await gpu.busy()
+    rest = [asyncio.create_task(gpu.codes(seed)) for seed in range(1, 61)]
+    await gpu.waiting(60)
+    n_ready = len(gpu.embedder._workers._passes._ready)
+    assert n_ready <= 2 * 8 + 3
+    gpu.sessions.gate.set()
+    await asyncio.gather(first, *rest)
+    assert max(n for _, n in gpu.sessions.passes) == 8
+
+
+async def test_on_a_processor_a_plan_may_take_several_too() -> None:
+    house = House(CPU, Plan(1, 4), threads=1)
+    try:
+        first = await house.busy()
+        rest = [asyncio.create_task(house.codes(seed)) for seed in range(1, 8)]
+        rest.append(asyncio.create_task(house.codes(8, TWO)))
+        await house.waiting(8)
+        house.sessions.gate.set()
+        made = await asyncio.gather(first, *rest)
+        assert [n for _, n in house.sessions.passes] == [1, 4, 3, 1]
+        for seed in range(8):
+            assert np.allclose(made[seed], alone(seed), rtol=1e-5, atol=1e-6)
+        assert np.allclose(made[8], alone(8, TWO), rtol=1e-5, atol=1e-6)
+    finally:
+        house.sessions.gate.set()
+        await asyncio.to_thread(house.embedder.close)
+
+
+def test_what_goes_deeper_than_it_had_to_is_weighed_against_a_pass() -> None:
+    layers = {layer.name: layer.macs for layer in TOY.layers}
+    whole = max(layers.values())
+    one, three = layers["one"] / whole, layers["three"] / whole
+    for n in (1, 5, 50):
+        gain = n * (three - one) * 2.0
+        for a_pass, expected in ((gain * 1.01, True), (gain * 0.99, False)):
+            plan = Plan(1, 8, a_pass_ms=a_pass, an_image_ms=2.0)
+            assert costs_less(TOY, plan, (ONE, n), (THREE, 3)) is expected
+            assert costs_less(TOY, plan, (THREE, 3), (ONE, n)) is expected
