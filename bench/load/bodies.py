@@ -56,9 +56,12 @@ def tensor_body(
 
     `write` puts its argument into the message unchanged, once for each of `n_images`.
     """
-    data = tensor.astype("<f4", copy=False).tobytes()
-    marked = SENTINEL + data[len(SENTINEL) :]
-    message = bytearray(write(marked))
+    return bytes_body(tensor.astype("<f4", copy=False).tobytes(), write, n_images)
+
+
+def bytes_body(data: bytes, write: Callable[[bytes], bytes], n_images: int = 1) -> Body:
+    """Return what `write` makes of some bytes, the first four of them open."""
+    message = bytearray(write(SENTINEL + data[len(SENTINEL) :]))
     offsets = _places(message, SENTINEL, n_images)
     for offset in offsets:
         message[offset : offset + len(SENTINEL)] = data[: len(SENTINEL)]

@@ -24,7 +24,7 @@ from icecore.v1 import (
     tenant_pb2,
     tenant_pb2_grpc,
 )
-from load.bodies import Body, Hole, as_tensor, jpeg_body, tensor_body
+from load.bodies import Body, as_tensor, bytes_body, jpeg_body, tensor_body
 from load.calling import Target
 from load.networks import RECIPE_FILE, Network
 from load.processes import Tree, tree
@@ -136,15 +136,15 @@ def tensor_request(backbone: str, tensor: npt.NDArray[np.float32], n_images: int
     return tensor_body(tensor, write, n_images)
 
 
-def pixels_request(backbone: str, pixels: npt.NDArray[np.uint8]) -> Body:
-    """Return an Embed of (h, w, 3) pixels of exactly the network's size."""
-    image = common_pb2.Image(
-        tensor=common_pb2.Tensor(
-            dtype=common_pb2.D_TYPE_UINT8, shape=pixels.shape, data=pixels.tobytes()
-        )
-    )
-    data = codes_pb2.EmbedRequest(backbone=backbone, images=[image]).SerializeToString()
-    return Body(data, Hole.FLOAT, (len(data) - pixels.nbytes,))
+def pixels_request(backbone: str, pixels: npt.NDArray[np.uint8], n_images: int = 1) -> Body:
+    """Return an Embed of (h, w, 3) pixels of exactly the network's size, each image open."""
+
+    def write(data: bytes) -> bytes:
+        tensor = common_pb2.Tensor(dtype=common_pb2.D_TYPE_UINT8, shape=pixels.shape, data=data)
+        images = [common_pb2.Image(tensor=tensor)] * n_images
+        return codes_pb2.EmbedRequest(backbone=backbone, images=images).SerializeToString()
+
+    return bytes_body(pixels.tobytes(), write, n_images)
 
 
 def jpeg_request(backbone: str, jpeg: bytes, n_images: int = 1) -> Body:
