@@ -2,7 +2,7 @@
 
 from icecore.server.embedding.scheduling.lines import Lines
 from icecore.server.embedding.scheduling.pieces import Piece, Priority, Stay
-from simulated_house import piece
+from waiting_pieces import piece
 
 
 def call(

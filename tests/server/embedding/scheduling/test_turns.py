@@ -13,7 +13,7 @@ from icecore.server.embedding.scheduling.turns import CREDIT_MS, MOST_ASKED, Tur
 from icecore.server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from icecore.server.telemetry.metrics import Metrics
 from seen_metrics import seen
-from simulated_house import Answer, piece
+from waiting_pieces import Answer, piece
 
 
 class Clock:
