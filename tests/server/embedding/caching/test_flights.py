@@ -56,8 +56,28 @@ async def test_all_are_answered_and_it_lands_once() -> None:
     waiting[1].cancel()
     await asyncio.sleep(0)
     air.piece.answer.set_result(RAN)
-    assert await asyncio.gather(waiting[0], waiting[2]) == [RAN, RAN]
+    assert [await waiting[0], await waiting[2]] == [RAN, RAN]
     assert (air.n_landed, air.given_up) == (1, [])
+
+
+async def test_who_leaves_takes_the_deadline_along() -> None:
+    air = Air()
+    air.flight.join(5.0)
+    patient = air.flight.join(None)
+    assert air.piece.deadline is None
+    patient.cancel()
+    await asyncio.sleep(0)
+    assert air.piece.deadline == 5.0
+
+
+async def test_an_error_is_nobodys_where_the_first_has_left() -> None:
+    air = Air()
+    waiting = [air.flight.join(None) for _ in range(2)]
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    air.piece.answer.set_exception(ValueError("image 3 of the first"))
+    with pytest.raises(FlightLost):
+        await waiting[1]
 
 
 async def test_it_is_given_up_with_the_last_who_leaves() -> None:

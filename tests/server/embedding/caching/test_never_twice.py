@@ -17,7 +17,7 @@ from counting_sessions import CountingSessions
 from icecore.server.embedding.caching.disk import DiskCache
 from icecore.server.embedding.embedder import Embedded, Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
-from icecore.server.errors import ImageInvalid, TensorInvalid
+from icecore.server.errors import ImageInvalid, ShuttingDown, TensorInvalid
 from icecore.wire.taps import Pooling, PoolingKind, TapId
 from toys import toy_backbone
 
@@ -250,6 +250,83 @@ async def test_a_bad_image_is_named_for_each_as_they_sent_it() -> None:
     house.close()
 
 
+async def test_a_bad_image_is_named_as_they_sent_it_to_those_who_stay() -> None:
+    house = House(is_gated=True)
+    blocking = asyncio.create_task(house.embed(png(6)))
+    await house.began()
+    bad = Encoded(b"hello")
+    first = asyncio.create_task(house.embed(png(9), bad, names=["mine", "secret"]))
+    await asyncio.sleep(0.01)
+    second = asyncio.create_task(house.embed(bad, names=["ours"]))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    house.sessions.gate.set()
+    await blocking
+    with pytest.raises(ImageInvalid, match=r"^ours is no image") as caught:
+        await second
+    assert caught.value.details["image"] == "0"
+    house.close()
+
+
+async def test_a_call_of_many_known_images_lets_others_have_their_turn(house: House) -> None:
+    await house.embed(png(5))
+    n_turns = 0
+
+    async def others() -> None:
+        nonlocal n_turns
+        while True:
+            n_turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    found = await house.embed(*[png(5)] * 80)
+    beside.cancel()
+    assert found.timings.n_cached == 80
+    assert n_turns >= 9
+
+
+async def test_tensors_that_come_again_long_after_are_answered_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("icecore.server.embedding.caching.code_cache._SEEN", 1)
+    house = House(is_gated=True)
+    blocking = asyncio.create_task(house.embed(png(6)))
+    await house.began()
+    calls = []
+    for seed in (1, 2, 1, 1, 2, 2, 1):
+        calls.append(asyncio.create_task(house.embed(prepared(seed))))
+        await asyncio.sleep(0.01)
+    house.sessions.gate.set()
+    await blocking
+    expected = {seed: (await alone(prepared(seed)))[0] for seed in (1, 2)}
+    async with asyncio.timeout(30):
+        answers = await asyncio.gather(*calls)
+    for seed, answer in zip((1, 2, 1, 1, 2, 2, 1), answers, strict=True):
+        assert np.array_equal(answer.codes[0], expected[seed])
+    house.close()
+
+
+async def test_who_joins_what_could_not_be_put_in_line_does_not_wait_for_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit = house.embedder._workers.submit
+    pieces: list[Any] = []
+
+    def submit_from_the_second_on(piece: Any) -> None:
+        pieces.append(piece)
+        if len(pieces) == 1:
+            raise ShuttingDown("not now")
+        submit(piece)
+
+    monkeypatch.setattr(house.embedder._workers, "submit", submit_from_the_second_on)
+    calls = [asyncio.create_task(house.embed(png(5))) for _ in range(2)]
+    async with asyncio.timeout(30):
+        first, second = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(first, ShuttingDown)
+    assert isinstance(second, Embedded)
+
+
 async def test_codes_that_are_not_finite_are_refused_each_time(house: House) -> None:
     huge = Prepared(np.full((3, 8, 8), 3e38, np.float32))
     for _ in range(4):
@@ -300,6 +377,19 @@ async def test_a_tenant_that_is_deleted_leaves_no_codes(tmp_path: Path) -> None:
     house.close()
 
 
+async def test_what_is_under_way_for_a_tenant_that_is_deleted_is_not_kept(tmp_path: Path) -> None:
+    house = House(disk=DiskCache(tmp_path / "codes", 1 << 20), is_gated=True)
+    under_way = asyncio.create_task(house.embed(png(5), tenant_id="a"))
+    await house.began()
+    await house.embedder.forget("a")
+    house.sessions.gate.set()
+    await under_way
+    assert house.embedder._cache.n_bytes == 0
+    await house.embed(png(5), tenant_id="a")
+    assert house.n_runs == 2
+    house.close()
+
+
 async def test_codes_on_disk_outlive_the_process(tmp_path: Path) -> None:
     first = House(disk=DiskCache(tmp_path / "codes", 1 << 20))
     made = await first.embed(png(5), png(6), taps=CORE)
@@ -315,7 +405,7 @@ async def test_codes_on_disk_outlive_the_process(tmp_path: Path) -> None:
 
 async def test_nobody_ever_gets_anothers_codes() -> None:
     """Many callers, few images, a cache too small for them, tenants and layers mixed."""
-    house = House(cache_bytes=40_000)
+    house = House(cache_bytes=40_000, max_queue_ms=600_000)
     rng = np.random.default_rng(0)
     images: list[ImageInput] = [
         *(png(seed) for seed in range(6)),

@@ -104,7 +104,9 @@ class CodeCache:
         return self._find(tenant_id, wanted, keys)
 
     async def forget(self, tenant_id: str) -> None:
-        """Let all of a tenant go."""
+        """Let all of a tenant go, and keep nothing of what is under way for it now."""
+        for flight in [one for one, (whose, _) in self._keys.items() if whose == tenant_id]:
+            self._take_off(flight, self._keys.pop(flight)[1])
         self._memory.forget(tenant_id)
         if self._disk is not None:
             await asyncio.to_thread(self._disk.forget, tenant_id)
@@ -136,8 +138,11 @@ class CodeCache:
 
     def _first_sight(self, place: _Place, image: Prepared, taps: tuple[TapId, ...]) -> Sought:
         def landed(flight: Flight) -> None:
-            if self._first.pop(place, None) is None:
-                self._land(flight)  # it came again meanwhile
+            first = self._first.get(place)
+            if first is not None and first[2] is flight:
+                del self._first[place]
+            else:
+                self._land(flight)
 
         self._seen[place] = None
         if len(self._seen) > _SEEN:
@@ -162,14 +167,21 @@ class CodeCache:
             self._under_way[key] = (flight, index)
 
     def _land(self, flight: Flight) -> None:
+        if flight not in self._keys:
+            return  # a first sight that was forgotten, or whose tenant was
         tenant_id, keys = self._keys.pop(flight)
-        for key in keys:
-            if self._under_way[key][0] is flight:
-                del self._under_way[key]
+        self._take_off(flight, keys)
         for key, codes in zip(keys, flight.codes or [], strict=False):
             self._memory.put(tenant_id, key, codes)
             if self._disk is not None and self._disk.put(tenant_id, key, codes):
                 self._write(self._disk)
+
+    def _take_off(self, flight: Flight, keys: Sequence[bytes]) -> None:
+        """Let nobody join any more."""
+        for key in keys:
+            under_way = self._under_way.get(key)
+            if under_way is not None and under_way[0] is flight:
+                del self._under_way[key]
 
     async def _read(self, disk: DiskCache, tenant_id: str, keys: Sequence[bytes]) -> None:
         """Bring into memory what only the disk has."""

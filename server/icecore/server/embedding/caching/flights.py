@@ -35,6 +35,7 @@ class Flight:
         self._give_up = give_up
         self._landed = landed
         self._piece: Piece | None = None
+        self._owner: asyncio.Future[Ran] | None = None
         self._waiting: dict[asyncio.Future[Ran], float | None] = {}
 
     def keep(self, codes: list[FloatArray]) -> None:
@@ -50,9 +51,11 @@ class Flight:
         """Return what is answered when the flight ends, for one who waits until then.
 
         Cancel it to leave. It raises FlightLost where the flight failed, but to whoever
-        was first: the error names that one's image.
+        joined first, whose piece it is: the error is about that one's image and deadline.
         """
         waiting: asyncio.Future[Ran] = asyncio.get_running_loop().create_future()
+        if self._owner is None:
+            self._owner = waiting
         self._waiting[waiting] = deadline
         waiting.add_done_callback(self._leave)
         if self._piece is not None:
@@ -63,7 +66,11 @@ class Flight:
         if waiting not in self._waiting:
             return  # answered
         del self._waiting[waiting]
-        if not self._waiting and self._piece is not None and not self._piece.answer.done():
+        if self._piece is None or self._piece.answer.done():
+            return
+        if self._waiting:
+            self._piece.deadline = self._last_deadline()
+        else:
             self._give_up(self._piece)
 
     def _land(self, answer: "asyncio.Future[Ran]") -> None:
@@ -71,10 +78,10 @@ class Flight:
         self._piece = None  # it holds the image, and this flight: neither would be freed at once
         waiting, self._waiting = self._waiting, {}
         error = None if answer.cancelled() else answer.exception()
-        for is_other, one in enumerate(waiting):
+        for one in waiting:
             if one.done():
                 continue
-            if error is not None and not is_other:
+            if error is not None and one is self._owner:
                 one.set_exception(error)
             elif error is not None or answer.cancelled():
                 one.set_exception(FlightLost())
