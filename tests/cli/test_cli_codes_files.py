@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,19 @@ def test_several_layers_have_their_names_whatever_these_are(tmp_path: Path) -> N
     with np.load(written(tmp_path / "x.npz", NAMES, found), allow_pickle=False) as file:
         for one in found:
             assert np.array_equal(file[one.tap.layer], one.values), one.tap.layer
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_a_layer_asked_for_twice_is_there_once(tmp_path: Path, suffix: str) -> None:
+    head, body = codes("head"), codes("body")
+    out = written(tmp_path / f"x{suffix}", NAMES, [head, body, head])
+    if suffix == ".npz":
+        with zipfile.ZipFile(out) as archive:
+            assert archive.namelist() == ["paths.npy", "head.npy", "body.npy"]
+    else:
+        table = read_arrow(out)
+        assert table.column_names == ["paths", "head", "body"]
+        assert np.array_equal(table["body"].combine_chunks().flatten(), body.values.reshape(-1))
 
 
 def test_a_layer_called_as_the_paths_are_is_refused(tmp_path: Path) -> None:

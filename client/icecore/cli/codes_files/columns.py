@@ -47,8 +47,13 @@ class Column:
         return cls(fields["name"], tap, tuple(fields["shape"]), fields["dtype"])
 
 
+def distinct(codes: Sequence[Codes]) -> list[Codes]:
+    """Leave out a layer that was asked for twice, by its depth and by its name for example."""
+    return list({one.tap: one for one in codes}.values())
+
+
 def columns_of(codes: Sequence[Codes]) -> tuple[Column, ...]:
-    """Return a column a layer, called `codes` if there is one, else as its layer.
+    """Return a column a layer (none comes twice), called `codes` if alone, else as its layer.
 
     Raises:
         Mistake: a layer is called as the paths are.

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from icecore.cli.codes_files.columns import Column, columns_of
+from icecore.cli.codes_files.columns import Column, columns_of, distinct
 from icecore.cli.mistakes import Mistake
 from icecore.client import Codes
 
@@ -105,6 +105,7 @@ class PartFile:
         """
         if not files:
             return
+        codes = distinct(codes)
         columns = columns_of(codes)
         if not self.columns:
             self._write({"columns": [column.to_json() for column in columns]})
