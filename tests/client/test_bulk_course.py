@@ -227,3 +227,9 @@ def test_codes_of_a_replaced_backbone_are_not_given() -> None:
 def test_what_cannot_be_is_refused_before_anything_is_read(given: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         plan(**given)
+
+
+def test_a_server_that_is_full_for_no_time_at_all_is_not_asked_without_a_pause() -> None:
+    full = ResourceExhausted("full", reason=Reason.OVERLOADED)
+    full.retry_after_s = 0.0
+    assert Patience(None, Clock()).while_full_s(full) >= 0.02

@@ -20,7 +20,7 @@ FEW = 32
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What codes are wanted; `downscale` changes none of them."""
+    """What codes are wanted; `downscale` is not of their identity: it keeps every bit."""
 
     backbone: Backbone
     layers: tuple[str, ...]

@@ -43,7 +43,8 @@ from icecore.cli.help import command
 @click.option(
     "--downscale",
     is_flag=True,
-    help="Send large images as the pixels that the network sees; the codes are the same.",
+    help="Send large images as the pixels that the network sees: the same codes, if Pillow is of "
+    "the server's release.",
 )
 @click.option(
     "--restart", is_flag=True, help="Begin anew, also where an interrupted command left codes."

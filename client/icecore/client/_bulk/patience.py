@@ -13,6 +13,9 @@ PATIENCE_S = 60.0
 FIRST_WAIT_S = 0.2
 MAX_WAIT_S = 5.0
 
+LEAST_WAIT_S = 0.02
+"""For a server that is full, whatever it says: it is asked until it takes the images."""
+
 
 class Patience:
     """Shared by all batches of one run, from any thread."""
@@ -64,14 +67,14 @@ class Patience:
         return self._within(wait * _spread(0.5, 1.0))
 
     def while_full_s(self, error: ResourceExhausted) -> float:
-        """Return how long to wait for a server that is full: as long as it says, and a bit.
+        """Return how long to wait for a server that is full: as long as it says, and a bit more.
 
         Raises:
             ResourceExhausted: `error` itself, where waiting is of no use.
         """
         if error.retry_after_s is None:
             raise error
-        return self._within(error.retry_after_s * _spread(1.0, 1.25))
+        return self._within(max(LEAST_WAIT_S, error.retry_after_s) * _spread(1.0, 1.25))
 
     def _within(self, wait_s: float) -> float:
         left = self.left_s()
