@@ -94,6 +94,17 @@ def test_what_is_answered_makes_room() -> None:
     assert not door.would_refuse()
 
 
+def test_a_call_of_which_an_image_is_answered_has_started() -> None:
+    """Without its turn where the codes were known: what is left of it is not refused then."""
+    door = Door()
+    door.come()
+    stay = door.come(n_images=3)
+    assert stay.late_at is not None
+    assert not stay.has_started
+    door.bounds.ended(stay)
+    assert stay.has_started
+
+
 def test_a_caller_who_leaves_makes_room_at_once_with_all_images_left() -> None:
     door = Door()
     big = door.come(n_images=100)

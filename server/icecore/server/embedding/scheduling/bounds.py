@@ -136,7 +136,8 @@ class Bounds:
         return self._away_s(away_ms, speed)
 
     def ended(self, stay: Stay) -> None:
-        """Count one image of a call as answered."""
+        """Count one image of a call as answered, from the cache perhaps: the call has started."""
+        stay.has_started = True
         self._tenants[stay.tenant_id].ended(stay)
         self.n_images -= 1
 

@@ -47,7 +47,7 @@ class Stay:
         cost_ms: of one image, by estimate at the door.
         n_left: images without an answer yet.
         late_at: of `time.monotonic`; if no image was started by then, none will be.
-        has_started: whether one was.
+        has_started: whether one was, or has its codes without.
     """
 
     tenant_id: str = ""
