@@ -23,7 +23,8 @@ class Timings:
     """Where a call spent its time, in milliseconds.
 
     Decoding and computing are summed over the threads that did them; waiting is the first
-    image's; `total_ms` is the wall clock's. Codes of `n_cached` images were known.
+    image's; `total_ms` is the wall clock's. Codes of `n_cached` images were known, or asked
+    for by another call at the same time.
     """
 
     queue_ms: float
