@@ -2,6 +2,7 @@
 
 import random
 import struct
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,49 @@ def test_typed_values_are_the_raw_ones() -> None:
     (one,) = _images(_request("UINT8", pixels.shape, uint_contents=pixels.reshape(-1)))
     assert isinstance(one, Pixels)
     np.testing.assert_array_equal(one.array, pixels[0])
+
+
+def test_typed_values_are_the_raw_ones_however_they_are_written() -> None:
+    """In one piece or several, packed or not, and beside fields that nobody knows."""
+    draw = np.random.default_rng(20261121)
+    numbers = draw.integers(0, 256, 300)
+    numbers[:4] = 127, 128, 255, 0
+    for n in (3, 30, 300):
+        pieces = [
+            pb.InferTensorContents(uint_contents=part) for part in (numbers[:2], numbers[2:n])
+        ]
+        one_by_one = b"".join(b"\x20" + _varint(number) for number in numbers[:n].tolist())
+        unknown = b"\xfa\x07\x02hi"
+        for data in (unknown.join(one.SerializeToString() for one in pieces), one_by_one + unknown):
+            made = _request("UINT8", (1, 1, n // 3, 3))
+            made.inputs[0].contents.MergeFromString(data)
+            (got,) = _images(made)
+            assert isinstance(got, Pixels)
+            np.testing.assert_array_equal(got.array.reshape(-1), numbers[:n])
+
+
+@pytest.mark.parametrize("value", [256, 383, 384, 511, 1 << 14, 65_409, (1 << 32) - 1])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_typed_pixel_above_255_is_named(value: int, place: int) -> None:
+    values = [200, 200, 200]
+    values[place] = value
+    with pytest.raises(IcecoreError, match=f"has the value {value}$"):
+        _images(_request("UINT8", (1, 1, 1, 3), uint_contents=values))
+
+
+def test_a_shape_of_millions_of_sizes_is_not_walked() -> None:
+    class Sizes(list[int]):
+        def __iter__(self) -> Any:
+            raise AssertionError("walked")
+
+    tensor = SimpleNamespace(name="image", datatype="FP32", shape=Sizes([1] * 1000))
+    asked: Any = SimpleNamespace(inputs=[tensor])
+    with pytest.raises(IcecoreError, match=r"of shape \(1, 1, 1, 1, 1, 1, 1, 1\), but"):
+        tensors.the_input(asked)
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80, number >> 7])
 
 
 FOUR = (1, 3, 2, 2)

@@ -16,6 +16,7 @@ from icecore.kserve import open_inference as pb
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.embedding.orders import CALL_LIMITS
 from icecore.server.errors import ImagesEmpty, ImagesTooMany, InvalidArgument, TensorInvalid
+from icecore.server.rpc.fields import fields
 from icecore.server.rpc.kserve.request import Buffer
 
 Tensor: TypeAlias = pb.ModelInferRequest.InferInputTensor
@@ -23,6 +24,9 @@ Tensor: TypeAlias = pb.ModelInferRequest.InferInputTensor
 INPUT: Final = "image"
 MAX_IMAGES: Final = CALL_LIMITS.max_images
 """Of one request. Looked at here too, before a million values are made of one shape."""
+
+_SHOWN_SIZES: Final = 8
+"""More than any tensor here has."""
 
 _FP32: Final = np.dtype("<f4")
 _UINT8: Final = np.dtype("u1")
@@ -53,13 +57,13 @@ def the_input(request: pb.ModelInferRequest) -> Tensor:
             f"the inputs are {names}, but a model here takes one, {INPUT!r}: {_TAKEN}"
         )
     tensor = request.inputs[0]
-    shape = tuple(tensor.shape)
+    shape = tuple(tensor.shape[:_SHOWN_SIZES])  # there may be millions
     is_encoded = tensor.datatype == "BYTES"
     fits = shape[1:] in ((), (1,)) and len(shape) > 0 if is_encoded else len(shape) == 4
     if tensor.datatype not in _CONTENTS or not fits:
         raise TensorInvalid(
             f"input {INPUT!r} is {tensor.datatype[:20] or 'of no datatype'} of shape "
-            f"{shape[:8]!r}, but must be {_TAKEN}"
+            f"{shape!r}, but must be {_TAKEN}"
         )
     if shape[0] == 0:
         raise ImagesEmpty("there are no images; at least one is needed")
@@ -190,9 +194,22 @@ def _typed(tensor: Tensor) -> Sequence[Any]:
 
 def _array(tensor: Tensor, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     values = _typed(tensor)
+    packed = np.frombuffer(_packed(_CONTENTS[tensor.datatype], values), _UINT8)
     if tensor.datatype == "FP32":
-        return np.array(values, _FP32).reshape(shape)
-    wide = np.array(values, np.uint32)
-    if wide.max() > 255:
-        raise TensorInvalid(f"input {INPUT!r} is UINT8, but has the value {wide.max()}")
-    return wide.astype(_UINT8).reshape(shape)
+        return packed.view(_FP32).reshape(shape)
+    # Up to 127 a value is one byte, up to 255 the same byte and a 1 behind it.
+    is_second = np.concatenate(([False], packed[:-1] >= 0x80))
+    is_larger = is_second & (packed != 1)
+    if is_larger.any():
+        place = int(np.count_nonzero(packed[: is_larger.argmax()] < 0x80))
+        raise TensorInvalid(f"input {INPUT!r} is UINT8, but has the value {values[place]}")
+    return packed[~is_second].reshape(shape)
+
+
+def _packed(field: str, values: Sequence[Any]) -> memoryview:
+    """Return numbers as protobuf writes them; as Python's own they take forty times as long."""
+    alone = pb.InferTensorContents()
+    getattr(alone, field).MergeFrom(values)
+    data = alone.SerializeToString()
+    ((_, _, _, first, end),) = fields(data, 0, len(data), most=1)
+    return memoryview(data)[first:end]
