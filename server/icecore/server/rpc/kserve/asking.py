@@ -83,7 +83,7 @@ def probe_outputs(request: pb.ModelInferRequest) -> list[Output]:
         InvalidArgument: another name, one twice, or a parameter that is not known.
     """
     found = []
-    for asked in request.outputs:
+    for asked in request.outputs[: len(PROBE_OUTPUTS) + 1]:  # so many are one twice, or another
         if asked.name not in PROBE_OUTPUTS:
             raise InvalidArgument(
                 f"output {asked.name[:80]!r} is not of a probe, which has "
@@ -114,10 +114,11 @@ def codes_outputs(request: pb.ModelInferRequest, backbone: Backbone) -> tuple[li
         own = parameters.read(asked.parameters, _PLACE | _TAP, f"output {asked.name[:80]!r}")
         found, dtype = _layers(asked.name, own, backbone, whole)
         outputs += found
+        inputs.check_number_of_layers(outputs)  # before "*" was said a thousand times
         dtypes.add(dtype)
     if len(dtypes) > 1:
         raise DTypeInvalid("outputs of FP32 and of FP16 are asked for; a request has one dtype")
-    return list(inputs.check_number_of_layers(_once(outputs))), dtypes.pop()
+    return list(_once(outputs)), dtypes.pop()
 
 
 def _layers(
@@ -159,8 +160,9 @@ def _place(values: Mapping[str, parameters.Value]) -> Place | None:
 
 
 def _once(outputs: Sequence[Output]) -> Sequence[Output]:
-    names = [one.name for one in outputs]
-    for name in names if len(set(names)) < len(names) else ():
-        if names.count(name) > 1:
-            raise InvalidArgument(f"output {name[:80]!r} is asked for twice")
+    seen: set[str] = set()
+    for one in outputs:
+        if one.name in seen:
+            raise InvalidArgument(f"output {one.name[:80]!r} is asked for twice")
+        seen.add(one.name)
     return outputs
