@@ -1,6 +1,7 @@
 """Regions: files that are open while somebody needs them, and no longer."""
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,13 @@ def test_a_page_that_cannot_be_had_is_told(regions: Regions, monkeypatch: Any) -
         pytest.raises(RegionInvalid, match="'r' cannot be written: No space left"),
     ):
         part.write(b"x")
+
+
+def test_what_is_written_in_part_is_written_on(regions: Regions, monkeypatch: Any) -> None:
+    """The system takes at most 2 GiB at once, and less where there is no page for more."""
+    whole = os.pwrite
+    monkeypatch.setattr("os.pwrite", lambda file, values, at: whole(file, values[:3], at))
+    regions.register("t", "r", "memory", offset=10, byte_size=50)
+    with regions.stretch("t", "r", offset=5, byte_size=0) as part:
+        part.write(b"0123456789")
+        assert bytes(part.read()[:12]) == b"0123456789" + bytes([25, 26])

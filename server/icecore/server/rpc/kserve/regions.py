@@ -200,7 +200,10 @@ class Stretch:
                 f"region {self.region!r} is too small now: its shared memory has become smaller"
             )
         try:
-            os.pwrite(self.file, values, self.offset)
+            left, place = memoryview(values), self.offset
+            while left:  # at most 2 GiB go at once, and less where there is no page for more
+                n_written = os.pwrite(self.file, left, place)
+                left, place = left[n_written:], place + n_written
         except OSError as error:  # no page left for what was never written before
             raise RegionInvalid(
                 f"region {self.region!r} cannot be written: {error.strerror}"
