@@ -5,7 +5,7 @@ Its two methods are the ones called most, so their messages are read and written
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import grpc
@@ -27,6 +27,9 @@ WRITTEN_AT_ONCE: Final = 256 << 10
 Whole maps of a few images are hundreds of megabytes."""
 
 _MOST_KEPT: Final = 1024
+_MOST_LAYERS_KEPT: Final = 256
+"""More than a network has: who names thousands, or some in long words, is not worth megabytes."""
+_MOST_LETTERS_KEPT: Final = 8192
 
 
 class CodesService:
@@ -78,10 +81,17 @@ class CodesService:
                 backbone.tap(layer, activation=wanted.activation, pooling=wanted.pooling)
                 for layer in chosen
             )
-            if len(self._taps) >= _MOST_KEPT:
-                self._taps.clear()
-            self._taps[key] = taps
+            if is_worth_keeping(wanted, taps):
+                if len(self._taps) >= _MOST_KEPT:
+                    self._taps.clear()
+                self._taps[key] = taps
         return taps
+
+
+def is_worth_keeping(wanted: Wanted, taps: Sequence[TapId]) -> bool:
+    """Return whether a request's layers take little memory, here and as they were asked for."""
+    n_letters = sum(len(layer) for layer in wanted.layers)
+    return len(wanted.layers) + len(taps) <= _MOST_LAYERS_KEPT and n_letters <= _MOST_LETTERS_KEPT
 
 
 def add_codes_service(service: CodesService, server: "grpc.aio.Server") -> None:

@@ -1,0 +1,43 @@
+"""What the service keeps of requests: little, whoever asks for what."""
+
+from typing import Any
+
+import numpy as np
+
+from icecore.server.embedding.embedder import Embedded, Timings
+from icecore.server.embedding.images import Encoded
+from icecore.server.rpc import calls, embed_reading
+from icecore.server.rpc.codes_service import CodesService
+from icecore.server.tenants import Principal
+from icecore.v1 import codes_pb2, common_pb2
+from toys import toy_backbone
+
+BACKBONE = toy_backbone()
+
+
+class Asked:
+    """Stands for the catalog and the embedder; keeps which taps are asked for."""
+
+    def __init__(self) -> None:
+        self.taps: list[Any] = []
+
+    def at_hand(self, name: str) -> Any:
+        return BACKBONE
+
+    async def embed(self, backbone: Any, taps: Any, images: Any, **given: Any) -> Embedded:
+        assert images == [Encoded(b"x")]
+        self.taps.append(taps)
+        codes = tuple(np.zeros((1, 2), np.float32) for _ in taps)
+        return Embedded(codes, Timings(0.0, 0.0, 0.0, 0.0))
+
+
+async def test_what_names_thousands_of_layers_is_not_kept() -> None:
+    anything: Any = Asked()
+    service = CodesService(anything, anything)
+    calls.begin(calls.Call("r", "/icecore.v1.CodesService/Embed", Principal("ours"), None))
+    for layers, n_kept in ((["1", "-1"], 1), (["1"] * 3000, 1), (["*"], 2), (["1", "-1"], 2)):
+        request = codes_pb2.EmbedRequest(layers=layers, images=[common_pb2.Image(encoded=b"x")])
+        await service.Embed(embed_reading.read(request.SerializeToString()), None)
+        assert len(service._taps) == n_kept
+    assert anything.taps[0] is anything.taps[3]
+    assert len(anything.taps[1]) == 3000
