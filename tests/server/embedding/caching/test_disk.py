@@ -168,7 +168,7 @@ def test_large_codes_are_written_though_they_are_few(path: Path) -> None:
 
 
 @pytest.mark.parametrize("busy", ["write", "forget"])
-def test_to_put_codes_waits_for_no_disk(
+def test_nobody_waits_for_a_disk_that_is_at_work_for_long(
     path: Path, monkeypatch: pytest.MonkeyPatch, busy: str
 ) -> None:
     cache = DiskCache(path, 1 << 20)
@@ -182,7 +182,13 @@ def test_to_put_codes_waits_for_no_disk(
     monkeypatch.setattr(f"icecore.server.embedding.caching.code_rows.CodeRows.{busy}", slow)
     work = cache.write if busy == "write" else lambda: cache.forget("a")
     at_work = Thread(target=work)
-    putting = Thread(target=cache.put, args=("b", key(2), codes(2)), daemon=True)
+    found: list[object] = []
+
+    def put_and_get() -> None:
+        cache.put("b", key(2), codes(2))
+        found.extend(cache.get("b", [key(2), key(3)]))
+
+    putting = Thread(target=put_and_get, daemon=True)
     at_work.start()
     assert began.wait(30)
     putting.start()
@@ -191,6 +197,7 @@ def test_to_put_codes_waits_for_no_disk(
     may_end.set()
     at_work.join()
     assert not is_waiting
+    assert found == [key(2)]
     monkeypatch.undo()
     cache.close()
 

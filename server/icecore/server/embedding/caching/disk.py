@@ -23,6 +23,10 @@ _WRITE_AT: Final = 256
 
 _MOST_UNWRITTEN_BYTES: Final = 16 << 20
 
+_LONGEST_READ_WAIT_S: Final = 0.1
+"""Some writes. To delete a tenant's gigabytes takes longer: then running an image is sooner done
+than waiting, and the threads that wait would be missing elsewhere."""
+
 _WRITE_AT_BYTES: Final = _MOST_UNWRITTEN_BYTES // 4
 """Large codes, such as maps, are written before there are so many."""
 
@@ -52,16 +56,21 @@ class DiskCache:
         return self._unwritten_bytes + (0 if rows is None else rows.n_bytes)
 
     def get(self, tenant_id: str, keys: Sequence[bytes]) -> dict[bytes, FloatArray]:
-        """Return those of the codes that are there and whole, read-only."""
+        """Return those of the codes that are there and whole, read-only.
+
+        A disk that is at work for long has none.
+        """
         found: dict[bytes, FloatArray] = {}
         with self._lock:
             for key in keys:
                 if (codes := self._unwritten.get((tenant_id, key))) is not None:
                     found[key] = codes
         absent = [key for key in keys if key not in found]
-        if absent:
-            with self._at_file:
+        if absent and self._at_file.acquire(timeout=_LONGEST_READ_WAIT_S):
+            try:
                 found.update(self._read(tenant_id, absent))
+            finally:
+                self._at_file.release()
         return found
 
     def put(self, tenant_id: str, key: bytes, codes: FloatArray) -> bool:
