@@ -11,12 +11,14 @@ from typing import Any, cast
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from callers import refusal_of
 from icecore.server import errors
 from icecore.server.rpc.activity import Activity
-from icecore.server.rpc.door import Door
+from icecore.server.rpc.door import MAX_UNKNOWN_BYTES, Door
 from icecore.server.rpc.gate import Gate
+from icecore.server.rpc.health import Health
 from icecore.server.rpc.holding import Holding
 from icecore.server.rpc.reading import core_limit
 from icecore.server.storage.promise import Store
@@ -89,6 +91,7 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[Service, Holding, Any]]:
         options=[("grpc.max_receive_message_length", core_limit(LIMIT))],
     )
     probe_pb2_grpc.add_ProbeServiceServicer_to_server(service, server)
+    health_pb2_grpc.add_HealthServicer_to_server(Health([]), server)
     server.add_insecure_port(f"unix:{tmp_path / 's'}")
     await server.start()
     try:
@@ -177,3 +180,17 @@ async def test_what_a_call_worked_with_is_freed_when_it_ends(
         for _ in range(100):
             await asyncio.sleep(0)
         assert [witness() for witness in service.witnesses] == [None] * 5
+
+
+async def test_who_needs_no_key_sends_small_messages(house: tuple[Service, Holding, Any]) -> None:
+    """A watch of a service that is not there keeps its name until one of both ends."""
+    health: Any = health_pb2_grpc.HealthStub(house[2])
+    asked = health_pb2.HealthCheckRequest(service="x" * MAX_UNKNOWN_BYTES)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await health.Check(asked)
+    assert refusal_of(caught.value).reason == "MESSAGE_TOO_LARGE"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        async for _ in health.Watch(asked):
+            pass
+    assert refusal_of(caught.value).reason == "MESSAGE_TOO_LARGE"
+    assert (await health.Check(health_pb2.HealthCheckRequest(service=""))).status

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 import grpc
 
@@ -31,6 +31,9 @@ from icecore.server.tenants import Principal
 # The stubs' classes take parameters that the modules' own do not.
 Handler: TypeAlias = Any
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+MAX_UNKNOWN_BYTES: Final = 64 << 10
+"""Of a message that needs no key: they name a service or a symbol, and a watch keeps its own."""
+
 Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
 
 
@@ -104,6 +107,9 @@ class Door(grpc.aio.ServerInterceptor):
                     await context.write(answer)
                     hand.answered()
 
+        max_bytes = self._max_message_bytes
+        if access_to(method) is Access.ANYONE:
+            max_bytes = min(max_bytes, MAX_UNKNOWN_BYTES)
         make, answer = (
             (grpc.stream_stream_rpc_method_handler, answer_many)
             if handler.response_streaming
@@ -113,7 +119,7 @@ class Door(grpc.aio.ServerInterceptor):
             answer,
             request_deserializer=self._watch.metrics.counting_received(
                 method,
-                reading.limited(handler.request_deserializer or bytes, self._max_message_bytes),
+                reading.limited(handler.request_deserializer or bytes, max_bytes),
             ),
             response_serializer=self._watch.metrics.counting_sent(
                 method, handler.response_serializer or bytes
