@@ -158,6 +158,7 @@ class Embedder:
                     cache=self._cache if is_cached else None,
                     submit=partial(self._submit, stay),
                     give_up=self._give_up,
+                    hasten=self._turns.hasten,
                     ended=partial(self._bounds.ended, stay),
                 )
                 await filling.run()

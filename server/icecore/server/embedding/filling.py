@@ -14,7 +14,7 @@ from icecore.server.embedding.caching.code_cache import CodeCache, Joined, Sough
 from icecore.server.embedding.caching.flights import FlightLost
 from icecore.server.embedding.gathering import Gathering
 from icecore.server.embedding.orders import Order
-from icecore.server.embedding.scheduling.pieces import Piece, Ran
+from icecore.server.embedding.scheduling.pieces import Piece, Priority, Ran
 from icecore.wire.taps import TapId
 
 FloatArray = npt.NDArray[np.float32]
@@ -34,6 +34,7 @@ class Filling:
         cache: None where nothing is to be kept or shared.
         submit: puts a piece in line.
         give_up: takes one out that nobody wants any more.
+        hasten: lets one of bulk go first; see `Turns.hasten`.
         ended: told of each image that has its codes.
     """
 
@@ -46,6 +47,7 @@ class Filling:
         cache: CodeCache | None,
         submit: Callable[[Piece], None],
         give_up: Callable[[Piece], None],
+        hasten: Callable[[Piece], Piece],
         ended: Callable[[], None] | None = None,
     ) -> None:
         self._ended = ended
@@ -56,6 +58,7 @@ class Filling:
         self._cache = cache if is_small else None
         self._submit = submit
         self._give_up = give_up
+        self._hasten = hasten
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
@@ -96,6 +99,9 @@ class Filling:
                 waiting.leave(self._give_up)
                 self._give_up(piece)  # whoever has joined already would wait for ever
                 raise
+        if order.priority is Priority.INTERACTIVE:
+            for one in sought.joined:
+                one.flight.hasten(self._hasten)
         waiting.others = [(one, one.flight.join(order.deadline)) for one in sought.joined]
         return waiting
 

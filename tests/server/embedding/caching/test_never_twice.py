@@ -15,7 +15,7 @@ from PIL import Image
 
 from counting_sessions import CountingSessions
 from icecore.server.embedding.caching.disk import DiskCache
-from icecore.server.embedding.embedder import Embedded, Embedder
+from icecore.server.embedding.embedder import Embedded, Embedder, Priority
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.errors import ImageInvalid, ShuttingDown, TensorInvalid
 from icecore.wire.taps import Pooling, PoolingKind, TapId
@@ -266,6 +266,30 @@ async def test_a_bad_image_is_named_as_they_sent_it_to_those_who_stay() -> None:
     with pytest.raises(ImageInvalid, match=r"^ours is no image") as caught:
         await second
     assert caught.value.details["image"] == "0"
+    house.close()
+
+
+async def test_what_an_interactive_call_joins_goes_before_the_bulk_it_was_part_of() -> None:
+    house = House(is_gated=True)
+    blocking = asyncio.create_task(house.embed(png(6)))
+    await house.began()
+    images = [png(seed) for seed in range(10, 15)]
+    bulk = asyncio.create_task(house.embed(*images, priority=Priority.BULK))
+    await asyncio.sleep(0.01)
+    interactive = asyncio.create_task(house.embed(images[3]))
+    await asyncio.sleep(0.01)
+    n_waiting = house.embedder._turns.n_waiting
+    first = house.embedder._turns.take(wait=False)
+    assert first is not None
+    assert first.image is images[3]
+    assert n_waiting == 5
+    house.embedder._workers.submit(first)
+    house.sessions.gate.set()
+    await blocking
+    expected = [(await alone(image))[0][0] for image in images]
+    assert np.array_equal((await interactive).codes[0][0], expected[3])
+    assert np.array_equal((await bulk).codes[0], expected)
+    assert house.n_runs == 6
     house.close()
 
 

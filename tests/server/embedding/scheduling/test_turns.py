@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from counting_heap import CountingHeap
-from icecore.server.embedding.scheduling.pieces import Piece, Stay
+from icecore.server.embedding.scheduling.pieces import Piece, Priority, Stay
 from icecore.server.embedding.scheduling.turns import CREDIT_MS, MOST_ASKED, Turns
 from icecore.server.errors import DeadlineExceeded, Overloaded, ShuttingDown
 from icecore.server.telemetry.metrics import Metrics
@@ -288,3 +288,25 @@ def test_each_step_stays_small_with_ten_thousand_tenants(monkeypatch: pytest.Mon
         turns.settle(taken, 3.0)
     assert turns.take(wait=False) is None
     assert heap.n_steps <= 10 * 30_000
+
+
+def test_a_hastened_piece_goes_first_once_and_keeps_its_answer(turns: Turns, clock: Clock) -> None:
+    late = Stay("t", Priority.BULK, late_at=clock.now + 1)
+    bulk = [
+        put(turns, "t", name, priority=Priority.BULK, stay=late) for name in ("one", "two", "three")
+    ]
+    faster = turns.hasten(bulk[2])
+    assert faster is not bulk[2]
+    assert faster.answer is bulk[2].answer
+    assert turns.hasten(faster) is faster, "it is no lower than it can be"
+    assert (turns.n_waiting, bulk[2].is_waiting, faster.is_waiting) == (3, False, True)
+    clock.now += 2
+    assert names(turns) == ["three"], "the others came too late, which it does not any more"
+    assert turns.n_waiting == 0
+
+
+def test_what_runs_already_is_not_hastened(turns: Turns) -> None:
+    bulk = put(turns, "t", "one", priority=Priority.BULK)
+    assert turns.take(wait=False) is bulk
+    assert turns.hasten(bulk) is bulk
+    assert turns.n_waiting == 0
