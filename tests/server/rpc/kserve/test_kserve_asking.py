@@ -47,3 +47,11 @@ def test_of_a_million_outputs_of_a_probe_four_are_looked_at() -> None:
     asked: Any = SimpleNamespace(outputs=Outputs(_asking(*["label"] * 1000).outputs))
     with pytest.raises(InvalidArgument, match="output 'label' is asked for twice"):
         asking.probe_outputs(asked)
+
+
+def test_a_switch_that_is_a_word_is_refused() -> None:
+    """It would be taken for no."""
+    made = _asking()
+    made.parameters[asking.FINAL].string_param = "true"
+    with pytest.raises(InvalidArgument, match="'true', but must be true or false"):
+        asking.how(made, is_probe=False)

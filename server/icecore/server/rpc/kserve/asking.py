@@ -49,7 +49,6 @@ class How:
 
     priority: Priority
     timeout_s: float | None
-    wants_final: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +64,8 @@ def how(request: pb.ModelInferRequest, *, is_probe: bool) -> How:
     """Raises InvalidArgument and its kin: a parameter unknown or out of range."""
     known = _CALL if is_probe else _CALL | _TAP
     values = parameters.read(request.parameters, known, "the request")
-    return How(
-        parameters.priority(values), parameters.timeout_s(values), bool(values.get(FINAL, False))
-    )
+    parameters.flag(values, FINAL)
+    return How(parameters.priority(values), parameters.timeout_s(values))
 
 
 def place_of_input(tensor: pb.ModelInferRequest.InferInputTensor) -> Place | None:

@@ -116,6 +116,14 @@ def timeout_s(values: Mapping[str, Value]) -> float | None:
     return given / 1e6 if given else None
 
 
+def flag(values: Mapping[str, Value], name: str) -> bool:
+    """Return what a switch says, False where it is not there. Raises InvalidArgument."""
+    given = values.get(name, False)
+    if not isinstance(given, bool):
+        raise InvalidArgument(f"{name} is {_shown(given)}, but must be true or false")
+    return given
+
+
 def size(values: Mapping[str, Value], name: str) -> int:
     """Return a number of bytes, 0 where it is not there. Raises InvalidArgument."""
     given = values.get(name, 0)
