@@ -191,7 +191,7 @@ async def test_answered_images_of_a_call_under_way_make_room(metrics: Metrics) -
 async def test_background_work_goes_behind_interactive_work_of_its_tenant(
     sessions: Gated, metrics: Metrics
 ) -> None:
-    embedder = Embedder(sessions, threads=1, metrics=metrics)
+    embedder = Embedder(sessions, threads=1, max_queue_ms=600_000, metrics=metrics)
     order: list[str] = []
 
     async def call(name: str, seed: int, **named: Any) -> None:
@@ -213,7 +213,7 @@ async def test_background_work_goes_behind_interactive_work_of_its_tenant(
 
 
 async def test_a_closed_embedder_tells_those_who_wait(sessions: Gated) -> None:
-    embedder = Embedder(sessions, threads=1)
+    embedder = Embedder(sessions, threads=1, max_queue_ms=600_000)
     first = asyncio.create_task(embedder.embed(BACKBONE, LAST, images(1)))
     await asyncio.to_thread(sessions.began.wait, 60)
     waiting = asyncio.create_task(embedder.embed(BACKBONE, LAST, images(2, 5)))
