@@ -206,7 +206,7 @@ def test_a_tenant_of_more_weight_may_queue_more() -> None:
     door = Door()
     door.come("other", n_images=1000)
     n_heavy = door.fill("heavy", weight=4.0)
-    assert (n_light, n_heavy) == (14, 22)  # halves and four fifths of 800 ms, and the one after
+    assert (n_light, n_heavy) == (13, 21)  # half and four fifths of 750 ms, and the one after
 
 
 def test_images_of_all_tenants_are_bounded_and_the_last_still_has_room() -> None:
@@ -235,7 +235,7 @@ def test_bytes_are_bounded_as_images_are() -> None:
 def test_the_refusal_says_what_would_be_waited_and_when_to_come_again() -> None:
     door = Door()
     door.fill()
-    sentence = "the images of this tenant that come first take 810 ms, and 800 ms is the most"
+    sentence = "the images of this tenant that come first take 780 ms, and 750 ms is the most"
     with pytest.raises(Overloaded, match=sentence) as caught:
         door.come()
     assert caught.value.retry_after_s is not None

@@ -20,8 +20,8 @@ from icecore.server.errors import Overloaded
 MAX_QUEUE_MS: Final = 1000.0
 """What a person waits without losing the thread; a program that can wait longer comes again."""
 
-AIM: Final = 0.8
-"""Of the bound: what is foreseen may be wrong by a quarter before it is passed."""
+AIM: Final = 0.75
+"""Of the bound: what is foreseen may be wrong by a third before it is passed."""
 
 _A_LITTLE: Final = 1024
 """Images of a tenant."""
@@ -100,7 +100,7 @@ class Bounds:
             self._check_room(backlog, n_images, n_bytes, now)
         if not may_wait and backlog is not None:
             self._check_wait(backlog, stay, deadline, now)
-            stay.late_at = now + max(0.0, self._max_queue_ms - cost_ms) / 1e3
+            stay.late_at = now + max(0.0, self._max_queue_ms - cost_ms / AIM) / 1e3
         if backlog is None:
             backlog = self._tenants[tenant_id] = Backlog(self._pace.enter(weight, now))
         backlog.add(stay, n_bytes)

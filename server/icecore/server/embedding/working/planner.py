@@ -24,6 +24,9 @@ AFTER_PASSES: Final = 32
 """Who has embedded a handful of images is done before a measurement would pay."""
 
 _QUIET_S: Final = 1.0
+_LOOKS: Final = 20
+"""In that time: between two calls of a steady load, one look may find nothing to do."""
+
 _MOST_TRIES: Final = 20
 
 
@@ -104,8 +107,10 @@ class Planner:
 
     def _wait_for_quiet(self) -> bool:
         """Return once nothing else was to be done for a while; False where the server ends."""
-        while not self._stop.wait(self._quiet_s):
-            if not self._is_busy():
+        n_quiet = 0
+        while not self._stop.wait(self._quiet_s / _LOOKS):
+            n_quiet = 0 if self._is_busy() else n_quiet + 1
+            if n_quiet == _LOOKS:
                 return True
         return False
 
