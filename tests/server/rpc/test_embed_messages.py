@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -84,7 +85,7 @@ def shown(images: list[ImageInput]) -> list[Any]:
 def by_hand(data: bytes) -> Any:
     def act() -> Any:
         request = embed_reading.read(data)
-        return told(request.wanted), told(lambda: shown(list(request.images())))
+        return told(lambda: astuple(request.wanted())), told(lambda: shown(list(request.images())))
 
     return told(act)
 
@@ -93,7 +94,8 @@ def by_protobuf(data: bytes) -> Any:
     def act() -> Any:
         message = codes_pb2.EmbedRequest.FromString(data)
         request = embed_reading.EmbedRequest(b"", (), message)
-        return told(request.wanted), told(lambda: shown(inputs.images(message.images)))
+        wanted = told(lambda: astuple(request.wanted()))
+        return wanted, told(lambda: shown(inputs.images(message.images)))
 
     return told(act)
 

@@ -19,7 +19,7 @@ from icecore.server.embedding.images import ImageInput, size_of
 from icecore.server.embedding.orders import CALL_LIMITS, CallLimits, Order
 from icecore.server.embedding.scheduling.allowances import Allowances
 from icecore.server.embedding.scheduling.bounds import MAX_QUEUE_MS, Bounds
-from icecore.server.embedding.scheduling.costs import Costs
+from icecore.server.embedding.scheduling.costs import Costs, Guess
 from icecore.server.embedding.scheduling.pieces import Piece, Priority, Stay
 from icecore.server.embedding.scheduling.turns import Turns
 from icecore.server.embedding.working.plan_file import PlanFile
@@ -149,14 +149,16 @@ class Embedder:
         )
         order.check()
         gathering = Gathering(order.taps, order.shapes, len(images), wanted)
+        alone = self._costs.guess(backbone, order.taps, images[0]) if len(images) == 1 else None
+        cost_ms = self._costs.mean_ms(backbone, taps, images) if alone is None else alone.cost_ms
         try:
-            with self._room(order, is_background=is_background, may_wait=may_wait) as stay:
+            with self._room(order, cost_ms, is_background=is_background, may_wait=may_wait) as stay:
                 filling = Filling(
                     order,
                     gathering,
                     ahead=self._ahead,
                     cache=self._cache if is_cached else None,
-                    submit=partial(self._submit, stay),
+                    submit=partial(self._submit, stay, order, alone),
                     give_up=self._give_up,
                     hasten=self._turns.hasten,
                     ended=partial(self._bounds.ended, stay),
@@ -193,7 +195,9 @@ class Embedder:
         return away_s
 
     @contextmanager
-    def _room(self, order: Order, *, is_background: bool, may_wait: bool) -> Iterator[Stay]:
+    def _room(
+        self, order: Order, cost_ms: float, *, is_background: bool, may_wait: bool
+    ) -> Iterator[Stay]:
         """Hold the tenant to its quota and the house to its bounds."""
         tenant_id, images = order.tenant_id, order.images
         with (
@@ -201,7 +205,7 @@ class Embedder:
             self._bounds.admit(
                 tenant_id,
                 len(images),
-                cost_ms=self._costs.mean_ms(order.backbone, order.taps, images),
+                cost_ms=cost_ms,
                 n_bytes=sum(map(size_of, images)),
                 weight=self._allowances.weight(tenant_id),
                 priority=order.priority,
@@ -211,11 +215,14 @@ class Embedder:
         ):
             yield stay
 
-    def _submit(self, stay: Stay, piece: Piece) -> None:
+    def _submit(self, stay: Stay, order: Order, alone: Guess | None, piece: Piece) -> None:
+        """Put a piece in line; `alone` is the guess for the only image of an order."""
         piece.stay = stay
-        if piece.image is not None:
-            piece.guess = guess = self._costs.guess(piece.backbone, piece.taps, piece.image)
-            piece.cost_ms = guess.cost_ms
+        guess = alone if piece.taps == order.taps else None
+        if guess is None and piece.image is not None:
+            guess = self._costs.guess(piece.backbone, piece.taps, piece.image)
+        if guess is not None:
+            piece.guess, piece.cost_ms = guess, guess.cost_ms
         self._workers.submit(piece)
 
     def _ran(self, piece: Piece, cpu_ms: float) -> None:

@@ -1,6 +1,7 @@
 """Which calls are for whom."""
 
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 
@@ -40,6 +41,7 @@ _EMBEDDING: Final = (
 )
 
 
+@lru_cache(maxsize=1024)
 def access_to(method: str) -> Access:
     """Return who may call the method, given as "/package.Service/Method"."""
     if method.startswith(_ANYONE):

@@ -39,9 +39,9 @@ _MOST_BESIDE_DATA: Final = 16
 """Fields of a tensor that are looked at by hand: its dtype, and a size for each dimension."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Wanted:
-    """What a request says beside its images."""
+    """What a request says beside its images. The same object again, where that is short."""
 
     backbone: str
     layers: tuple[str, ...]
