@@ -38,6 +38,6 @@ async def test_what_names_thousands_of_layers_is_not_kept() -> None:
     for layers, n_kept in ((["1", "-1"], 1), (["1"] * 3000, 1), (["*"], 2), (["1", "-1"], 2)):
         request = codes_pb2.EmbedRequest(layers=layers, images=[common_pb2.Image(encoded=b"x")])
         await service.Embed(embed_reading.read(request.SerializeToString()), None)
-        assert len(service._taps) == n_kept
+        assert len(service._readings) == n_kept
     assert anything.taps[0] is anything.taps[3]
     assert len(anything.taps[1]) == 3000

@@ -13,7 +13,7 @@ from icecore.server.embedding.embedder import Embedded, Timings
 from icecore.server.embedding.images import Encoded, ImageInput
 from icecore.server.errors import ImagesEmpty, InvalidArgument
 from icecore.server.rpc import embed_reading, inputs
-from icecore.server.rpc.embed_writing import written
+from icecore.server.rpc.embed_writing import Reading
 from icecore.v1 import codes_pb2, common_pb2
 from icecore.wire import messages
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
@@ -150,14 +150,15 @@ def test_a_response_is_what_protobuf_would_write() -> None:
         TapId("a" * 64, "relu1", backbone="other name", depth=1),
         TapId("b" * 64, "x", Activation.NONE, Pooling(PoolingKind.NONE)),
     ]
-    for n in (1, 300):
+    reading = Reading(tuple(taps))
+    for n in (1, 300, 1):
         codes: tuple[Any, ...] = (
             np.random.default_rng(0).normal(size=(n, 7)).astype(np.float32),
             np.ones((n, 3), np.float16),
             np.zeros((n, 2, 3, 4), np.float32),
         )
         embedded = Embedded(codes, Timings(0.0, 1.5, 2.5, 4.0, n_cached=n - 1))
-        response = codes_pb2.EmbedResponse.FromString(written(embedded, taps))
+        response = codes_pb2.EmbedResponse.FromString(reading.written(embedded))
         for message, values, tap in zip(response.codes, codes, taps, strict=True):
             read = messages.codes_from_message(message)
             assert np.array_equal(read.values, values)
@@ -165,4 +166,4 @@ def test_a_response_is_what_protobuf_would_write() -> None:
             assert (read.tap, read.tap.backbone, read.tap.depth) == (tap, tap.backbone, tap.depth)
         assert response.timings.n_cached == n - 1
         assert response.timings.total_ms == 4.0
-        assert response.SerializeToString() == written(embedded, taps)
+        assert response.SerializeToString() == reading.written(embedded)

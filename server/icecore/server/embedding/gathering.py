@@ -16,6 +16,7 @@ from icecore.wire.taps import TapId
 FloatArray = npt.NDArray[np.float32]
 
 FLOAT16_MAX: Final = 65_504.0
+_FLOATS: Final = (np.dtype("<f4"), np.dtype("<f2"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +120,12 @@ def checked_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
     Raises:
         DTypeInvalid: any other.
     """
+    if isinstance(dtype, np.dtype) and dtype in _FLOATS:
+        return dtype
     try:
         wanted = np.dtype(dtype)
     except TypeError as error:
         raise DTypeInvalid(f"codes come as float32 or float16, not as {dtype!r}") from error
-    if wanted not in (np.dtype("<f4"), np.dtype("<f2")):
+    if wanted not in _FLOATS:
         raise DTypeInvalid(f"codes come as float32 or float16, not as {wanted.name!r}")
     return wanted

@@ -1,8 +1,7 @@
 """What one call of the embedder wants, checked before anything is done."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
@@ -88,8 +87,11 @@ class Order:
             )
         self._check_codes()
         for index, image in enumerate(self.images):
-            with _named(index):
+            try:
                 check(image, self.backbone.recipe, what=self._name(index), limits=self.limits.image)
+            except InvalidArgument as error:
+                error.details["image"] = str(index)
+                raise
 
     def piece(
         self,
@@ -112,13 +114,16 @@ class Order:
         )
 
     def _prepare(self, index: int) -> npt.NDArray[Any]:
-        with _named(index):
+        try:
             return prepare(
                 self.images[index],
                 self.backbone.recipe,
                 what=self._name(index),
                 limits=self.limits.image,
             )
+        except InvalidArgument as error:
+            error.details["image"] = str(index)
+            raise
 
     def _name(self, index: int) -> str:
         return self.names[index] if self.names else f"image {index}"
@@ -134,13 +139,3 @@ class Order:
                 f"{4 * n_values * n_images:,} bytes, but {self.limits.max_code_bytes:,} are the "
                 f"most: {way_out} pool them"
             )
-
-
-@contextmanager
-def _named(index: int) -> Iterator[None]:
-    """Put the image's index into the details of what is raised inside."""
-    try:
-        yield
-    except InvalidArgument as error:
-        error.details["image"] = str(index)
-        raise

@@ -6,6 +6,7 @@ Its two methods are the ones called most, so their messages are read and written
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 import grpc
@@ -13,11 +14,12 @@ import grpc
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.embedder import Embedder
+from icecore.server.embedding.images import ImageInput
 from icecore.server.rpc import embed_reading, inputs
 from icecore.server.rpc.by_name import with_backbone
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.embed_reading import EmbedRequest, Wanted
-from icecore.server.rpc.embed_writing import write, written
+from icecore.server.rpc.embed_writing import Reading, write
 from icecore.server.rpc.streams import in_order
 from icecore.v1 import codes_pb2
 from icecore.wire.taps import TapId
@@ -38,7 +40,7 @@ class CodesService:
     def __init__(self, catalog: Catalog, embedder: Embedder) -> None:
         self._catalog = catalog
         self._embedder = embedder
-        self._taps: dict[tuple[str, str, Wanted], tuple[TapId, ...]] = {}
+        self._readings: dict[tuple[str, str, Wanted], Reading] = {}
 
     async def Embed(self, request: EmbedRequest, context: object) -> bytes:
         return await self._embed(request)
@@ -51,41 +53,44 @@ class CodesService:
 
     async def _embed(self, request: EmbedRequest) -> bytes:
         wanted = request.wanted()
-        images = request.images()
+        act = partial(self._codes, wanted, request.images())
+        return await with_backbone(self._catalog, wanted.backbone, act)
+
+    async def _codes(
+        self, wanted: Wanted, images: Sequence[ImageInput], backbone: Backbone
+    ) -> bytes:
         call = current_call()
+        reading = self._reading_of(backbone, wanted)
+        embedded = await self._embedder.embed(
+            backbone,
+            reading.taps,
+            images,
+            dtype=wanted.dtype,
+            tenant_id=call.tenant_id,
+            is_cached=True,
+            priority=wanted.priority,
+            deadline=call.deadline,
+        )
+        if sum([values.nbytes for values in embedded.codes]) <= WRITTEN_AT_ONCE:
+            return reading.written(embedded)
+        return await asyncio.to_thread(reading.written, embedded)
 
-        async def embed(backbone: Backbone) -> bytes:
-            taps = self._taps_of(backbone, wanted)
-            embedded = await self._embedder.embed(
-                backbone,
-                taps,
-                images,
-                dtype=wanted.dtype,
-                tenant_id=call.tenant_id,
-                is_cached=True,
-                priority=wanted.priority,
-                deadline=call.deadline,
-            )
-            if sum(values.nbytes for values in embedded.codes) <= WRITTEN_AT_ONCE:
-                return written(embedded, taps)
-            return await asyncio.to_thread(written, embedded, taps)
-
-        return await with_backbone(self._catalog, wanted.backbone, embed)
-
-    def _taps_of(self, backbone: Backbone, wanted: Wanted) -> tuple[TapId, ...]:
+    def _reading_of(self, backbone: Backbone, wanted: Wanted) -> Reading:
         key = (backbone.digest, backbone.name, wanted)
-        taps = self._taps.get(key)
-        if taps is None:
+        reading = self._readings.get(key)
+        if reading is None:
             chosen = inputs.check_number_of_layers(backbone.select(wanted.layers))
-            taps = tuple(
-                backbone.tap(layer, activation=wanted.activation, pooling=wanted.pooling)
-                for layer in chosen
+            reading = Reading(
+                tuple(
+                    backbone.tap(layer, activation=wanted.activation, pooling=wanted.pooling)
+                    for layer in chosen
+                )
             )
-            if is_worth_keeping(wanted, taps):
-                if len(self._taps) >= _MOST_KEPT:
-                    self._taps.clear()
-                self._taps[key] = taps
-        return taps
+            if is_worth_keeping(wanted, reading.taps):
+                if len(self._readings) >= _MOST_KEPT:
+                    self._readings.clear()
+                self._readings[key] = reading
+        return reading
 
 
 def is_worth_keeping(wanted: Wanted, taps: Sequence[TapId]) -> bool:

@@ -42,7 +42,7 @@ class Lane:
         if not self.n_calls:
             return 0.0
         rounds = zip(self._all_ms, self._round_ms, strict=True)
-        return sum(min(all_ms, n_images * round_ms) for all_ms, round_ms in rounds)
+        return sum(min(one, n_images * each) for one, each in rounds if one)
 
 
 class Backlog:
