@@ -112,7 +112,7 @@ class Catalog:
         future = None if pointed is None else self._kept.get(pointed)
         if pointed is None or future is None or not future.done() or future.exception():
             return None
-        return self._view(pointed, name or self._default)
+        return self._named(future.result(), name or self._default)
 
     def by_digest(self, wanted: str) -> Backbone:
         """Return the backbone that a digest pins, also one that no name points to any more.
@@ -183,15 +183,17 @@ class Catalog:
 
     def _view(self, wanted: str, name: str) -> Backbone:
         """The backbone of a digest as it is under one of its names."""
-        found = self._once(wanted)
-        is_default = name == self._default and self._names.get(name) == wanted
+        return self._named(self._once(wanted), name)
+
+    def _named(self, found: Backbone, name: str) -> Backbone:
+        is_default = name == self._default and self._names.get(name) == found.digest
         if (found.name, found.is_default) == (name, is_default):
             return found
         with self._lock:
-            view = self._views.get((wanted, name))
+            view = self._views.get((found.digest, name))
             if view is None or view.is_default != is_default:
                 view = replace(found, name=name, is_default=is_default)
-                self._views[wanted, name] = view
+                self._views[found.digest, name] = view
             return view
 
     def _once(self, wanted: str) -> Backbone:
