@@ -36,6 +36,9 @@ PROGRAM = ("-m", "icecore.server")
 START_S = 120.0
 """Patience, not a measure: the machine may be shared."""
 
+PATIENT_MS = 60_000
+"""What a call may wait in tests that are not about being refused."""
+
 
 class ToyCatalog(Catalog):
     """Its default backbone is the toy."""
@@ -70,7 +73,12 @@ def serving(data: Path, *, catalog: Any = ToyCatalog, **settings: Any) -> Iterat
     """A server in this process; `settings` are fields of `Settings`."""
     started: Future[tuple[App, asyncio.AbstractEventLoop]] = Future()
     ended: Future[None] = Future()
-    fields: dict[str, Any] = {"threads": 1, "grace_s": 2.0, **settings}
+    fields: dict[str, Any] = {
+        "threads": 1,
+        "grace_s": 2.0,
+        "max_queue_ms": PATIENT_MS,
+        **settings,
+    }
 
     async def serve() -> None:
         async with app_serving(Settings(data, **fields), make_catalog=catalog) as app:
@@ -137,7 +145,11 @@ def start(
         [sys.executable, *program, "--data", str(data), "--threads", "1", *arguments],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **(environment or {})},
+        env={
+            **os.environ,
+            "ICECORE_MAX_QUEUE_MS": str(PATIENT_MS),
+            **(environment or {}),
+        },
     )
 
 
