@@ -52,7 +52,7 @@ def test_a_file_of_that_size_and_pixels_of_another_go_the_whole_way() -> None:
 async def test_codes_are_those_of_the_same_pixels_normalised_before() -> None:
     backbone = Backbone.read("toy", toy_graph(), RECIPE)
     embedder = Embedder(Sessions(max_bytes=1 << 24, threads=1), threads=1)
-    ways = [
+    ways: list[ImageInput] = [
         Pixels(ROWS),
         Pixels(ROWS.transpose(2, 0, 1)),
         Pixels(np.asfortranarray(ROWS)),

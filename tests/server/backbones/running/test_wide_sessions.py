@@ -8,7 +8,7 @@ import pytest
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.running.feeds import Feed
-from icecore.server.backbones.running.kept_sessions import MOST_WIDE, Form, KeptSessions
+from icecore.server.backbones.running.kept_sessions import MOST_WIDE, Form, KeptSessions, Session
 from icecore.server.backbones.running.loaded import FloatArray, InputArray
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.backbones.running.shared_weights import Weight
@@ -55,14 +55,22 @@ def test_the_first_pass_waits_for_one_session_only() -> None:
     assert sessions.n_kept == 2
 
 
-def test_where_there_is_no_room_none_is_made_aside() -> None:
+def test_where_there_is_no_room_none_is_made_aside(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would drive out what was used before, which then would be made again, and so on."""
+    made: list[Form] = []
+    real = Sessions._made
+
+    def counted(sessions: Sessions, backbone: Backbone, form: Form) -> Session:
+        made.append(form)
+        return real(sessions, backbone, form)
+
+    monkeypatch.setattr(Sessions, "_made", counted)
     toy = toy_backbone()
     sessions = Sessions(max_bytes=0, threads=4)
-    for _ in range(3):
-        sessions.run(toy, toy.core, images(toy))
+    for threads in (4, 1, 4, 1):
+        sessions.run(toy, toy.core, images(toy), threads=threads)
         settled(sessions)
-    assert sessions.n_kept == 1
+    assert [form.threads for form in made] == [1]
 
 
 def test_pools_do_not_add_up() -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 import pytest_asyncio
 
+from icecore.server.backbones.running import sessions as running
 from icecore.server.backbones.running.devices import CPU, Device
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.embedder import Embedder
@@ -123,11 +124,14 @@ async def test_tenants_share_a_pass(gpu: House) -> None:
     assert [n for _, n in gpu.sessions.passes] == [1, 4]
 
 
-async def test_layers_share_a_pass_where_that_costs_less() -> None:
-    """A cut at both is made meanwhile, so that the second time it is there."""
+async def test_layers_share_a_pass_where_that_costs_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cut at both is made once it was missed often, here twice."""
+    monkeypatch.setattr(running, "MISSED_OFTEN", 2)
     house = House(GPU, Plan(1, 8, a_pass_ms=10.0, an_image_ms=1.0), threads=3)
     try:
-        for passes in ([1, 2, 2], [1, 4]):
+        for passes in ([1, 2, 2], [1, 2, 2], [1, 4]):
             house.sessions.began.clear()
             house.sessions.gate.clear()
             house.sessions.passes.clear()
@@ -204,6 +208,21 @@ async def test_on_a_processor_a_plan_may_take_several_too() -> None:
         for seed in range(8):
             assert np.allclose(made[seed], alone(seed), rtol=1e-5, atol=1e-6)
         assert np.allclose(made[8], alone(8, TWO), rtol=1e-5, atol=1e-6)
+    finally:
+        house.sessions.gate.set()
+        await asyncio.to_thread(house.embedder.close)
+
+
+async def test_no_thread_takes_more_than_its_share() -> None:
+    """Else one would run what two could."""
+    house = House(CPU, Plan(1, 8), threads=2)
+    try:
+        first = await house.busy()
+        rest = [asyncio.create_task(house.codes(seed)) for seed in range(1, 8)]
+        await house.waiting(6)
+        house.sessions.gate.set()
+        await asyncio.gather(first, *rest)
+        assert 1 < max(n for _, n in house.sessions.passes) <= 4
     finally:
         house.sessions.gate.set()
         await asyncio.to_thread(house.embedder.close)

@@ -4,10 +4,12 @@ Blocking and thread-safe: many threads may run, also the same session. It knows
 nothing of images, tenants or turns.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from threading import Lock
+from typing import Final
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.running.cutting import Outline
@@ -23,6 +25,11 @@ from icecore.wire.taps import TapId
 
 OUTLINES = 16
 """Backbones of which more sessions can be made without their graph being checked again."""
+
+MISSED_OFTEN: Final = 64
+"""Passes that could have been shared before a session is made for it: callers may read layers in
+thousands of combinations, each of which comes once."""
+_MOST_MISSED: Final = 256
 
 
 class Sessions:
@@ -46,6 +53,7 @@ class Sessions:
         # Held while a session is made, which needs its weights several times over.
         self._making = Lock()
         self._wishes = Wishes()
+        self._missed: Counter[Form] = Counter()
 
     def run(
         self,
@@ -85,11 +93,22 @@ class Sessions:
         return [codes[tap] for tap in taps]
 
     def is_at_hand(self, backbone: Backbone, taps: Sequence[TapId], feed: Feed) -> bool:
-        """Whether a pass can begin at once; where it cannot, the session is made meanwhile."""
+        """Whether a pass can begin at once.
+
+        Where it cannot, and was asked for often, the session is made meanwhile.
+        """
         form = Form(_in_order(backbone, taps), feed, 1)
         if self._kept.is_ready(form):
             return True
-        self._wishes.add(form, partial(self._make, backbone, form))
+        with self._lock:
+            if len(self._missed) > _MOST_MISSED:
+                self._missed.clear()
+            self._missed[form] += 1
+            is_worth_it = self._missed[form] >= MISSED_OFTEN
+            if is_worth_it:
+                del self._missed[form]
+        if is_worth_it:
+            self._wishes.add(form, partial(self._make, backbone, form))
         return False
 
     def apart(self, backbone: Backbone, taps: Sequence[TapId], *, threads: int) -> Session:

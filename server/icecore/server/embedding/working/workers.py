@@ -95,11 +95,11 @@ class Workers:
         plan = self._plans.of(piece.backbone.digest)
         pieces = [piece]
         if self._takes_batches and plan.batch > 1 and not is_lone:
+            # No more than its share: others may have nothing to do.
+            share = -(-self._turns.n_waiting // self._n_threads)
             pieces += self._turns.take_more(
-                lambda other: (
-                    other.taps == piece.taps and other.backbone.digest == piece.backbone.digest
-                ),
-                plan.batch - 1,
+                lambda other: other.backbone.digest == piece.backbone.digest,
+                min(plan.batch - 1, share),
             )
         ready = [one for one in map(self._prepare, pieces) if one is not None]
         if ready:
