@@ -10,7 +10,7 @@ from icecore.server.backbones.admission.limits import AdmissionLimits
 from icecore.server.backbones.admission.vetting.vetting import vet
 from icecore.server.errors import IcecoreError
 
-LIMITS = AdmissionLimits(cpu_s=2, max_fields=200_000)
+LIMITS = AdmissionLimits(cpu_s=4, max_fields=200_000)
 """Less than usual of what a test would have to wait for."""
 
 NOISE = (
