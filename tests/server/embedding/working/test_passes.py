@@ -222,7 +222,8 @@ async def test_no_thread_takes_more_than_its_share() -> None:
         await house.waiting(6)
         house.sessions.gate.set()
         await asyncio.gather(first, *rest)
-        assert 1 < max(n for _, n in house.sessions.passes) <= 4
+        assert max(n for _, n in house.sessions.passes) <= 4
+        assert len(house.sessions.passes) < 8, "some were run together"
     finally:
         house.sessions.gate.set()
         await asyncio.to_thread(house.embedder.close)
