@@ -21,6 +21,10 @@ from icecore.server.settings import HelpWanted, Settings, SettingsInvalid, read_
 # What gRPC would say of a port in use we say ourselves, in one line. To be set before its import.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
+SWITCH_S = 0.0005
+"""A thread that computes in Python lets another go on after so long. With Python's own 5 ms each
+change of threads of a call waits as long while a graph is read, or a snapshot of examples."""
+
 _MACHINES_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
@@ -58,6 +62,7 @@ async def _serve(settings: Settings) -> None:
     # What is made until it serves mostly stays: looking through it for garbage, again and again,
     # takes a tenth of the start, and later stops all calls at once for a moment.
     gc.disable()
+    sys.setswitchinterval(SWITCH_S)
     from icecore.server.app import serving
 
     with contextlib.suppress(AskedToEnd):
