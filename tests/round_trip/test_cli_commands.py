@@ -81,8 +81,8 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     accuracy = version["accuracy"]
     assert 0 <= accuracy["low"] <= accuracy["estimate"] <= accuracy["high"] <= 1
     counted = "collection 'colours': 16 added; 16 examples of 2 classes now"
-    first, *progress = said.err.splitlines()
-    assert first == counted
+    told, *progress = said.err.splitlines()
+    assert told == counted
     assert not progress or version["seconds"] > 1, "what is over in a moment tells of none"
 
     again = icecore.done("train-probe", "colours", "--collection", "colours", "--kind", "svm")
