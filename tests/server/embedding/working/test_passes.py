@@ -5,7 +5,7 @@ ONNX Runtime's own processor plays a GPU that takes one pass at a time.
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,12 +62,18 @@ class House:
         await asyncio.to_thread(self.sessions.began.wait, PATIENCE_S)
         return first
 
+    async def prepared(self, n: int) -> None:
+        """Return when so many images are ready for their pass."""
+        await self._until(lambda: len(self.embedder._workers._passes._ready) >= n)
+
     async def waiting(self, n: int) -> None:
-        """Return when so many images are prepared, or wait for a turn."""
+        """Return when so many images are ready, or wait for a turn."""
+        passes, turns = self.embedder._workers._passes, self.embedder._turns
+        await self._until(lambda: len(passes._ready) + turns.n_waiting >= n)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE_S):
-            workers = self.embedder._workers
-            # Nothing tells of it.
-            while len(workers._passes._ready) + self.embedder._turns.n_waiting < n:  # noqa: ASYNC110
+            while not holds():  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.001)
 
     async def codes(
@@ -100,7 +106,7 @@ async def gpu() -> AsyncIterator[House]:
 async def test_batches_form_under_load_and_codes_stay_the_same(gpu: House) -> None:
     first = await gpu.busy()
     rest = [asyncio.create_task(gpu.codes(seed)) for seed in range(1, 13)]
-    await gpu.waiting(12)
+    await gpu.prepared(12)
     gpu.sessions.gate.set()
     made = await asyncio.gather(first, *rest)
     assert [n for _, n in gpu.sessions.passes] == [1, 8, 4]
@@ -118,7 +124,7 @@ async def test_a_lone_image_waits_for_no_batch(gpu: House) -> None:
 async def test_tenants_share_a_pass(gpu: House) -> None:
     first = await gpu.busy()
     rest = [asyncio.create_task(gpu.codes(seed, tenant_id=f"t{seed}")) for seed in range(1, 5)]
-    await gpu.waiting(4)
+    await gpu.prepared(4)
     gpu.sessions.gate.set()
     await asyncio.gather(first, *rest)
     assert [n for _, n in gpu.sessions.passes] == [1, 4]
@@ -140,7 +146,7 @@ async def test_layers_share_a_pass_where_that_costs_less(
                 asyncio.create_task(house.codes(seed, taps))
                 for seed, taps in ((1, ONE), (2, THREE), (3, ONE), (4, THREE))
             ]
-            await house.waiting(4)
+            await house.prepared(4)
             house.sessions.gate.set()
             made = await asyncio.gather(first, *rest)
             assert [n for _, n in house.sessions.passes] == passes
@@ -156,7 +162,7 @@ async def test_an_image_that_is_none_harms_no_other_of_its_batch(gpu: House) -> 
     first = await gpu.busy()
     rest = [asyncio.create_task(gpu.codes(seed)) for seed in range(1, 4)]
     bad = asyncio.create_task(gpu.embedder.embed(TOY, THREE, [Encoded(b"no image")]))
-    await gpu.waiting(3)
+    await gpu.prepared(3)
     gpu.sessions.gate.set()
     with pytest.raises(ImageInvalid):
         await bad
@@ -169,7 +175,7 @@ async def test_a_pass_that_fails_is_told_to_all_of_it(
 ) -> None:
     first = await gpu.busy()
     rest = [asyncio.create_task(gpu.codes(seed)) for seed in range(1, 4)]
-    await gpu.waiting(3)
+    await gpu.prepared(3)
 
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")

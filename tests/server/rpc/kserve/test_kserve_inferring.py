@@ -25,7 +25,6 @@ from toys import toy_backbone
 
 BACKBONE = toy_backbone()
 SPENT = Timings(queue_ms=0.0, decode_ms=0.0, compute_ms=0.0, total_ms=0.0)
-LATER = monotonic() + 1000
 
 
 class Asked:
@@ -105,16 +104,17 @@ async def test_a_priority_is_a_word_or_a_level(
 async def test_the_earlier_of_deadline_and_timeout_holds(
     model: str, inferring: Inferring, asked: Asked
 ) -> None:
+    later = monotonic() + 1000
     await _infer(inferring, model)
     assert not asked.given["deadline"]
-    await _infer(inferring, model, deadline=LATER)
-    assert asked.given["deadline"] == LATER
-    for given in (None, LATER):
+    await _infer(inferring, model, deadline=later)
+    assert asked.given["deadline"] == later
+    for given in (None, later):
         before = monotonic()
         await _infer(inferring, model, deadline=given, parameters={"timeout": 2_000_000})
         assert before + 2 <= asked.given["deadline"] <= monotonic() + 2
-    await _infer(inferring, model, deadline=LATER, parameters={"timeout": 10**12})
-    assert asked.given["deadline"] == LATER
+    await _infer(inferring, model, deadline=later, parameters={"timeout": 10**12})
+    assert asked.given["deadline"] == later
 
 
 async def test_work_is_done_for_the_tenant_that_calls(inferring: Inferring, asked: Asked) -> None:
