@@ -1,6 +1,7 @@
 """Sessions that count what runs, and wait to be let through where they are told to."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,10 @@ class CountingSessions(Sessions):
         if not is_gated:
             self.gate.set()
 
-    def run(
+    def readied(
         self, backbone: Any, taps: Any, inputs: npt.NDArray[Any], *rest: Any, **named: Any
-    ) -> list[npt.NDArray[np.float32]]:
+    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
         self.runs.extend([tuple(taps)] * len(inputs))
         self.began.set()
         assert self.gate.wait(30), "nobody opened the gate"
-        return super().run(backbone, taps, inputs, *rest, **named)
+        return super().readied(backbone, taps, inputs, *rest, **named)

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +79,13 @@ class GatedSessions(Sessions):
         self.may_end = threading.Event()
         self.n_images = 0
 
-    def run(
+    def readied(
         self, backbone: Backbone, taps: Sequence[TapId], inputs: InputArray, **named: Any
-    ) -> list[npt.NDArray[np.float32]]:
+    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
         self.began.set()
         assert self.may_end.wait(30), "nobody opened the gate"
         self.n_images += len(inputs)
-        return super().run(backbone, taps, inputs, **named)
+        return super().readied(backbone, taps, inputs, **named)
 
 
 @pytest_asyncio.fixture

@@ -82,12 +82,14 @@ class CountingSessions(Sessions):
     meanwhile: Callable[[], None] | None = None
     """Called once, while images are in the network."""
 
-    def run(self, backbone: Backbone, *rest: Any, **named: Any) -> list[npt.NDArray[np.float32]]:
+    def readied(
+        self, backbone: Backbone, *rest: Any, **named: Any
+    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
         self.n_images += len(rest[1])
         if self.meanwhile is not None:
             self.meanwhile()
             self.meanwhile = None
-        return super().run(backbone, *rest, **named)
+        return super().readied(backbone, *rest, **named)
 
 
 @dataclass

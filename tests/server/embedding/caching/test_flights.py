@@ -10,7 +10,7 @@ from icecore.server.embedding.scheduling.pieces import Piece, Ran
 from toys import toy_backbone
 
 BACKBONE = toy_backbone()
-RAN = Ran(queue_ms=1.0, decode_ms=0.0, compute_ms=2.0, cpu_ms=2.0)
+RAN = Ran(queue_ms=1.0, decode_ms=0.0, compute_ms=2.0, decode_cpu_ms=0.0, pass_cpu_ms=2.0)
 
 
 class Air:

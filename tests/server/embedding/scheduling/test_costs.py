@@ -29,7 +29,8 @@ def ran(decode_ms: float, compute_ms: float, stretch: float = 1.0) -> Ran:
         queue_ms=0.0,
         decode_ms=stretch * decode_ms,
         compute_ms=stretch * compute_ms,
-        cpu_ms=decode_ms + compute_ms,
+        decode_cpu_ms=decode_ms,
+        pass_cpu_ms=compute_ms,
     )
 
 
@@ -70,7 +71,7 @@ def test_a_backbone_never_seen_is_guessed_from_others_by_its_work() -> None:
     assert guessed == pytest.approx(per_mac * other.layer("one").macs, rel=0.02)
 
 
-def test_a_first_pass_that_makes_its_session_is_not_taken_for_a_pass() -> None:
+def test_one_sample_far_off_moves_the_mean_a_little() -> None:
     mean = Mean(10.0)
     for _ in range(20):
         mean.learn(10.0)

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random
 from time import monotonic
 from typing import Any
@@ -35,12 +35,12 @@ class Gated(Sessions):
         self.began = threading.Event()
         self.may_end = threading.Event()
 
-    def run(
+    def readied(
         self, backbone: Backbone, taps: Sequence[TapId], inputs: npt.NDArray[Any], **named: Any
-    ) -> list[npt.NDArray[np.float32]]:
+    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
         self.began.set()
         assert self.may_end.wait(60), "nobody opened the gate"
-        return super().run(backbone, taps, inputs, **named)
+        return super().readied(backbone, taps, inputs, **named)
 
 
 def images(seed: int, n: int = 1) -> list[Pixels]:
@@ -166,9 +166,9 @@ async def test_answered_images_of_a_call_under_way_make_room(metrics: Metrics) -
     steps = threading.Semaphore(0)
 
     class Stepping(Sessions):
-        def run(self, *given: Any, **named: Any) -> list[npt.NDArray[np.float32]]:
+        def readied(self, *given: Any, **named: Any) -> Callable[[], list[npt.NDArray[np.float32]]]:
             assert steps.acquire(timeout=60), "nobody let the pass through"
-            return super().run(*given, **named)
+            return super().readied(*given, **named)
 
     sessions = Stepping(max_bytes=1 << 20, threads=1)
     embedder = Embedder(sessions, threads=1, metrics=metrics)

@@ -5,6 +5,7 @@ ONNX Runtime's own processor plays a GPU that takes one pass at a time.
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -15,9 +16,12 @@ import pytest_asyncio
 
 from icecore.server.backbones.running import sessions as running
 from icecore.server.backbones.running.devices import CPU, Device
+from icecore.server.backbones.running.kept_sessions import Session
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Prepared
+from icecore.server.embedding.scheduling.costs import Guess
+from icecore.server.embedding.scheduling.pieces import Ran
 from icecore.server.embedding.working.plans import Plan
 from icecore.server.embedding.working.sharing import costs_less
 from icecore.server.errors import ImageInvalid
@@ -39,13 +43,13 @@ class Recording(Sessions):
         self.began = threading.Event()
         self.gate = threading.Event()
 
-    def run(
+    def readied(
         self, backbone: Any, taps: Sequence[TapId], inputs: npt.NDArray[Any], **named: Any
-    ) -> list[npt.NDArray[np.float32]]:
+    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
         self.passes.append((tuple(taps), len(inputs)))
         self.began.set()
         assert self.gate.wait(PATIENCE_S), "nobody opened the gate"
-        return super().run(backbone, taps, inputs, **named)
+        return super().readied(backbone, taps, inputs, **named)
 
 
 class House:
@@ -180,7 +184,7 @@ async def test_a_pass_that_fails_is_told_to_all_of_it(
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(Recording, "run", fails)
+    monkeypatch.setattr(Recording, "readied", fails)
     gpu.sessions.gate.set()
     await first
     for one in await asyncio.gather(*rest, return_exceptions=True):
@@ -233,6 +237,35 @@ async def test_no_thread_takes_more_than_its_share() -> None:
     finally:
         house.sessions.gate.set()
         await asyncio.to_thread(house.embedder.close)
+
+
+async def test_what_a_session_cost_is_not_taken_for_the_cost_of_a_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else whoever asks for a layer that was never read is refused for what it would cost."""
+    learned: list[Ran] = []
+    monkeypatch.setattr(Guess, "learn", lambda _, ran: learned.append(ran))
+
+    class Slow(Sessions):
+        def _made(self, *given: Any) -> Session:
+            until = time.thread_time() + 0.2
+            while time.thread_time() < until:
+                pass
+            return super()._made(*given)
+
+    sessions = Slow(max_bytes=1 << 24, threads=1)
+    charged: list[float] = []
+    embedder = Embedder(sessions, threads=1)
+    monkeypatch.setattr(embedder._turns, "settle", lambda _, cpu_ms: charged.append(cpu_ms))
+    try:
+        for _ in range(2):
+            await embedder.embed(TOY, ONE, [image(1)])
+    finally:
+        await asyncio.to_thread(embedder.close)
+        sessions.close()
+    assert learned[0].compute_ms > 200
+    assert all(0 < ran.pass_cpu_ms < 100 for ran in learned)
+    assert charged[0] > 200 > charged[1], "whoever needed it pays"
 
 
 def test_what_goes_deeper_than_it_had_to_is_weighed_against_a_pass() -> None:

@@ -5,7 +5,7 @@ nothing of images, tenants or turns.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from threading import Lock
@@ -63,7 +63,18 @@ class Sessions:
         *,
         threads: int | None = None,
     ) -> list[FloatArray]:
-        """Return the codes of `inputs`, one array a tap in the order of `taps`.
+        """Return the codes of `inputs`, one array a tap in the order of `taps`; see `readied`."""
+        return self.readied(backbone, taps, inputs, threads=threads)()
+
+    def readied(
+        self,
+        backbone: Backbone,
+        taps: Sequence[TapId],
+        inputs: InputArray,
+        *,
+        threads: int | None = None,
+    ) -> Callable[[], list[FloatArray]]:
+        """Return what runs a pass over `inputs`; its session is made first, if there is none.
 
         Args:
             inputs: (n, 3, h, w) float32, C-contiguous, as the recipe makes them; or what the
@@ -72,7 +83,8 @@ class Sessions:
                 one, while a session of more is made in the background.
 
         Returns:
-            (n, d) float32, or (n, c, h, w) for pooling NONE; owned by the caller.
+            gives one array a tap in the order of `taps`: (n, d) float32, or (n, c, h, w) for
+            pooling NONE; owned by the caller.
 
         Raises:
             TapMismatch: a tap is not of this backbone.
@@ -87,10 +99,15 @@ class Sessions:
         wanted = (threads or self._threads) if self.device.is_cpu else 1
         if len(taps) == 1:
             form = Form((taps[0],), feed, wanted)
-            return self._session(backbone, form).run(inputs)
+            return partial(self._session(backbone, form).run, inputs)
         form = Form(_in_order(backbone, taps), feed, wanted)
-        codes = dict(zip(form.taps, self._session(backbone, form).run(inputs), strict=True))
-        return [codes[tap] for tap in taps]
+        session = self._session(backbone, form)
+
+        def run() -> list[FloatArray]:
+            codes = dict(zip(form.taps, session.run(inputs), strict=True))
+            return [codes[tap] for tap in taps]
+
+        return run
 
     def is_at_hand(self, backbone: Backbone, taps: Sequence[TapId], feed: Feed) -> bool:
         """Whether a pass can begin at once.

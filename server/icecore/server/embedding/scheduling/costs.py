@@ -26,7 +26,7 @@ _RESIZED: Final = 0.1
 """Megapixels that every image costs beside its own: those of the network's input."""
 
 _MOST_WRONG: Final = 4.0
-"""A sample counts as at most so many times the mean, nor less: making a session is no pass."""
+"""A sample counts as at most so many times the mean, nor less."""
 
 _QUICKEST: Final = 0.1
 """Weight of the newest sample; the first ten count alike."""
@@ -68,12 +68,10 @@ class Guess:
         return self.a_pass.value + self.a_megapixel.value * self.megapixels
 
     def learn(self, ran: Ran) -> None:
-        wall = ran.decode_ms + ran.compute_ms
-        decode = ran.cpu_ms * ran.decode_ms / wall if wall else 0.0
-        self.a_megapixel.learn(decode / self.megapixels)
-        self.a_pass.learn(ran.cpu_ms - decode)
+        self.a_megapixel.learn(ran.decode_cpu_ms / self.megapixels)
+        self.a_pass.learn(ran.pass_cpu_ms)
         if self.macs:
-            self.a_mac.learn((ran.cpu_ms - decode) / self.macs)
+            self.a_mac.learn(ran.pass_cpu_ms / self.macs)
 
 
 class Costs:

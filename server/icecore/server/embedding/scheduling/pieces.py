@@ -24,12 +24,17 @@ class Priority(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """Where the time of a piece went, in milliseconds; `cpu_ms` is the processor's."""
+    """Where the time of a piece went, in milliseconds; `..._cpu_ms` is the processor's.
+
+    What a session cost that had to be made first is in `compute_ms`, not in `pass_cpu_ms`:
+    the next piece does not need it.
+    """
 
     queue_ms: float
     decode_ms: float
     compute_ms: float
-    cpu_ms: float
+    decode_cpu_ms: float
+    pass_cpu_ms: float
 
 
 class Learner(Protocol):

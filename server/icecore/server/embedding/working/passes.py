@@ -113,14 +113,17 @@ class Passes:
                 if len(members) == 1
                 else np.stack([one.inputs for one in members])
             )
-            codes = self._sessions.run(backbone, group.taps, inputs, threads=threads)
+            run = self._sessions.readied(backbone, group.taps, inputs, threads=threads)
+            ready = thread_time()
+            codes = run()
         except BaseException as error:  # told to the callers, who raise it
             spent = (thread_time() - cpu) * 1e3 / len(members)
             for one in members:
                 self._told(one.piece, error, one.cpu_ms + spent)
             return
         # The threads of a pool work as long as the pass lasts, in accounts of their own.
-        cpu_s = (thread_time() - cpu) * threads
+        cpu_s = (thread_time() - ready) * threads
+        made_s = ready - cpu  # their inputs, and the session where there was none
         self._metrics.pass_ended(
             backbone=backbone.name,
             layer=max(map(backbone.layer_of, group.taps), key=lambda one: one.macs).name,
@@ -133,14 +136,21 @@ class Passes:
                 one,
                 [codes[places[tap]][row] for tap in one.piece.taps],
                 began,
-                cpu_s * 1e3 / len(members),
+                pass_cpu_ms=cpu_s * 1e3 / len(members),
+                made_cpu_ms=made_s * 1e3 / len(members),
             )
 
     def _keep(
-        self, one: Ready, codes: list[npt.NDArray[np.float32]], began: float, pass_ms: float
+        self,
+        one: Ready,
+        codes: list[npt.NDArray[np.float32]],
+        began: float,
+        *,
+        pass_cpu_ms: float,
+        made_cpu_ms: float,
     ) -> None:
         piece = one.piece
-        cpu_ms = one.cpu_ms + pass_ms
+        cpu_ms = one.cpu_ms + made_cpu_ms + pass_cpu_ms
         try:
             piece.keep(codes)
         except BaseException as error:  # told to the caller, who raises it
@@ -150,6 +160,7 @@ class Passes:
             queue_ms=(one.began - piece.since + began - one.prepared) * 1e3,
             decode_ms=(one.prepared - one.began) * 1e3,
             compute_ms=(perf_counter() - began) * 1e3,
-            cpu_ms=cpu_ms,
+            decode_cpu_ms=one.cpu_ms,
+            pass_cpu_ms=pass_cpu_ms,
         )
         self._told(piece, ran, cpu_ms)
