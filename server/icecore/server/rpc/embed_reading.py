@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.embedding.scheduling.pieces import Priority
-from icecore.server.rpc import arguments, inputs
+from icecore.server.rpc import arguments, inputs, nesting
 from icecore.server.rpc.fields import BYTES, Unreadable, all_fields, fields
 from icecore.v1 import codes_pb2, common_pb2
 from icecore.wire import messages
@@ -101,6 +101,7 @@ def read(data: bytes) -> EmbedRequest:
     try:
         return _apart(data)
     except Unreadable:
+        nesting.check(data, codes_pb2.EmbedRequest.DESCRIPTOR)
         return EmbedRequest(b"", (), codes_pb2.EmbedRequest.FromString(data))
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from google.protobuf.message import DecodeError
 
 from icecore.server.errors import IcecoreError, InvalidArgument, MessageTooLarge
+from icecore.server.rpc import nesting
 
 Deserializer: TypeAlias = Callable[[bytes], Any]
 
@@ -35,7 +36,13 @@ def core_limit(max_bytes: int) -> int:
 
 
 def limited(read: Deserializer, max_bytes: int) -> Deserializer:
-    """Return a deserializer that gives a Read."""
+    """Return a deserializer that gives a Read.
+
+    Args:
+        read: one that looks at what it reads first, or a message's own `FromString`, as
+            generated handlers have it: then its fields are counted here.
+    """
+    of = getattr(getattr(read, "__self__", None), "DESCRIPTOR", None)
 
     def deserialize(data: bytes) -> Read:
         n_bytes = len(data)
@@ -48,6 +55,8 @@ def limited(read: Deserializer, max_bytes: int) -> Deserializer:
                 ),
             )
         try:
+            if of is not None:
+                nesting.check(data, of)
             return Read(n_bytes, read(data))
         except DecodeError:
             error = InvalidArgument("the bytes are not a message of this method's type")

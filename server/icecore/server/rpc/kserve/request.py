@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icecore.kserve import open_inference as pb
+from icecore.server.rpc import nesting
 from icecore.server.rpc.fields import BYTES, all_fields
 
 Buffer = bytes | memoryview
@@ -33,10 +34,11 @@ def read(data: bytes) -> Request:
         InvalidArgument: it has too many fields.
     """
     apart = _apart(data)
-    if apart is None:
+    if apart is None:  # small
         message = pb.ModelInferRequest.FromString(data)
         return Request(message, message.raw_input_contents)
     raw, rest = apart
+    nesting.check(rest, pb.ModelInferRequest.DESCRIPTOR)
     return Request(pb.ModelInferRequest.FromString(rest), raw)
 
 
