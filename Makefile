@@ -12,7 +12,7 @@ demo: $(STAMPS)/demo
 	$(BIN)/icecore demo --out $(OUT) $(if $(IMAGES),--images "$(IMAGES)")
 
 test: $(STAMPS)/dev $(STAMPS)/tritonclient
-	$(BIN)/python -m pytest -m "not export"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not export"
 
 test-export: $(STAMPS)/export
 	$(BIN)/python -m pytest tests -m export

@@ -14,7 +14,7 @@ from icecore.server.storage.opening import open_sqlite
 from servers import process
 from toy_store import put_toy_backbone
 
-WARM_UP, CYCLES = 14, 34
+WARM_UP, CYCLES = 32, 56
 SEEN = 5
 """Figures that a median is of: one alone moves with what is being freed."""
 
