@@ -47,7 +47,7 @@ class Held:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.go_on = threading.Event(), threading.Event()
         self.is_on = False
-        run = Sessions.run
+        run = Sessions.readied
 
         def held(sessions: Sessions, *given: Any, **named: Any) -> Any:
             if self.is_on:
@@ -55,7 +55,7 @@ class Held:
                 assert self.go_on.wait(START_S)
             return run(sessions, *given, **named)
 
-        monkeypatch.setattr(Sessions, "run", held)
+        monkeypatch.setattr(Sessions, "readied", held)
 
 
 def test_a_call_in_flight_is_answered_after_the_health_says_no(

@@ -16,7 +16,7 @@ from icecore.v1 import codes_pb2 as pb
 from icecore.v1 import tenant_pb2 as tpb
 from servers import Server, serving
 
-BOUND_MS = 2
+BOUND_MS = 4
 """Some passes of the toy; the test fills whatever fits."""
 
 
@@ -41,7 +41,7 @@ def gate() -> Gate:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> Iterator[Server]:
-    run = Sessions.run
+    run = Sessions.readied
 
     def gated(self: Sessions, *given: Any, **named: Any) -> Any:
         gate.began.set()
@@ -50,7 +50,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> Iterator[Ser
         return run(self, *given, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sessions, "run", gated)
+        patch.setattr(Sessions, "readied", gated)
         folder = tmp_path_factory.mktemp("load") / "data"
         with serving(folder, max_queue_ms=BOUND_MS, cache_mb=0, metrics="127.0.0.1:0") as server:
             yield server
@@ -83,7 +83,7 @@ def full(gate: Gate, tenants: dict[str, Caller]) -> Iterator[list[Any]]:
         for seed in range(1, 10_000):
             call = tenants["greedy"].codes.Embed.future(request(seed), timeout=60)
             taken.append(call)
-            gate.began.wait(60)
+            assert gate.began.wait(60), "no pass began"
             if len(taken) > 1 and refused(call):
                 taken.pop()
                 break
@@ -168,11 +168,11 @@ def test_a_call_whose_time_is_over_is_never_started(gate: Gate, tenants: dict[st
     n_before = gate.n_passes
     try:
         first = modest.codes.Embed.future(request(1), timeout=60)
-        gate.began.wait(60)
-        late = modest.codes.Embed.future(request(2, n_images=3), timeout=0.3)
+        assert gate.began.wait(60), "no pass began"
+        late = modest.codes.Embed.future(request(2), timeout=0.3)
         assert late.exception(timeout=60).code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        left = modest.codes.Embed.future(request(3, n_images=4), timeout=60)
-        until_in_flight(modest, 5)
+        left = modest.codes.Embed.future(request(3), timeout=60)
+        until_in_flight(modest, 2)
         left.cancel()
         until_in_flight(modest, 1)
     finally:
