@@ -16,7 +16,7 @@ from icecore.v1 import codes_pb2 as pb
 from icecore.v1 import tenant_pb2 as tpb
 from servers import Server, serving
 
-BOUND_MS = 4
+BOUND_MS = 2
 """Some passes of the toy; the test fills whatever fits."""
 
 
