@@ -93,7 +93,7 @@ def read(data: bytes) -> EmbedRequest:
 
     Raises:
         DecodeError: it is none.
-        InvalidArgument: it has too many fields.
+        InvalidArgument: it has too many fields, or numbers in lists.
     """
     like = _LAYOUTS.get(len(data))
     if like is not None and data.startswith(like.head) and data.endswith(like.tail):
@@ -153,10 +153,8 @@ def _apart(data: bytes) -> EmbedRequest:
         else:
             raise Unreadable
     others = b"".join(beside)
-    if len(others) > _LONGEST_KEPT:
-        codes_pb2.EmbedRequest.FromString(others)  # that it can be read is known here
-    else:
-        _check(others)
+    check = _check if len(others) <= _LONGEST_KEPT else _check.__wrapped__  # too long to be kept
+    check(others)
     if len(images) == 1 and not isinstance(only := images[0], Encoded):
         _remember(data, others, after - only.array.nbytes, only.array)
     return EmbedRequest(others, images)
@@ -201,7 +199,8 @@ def _header(data: bytes) -> tuple[np.dtype[Any], tuple[int, ...]]:
 
 @lru_cache(maxsize=_MOST_KEPT)
 def _check(beside: bytes) -> None:
-    """Raises DecodeError: no request without images."""
+    """Raises DecodeError, InvalidArgument: no request without images."""
+    nesting.check(beside, codes_pb2.EmbedRequest.DESCRIPTOR)
     codes_pb2.EmbedRequest.FromString(beside)
 
 
