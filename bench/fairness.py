@@ -6,7 +6,9 @@ peak) and 20 times that. Both ways the neighbour sends one image a call, then a
 hundred images a call, the same number of images a second. Nobody retries.
 
 The law: the victim's p99 beside the greedy neighbour is at most 1.2 times what it is beside
-the fair one. Each period is 1.5 s of settling and --period of measuring; the periods take turns, so
+the fair one, and beside either at most 0.5 % of its calls are refused or fail: a p99 is that of
+the calls that were answered, and must not be bought with those that were not.
+Each period is 1.5 s of settling and --period of measuring; the periods take turns, so
 that what else goes on meets both alike. The server has a core of its own, the
 generators the other; the neighbour's is niced, so that it does not delay the victim's.
 
@@ -26,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Self
 
 from load.bodies import Body
 from load.calling import Target
@@ -39,6 +42,8 @@ SHARE = 0.5
 """Of the peak; there are two tenants."""
 SETTLING_S = 1.5
 LAW = 1.2
+MOST_LOST = 0.005
+"""Of the victim's calls, beside either neighbour: none but a stray one in 200."""
 TIMEOUT_S = 10.0
 BETWEEN_S = 8.0
 """At most, for what waits to be done with before the next period."""
@@ -54,6 +59,29 @@ class Numbers:
         first = self.next
         self.next += int(n_calls) + 1000
         return first
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the law is judged by: p99 beside the greedy neighbour over p99 beside the fair one,
+    and the parts of the victim's calls that were not answered."""
+
+    ratio: float
+    lost: tuple[float, float]
+
+    @classmethod
+    def of(cls, fair: Outcome, greedy: Outcome) -> Self:
+        p99s = [percentile(one.ms_of(OK), 99) for one in (fair, greedy)]
+        return cls(p99s[1] / p99s[0], (_lost(fair), _lost(greedy)))
+
+    @property
+    def is_met(self) -> bool:
+        return self.ratio <= LAW and max(self.lost) <= MOST_LOST
+
+
+def _lost(outcome: Outcome) -> float:
+    """Return the part not answered; all, where nothing was asked."""
+    return outcome.failures().total() / len(outcome.ends) if outcome.ends else 1.0
 
 
 @dataclass(frozen=True)
@@ -114,8 +142,8 @@ def settle(scene: Scene, lone_ms: float) -> None:
 
 def compare(
     scene: Scene, asked: argparse.Namespace, peak: float, lone_ms: float, n_images: int
-) -> float:
-    """Print both kinds of periods and return the ratio of the victim's p99s."""
+) -> bool:
+    """Print both kinds of periods and return whether the law is met."""
     theirs = jpeg_request(asked.model, photo(), n_images)
     rates = {"its share": SHARE * peak, f"{asked.times:g} x": asked.times * SHARE * peak}
     mine: dict[str, list[Outcome]] = {name: [] for name in rates}
@@ -148,14 +176,15 @@ def compare(
             f"{dict(Counter(other.ends))}; the server had "
             f"{other.server_cpu_s / other.seconds:.2f} of its core"
         )
-    fair, greedy = (percentile(merged(mine[name]).ms_of(OK), 99) for name in rates)
-    medians = [percentile(merged(mine[name]).ms_of(OK), 50) for name in rates]
-    ratio = greedy / fair
+    fair, greedy = (merged(mine[name]) for name in rates)
+    p50s = [percentile(one.ms_of(OK), 50) for one in (fair, greedy)]
+    verdict = Verdict.of(fair, greedy)
     print(
-        f"  p50 {medians[1] / medians[0]:.2f} times, p99 {ratio:.2f} times (law: <= {LAW}) "
-        f"{'met' if ratio <= LAW else 'NOT MET'}\n"
+        f"  p50 {p50s[1] / p50s[0]:.2f} times, p99 {verdict.ratio:.2f} times (law: <= {LAW}), "
+        f"not answered {verdict.lost[0]:.2%} and {verdict.lost[1]:.2%} (law: <= {MOST_LOST:.1%}) "
+        f"{'met' if verdict.is_met else 'NOT MET'}\n"
     )
-    return ratio
+    return verdict.is_met
 
 
 def main() -> None:

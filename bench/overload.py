@@ -9,6 +9,7 @@ The laws: goodput at least 0.90 of the peak; admitted p99 within the bound on wa
 grpc-retry-pushback-ms; memory within 5 % of what the peak took; health SERVING all along;
 recovered (5 answers in a row within twice a lone caller's median) at most 1 s after the load;
 of calls whose callers give up after a quarter of the bound, none is started too late.
+--bound-ms is the server's --max-queue-ms, and so what it is held to.
 
 Usage: python bench/overload.py [--seconds N] [--model resnet50|efficientnet-lite0]
        [--times X] [--images-a-call N] [--bound-ms MS] [-- FLAGS OF THE SERVER]
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from icecore.server.embedding.scheduling.bounds import MAX_QUEUE_MS
+from icecore.server.settings import DEFAULT_QUEUE_MS
 from load.generator import Generator, Job
 from load.icecore_server import icecore_server, jpeg_request
 from load.networks import NETWORKS, NetworkMissing, network, photo
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--times", type=float, default=10.0, help="of the peak")
     parser.add_argument("--images-a-call", type=int, default=1)
     parser.add_argument(
-        "--bound-ms", type=float, default=MAX_QUEUE_MS, help="the server's bound on waiting"
+        "--bound-ms", type=int, default=DEFAULT_QUEUE_MS, help="the server's bound on waiting"
     )
     parser.add_argument("flags", nargs="*", help="of the server")
     asked = parser.parse_args()
@@ -84,12 +85,17 @@ def main() -> None:
         run(asked, Path(folder), cores[:1], cores[-1:])
 
 
+def flags_of_server(asked: argparse.Namespace) -> list[str]:
+    """Return them with the bound at last: the law is judged by the bound that the server has."""
+    return [*asked.flags, "--max-queue-ms", str(asked.bound_ms)]
+
+
 def run(
     asked: argparse.Namespace, folder: Path, of_server: Sequence[int], of_load: Sequence[int]
 ) -> None:
     body = jpeg_request(asked.model, photo(), asked.images_a_call)
     with (
-        icecore_server(folder, *asked.flags, cores=of_server) as server,
+        icecore_server(folder, *flags_of_server(asked), cores=of_server) as server,
         Generator(cores=of_load) as generator,
         Generator(cores=of_load) as after,
     ):

@@ -19,11 +19,31 @@ BENCH = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Loop:
-    """`loops` threads, each running a session of `threads` threads, one image a pass."""
+    """`loops` threads, each running a session of `threads` threads, one image a pass.
+
+    `spins`: whether a session's threads wait by spinning, as is ONNX Runtime's default. In a
+    session of one thread nobody waits.
+    """
 
     loops: int
     threads: int
     seconds: float
+    spins: bool = True
+
+    def __str__(self) -> str:
+        if self.threads == 1:
+            return f"{self.loops} x 1 thread"
+        waits = "spinning" if self.spins else "not spinning"
+        return f"{self.loops} x {self.threads} threads, {waits}"
+
+
+def choices(n_cores: int, seconds: float) -> list[Loop]:
+    """Return the ways to keep so many cores at work that may be the best, each once.
+
+    An image a thread; all threads on one image, spinning and not; one thread alone.
+    """
+    wide = [Loop(1, n_cores, seconds, spins) for spins in (True, False) if n_cores > 1]
+    return list(dict.fromkeys([Loop(n_cores, 1, seconds), *wide, Loop(1, 1, seconds)]))
 
 
 @dataclass(frozen=True)
@@ -75,30 +95,29 @@ class BareLoop:
 
 
 class _Bare:
-    """Sessions by their number of threads, made when first asked for."""
+    """Sessions by their threads and how those wait, made when first asked for."""
 
     def __init__(self, graph: str) -> None:
         import numpy as np
 
         self._graph = graph
-        self._sessions: dict[int, Any] = {}
+        self._sessions: dict[tuple[int, bool], Any] = {}
         self._random = np.random.default_rng(0)
 
-    def _session(self, threads: int) -> Any:
+    def _session(self, threads: int, spins: bool) -> Any:
         import onnxruntime
 
-        if threads not in self._sessions:
+        if (threads, spins) not in self._sessions:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = threads
             options.inter_op_num_threads = 1
-            # As the server has it: on a machine with other work, waiting threads that spin
-            # take the processor from those that compute.
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            self._sessions[threads] = onnxruntime.InferenceSession(self._graph, options)
-        return self._sessions[threads]
+            if not spins:  # as the server has it
+                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            self._sessions[threads, spins] = onnxruntime.InferenceSession(self._graph, options)
+        return self._sessions[threads, spins]
 
     def run(self, loop: Loop) -> Ran:
-        session = self._session(loop.threads)
+        session = self._session(loop.threads, loop.spins)
         (source,) = session.get_inputs()
         shape = [size if isinstance(size, int) else 1 for size in source.shape]
         feed = {source.name: self._random.normal(size=shape).astype("f4")}

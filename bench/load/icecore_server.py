@@ -89,12 +89,22 @@ class Icecore:
                 return str(error.code().name)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
-    def counted(self, name: str) -> float:
-        """Return a counter's value now, the sum over all of its labels."""
+    def counted(self, name: str, **labels: str) -> float:
+        """Return a counter's value now, the sum over all that carry these labels."""
         with urlopen(f"http://{self.metrics}/metrics", timeout=5) as page:
             lines = page.read().decode().splitlines()
         found = [line for line in lines if re.match(rf"{re.escape(name)}[ {{]", line)]
+        wanted = [f'{label}="{value}"' for label, value in labels.items()]
+        found = [line for line in found if all(one in line for one in wanted)]
         return sum(float(line.rpartition(" ")[2]) for line in found)
+
+    def plans(self) -> list[dict[str, Any]]:
+        """Return how it found that its networks run best, of those measured so far."""
+        try:
+            told = json.loads((self.data / "plans.json").read_text())
+        except FileNotFoundError:
+            return []
+        return list(told["plans"].values())
 
     def _admin(self) -> list[tuple[str, str]]:
         key = (self.data / "admin.key").read_text().strip()
