@@ -62,7 +62,7 @@ def check(data: bytes, of: Any, *, long: Mapping[str, int] = _NOTHING) -> None:
             for number, kind, _, first, end in fields(data, start, stop, most=left):
                 left -= 1
                 field = counted.get(number) if kind == BYTES else None
-                if field is None:
+                if field is None or first == end:
                     continue
                 if field.message_type is None:
                     name = field.full_name
