@@ -13,8 +13,9 @@ The laws, each printed as met or not:
   CPU-ms over the bare pass: at most 2.0 with float32 and 1.2 with uint8, at 1 and 8 at once;
   alone, the base is the cheaper of all threads on one image, spinning and not;
   JPEG: at most 1.25 times the CPU-ms of the same network fed float32 (EfficientNet-Lite0);
-  a lone request: p50 at most 3 ms above the bare pass of all threads as ONNX Runtime has it by
-  default, spinning; above the one that does not spin is told beside it;
+  a lone request: p50 at most 3 ms above the bare pass of all threads, as ONNX Runtime has it by
+  default, spinning, and above the one that does not spin, which is quicker where others are at
+  work; both are told;
   requests a second at 8 at once: at least 0.85 (EfficientNet-Lite0) and 0.95 (ResNet-50) of the
   best bare loop: an image a thread, or all threads on one image, spinning or not, or one thread,
   whichever did most. Both on core 0 with the generator on core 1; and on all cores, where the
@@ -221,9 +222,9 @@ def lone(run: Side) -> None:
         for spins in (True, False)
     )
     told(
-        f"  a lone request: p50 {default:.2f} ms above bare by default, at most {MOST_LONE_MS}; "
-        f"{still:.2f} not spinning",
-        default <= MOST_LONE_MS,
+        f"  a lone request: p50 {default:.2f} ms above bare spinning (the default), "
+        f"{still:.2f} not spinning, at most {MOST_LONE_MS}",
+        max(default, still) <= MOST_LONE_MS,
     )
 
 
