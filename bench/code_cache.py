@@ -41,7 +41,7 @@ SEED = 20261121
 LARGEST_HIT_CPU_MS = 1.0
 N_CALLERS = 100
 TRIES = 5
-"""With another image each, until somebody joins: where others are at work, all may come too late."""
+"""With another image each, until somebody joins: on a busy machine all may come too late."""
 READY_S = 60.0
 
 
