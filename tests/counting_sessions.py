@@ -1,13 +1,11 @@
 """Sessions that count what runs, and wait to be let through where they are told to."""
 
 import threading
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.backbones.running.sessions import Readied, Sessions
 
 
 class CountingSessions(Sessions):
@@ -23,7 +21,7 @@ class CountingSessions(Sessions):
 
     def readied(
         self, backbone: Any, taps: Any, inputs: npt.NDArray[Any], *rest: Any, **named: Any
-    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
+    ) -> Readied:
         self.runs.extend([tuple(taps)] * len(inputs))
         self.began.set()
         assert self.gate.wait(30), "nobody opened the gate"

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from PIL import Image
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.lite0 import efficientnet_lite0
 from icecore.server.backbones.running.loaded import InputArray
-from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.backbones.running.sessions import Readied, Sessions
 from icecore.server.embedding import orders
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
@@ -81,7 +81,7 @@ class GatedSessions(Sessions):
 
     def readied(
         self, backbone: Backbone, taps: Sequence[TapId], inputs: InputArray, **named: Any
-    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
+    ) -> Readied:
         self.began.set()
         assert self.may_end.wait(30), "nobody opened the gate"
         self.n_images += len(inputs)

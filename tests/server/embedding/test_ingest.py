@@ -15,7 +15,7 @@ from PIL import Image
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
-from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.backbones.running.sessions import Readied, Sessions
 from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
@@ -82,9 +82,7 @@ class CountingSessions(Sessions):
     meanwhile: Callable[[], None] | None = None
     """Called once, while images are in the network."""
 
-    def readied(
-        self, backbone: Backbone, *rest: Any, **named: Any
-    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
+    def readied(self, backbone: Backbone, *rest: Any, **named: Any) -> Readied:
         self.n_images += len(rest[1])
         if self.meanwhile is not None:
             self.meanwhile()

@@ -56,6 +56,7 @@ class Filling:
         self._ahead = ahead
         is_small = 4 * sum(map(prod, order.shapes)) <= LARGEST_CACHED_BYTES
         self._cache = cache if is_small else None
+        self._life = cache.life(order.tenant_id) if cache is not None else 0
         self._submit = submit
         self._give_up = give_up
         self._hasten = hasten
@@ -85,7 +86,9 @@ class Filling:
         if self._cache is None:
             return self._alone(index, self._order.taps)
         order = self._order
-        sought = await self._cache.seek(order.tenant_id, order.images[index], order.taps)
+        sought = await self._cache.seek(
+            order.tenant_id, order.images[index], order.taps, life=self._life
+        )
         waiting = _Waiting(index, sought=sought)
         if sought.flight is not None:
             piece = order.piece(

@@ -416,6 +416,44 @@ async def test_what_is_under_way_for_a_tenant_that_is_deleted_is_not_kept(tmp_pa
     house.close()
 
 
+async def test_of_a_call_whose_tenant_is_deleted_meanwhile_nothing_is_kept_or_told(
+    tmp_path: Path,
+) -> None:
+    """Neither of its images that come later: another tenant may have the name by then."""
+    house = House(disk=DiskCache(tmp_path / "codes", 1 << 20), is_gated=True)
+    images = [png(seed) for seed in range(40)]
+    under_way = asyncio.create_task(house.embed(*images, tenant_id="a"))
+    await house.began()
+    await house.embedder.forget("a")
+    new = asyncio.create_task(house.embed(*images, tenant_id="a"))
+    house.sessions.gate.set()
+    await under_way
+    assert (await new).timings.n_cached == 0
+    assert house.n_runs == 80
+    tensor = Prepared(np.ones((3, 8, 8), np.float32))
+    house.sessions.gate.clear()
+    house.sessions.began.clear()
+    first = asyncio.create_task(house.embed(tensor, tenant_id="a"))
+    await house.began()
+    await house.embedder.forget("a")
+    second = asyncio.create_task(house.embed(tensor, tenant_id="a"))
+    house.sessions.gate.set()
+    assert (await second).timings.n_cached == 0
+    await first
+    house.close()
+
+
+async def test_a_disk_is_read_also_where_memory_has_no_room(tmp_path: Path) -> None:
+    house = House(cache_bytes=0, disk=DiskCache(tmp_path / "codes", 1 << 20))
+    made = await house.embed(png(5))
+    house.close()
+    house = House(cache_bytes=0, disk=DiskCache(tmp_path / "codes", 1 << 20))
+    found = await house.embed(png(5))
+    assert (house.n_runs, found.timings.n_cached) == (0, 1)
+    assert np.array_equal(made.codes[0], found.codes[0])
+    house.close()
+
+
 async def test_codes_on_disk_outlive_the_process(tmp_path: Path) -> None:
     first = House(disk=DiskCache(tmp_path / "codes", 1 << 20))
     made = await first.embed(png(5), png(6), taps=CORE)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from icecore.server.embedding.scheduling.bounds import AIM, Bounds
+from icecore.server.embedding.scheduling.bounds import AIM, LEAST, Bounds
 from icecore.server.embedding.scheduling.pieces import Priority, Stay
 from icecore.server.errors import Overloaded
 
@@ -28,9 +28,8 @@ class Door:
 
     def __init__(self, **named: Any) -> None:
         self.clock = Clock()
-        self.bounds = Bounds(
-            threads=1, max_queue_ms=MOST_MS, clock=self.clock, random=Random(3), **named
-        )
+        named = {"threads": 1, "max_queue_ms": MOST_MS, **named}
+        self.bounds = Bounds(clock=self.clock, random=Random(3), **named)
         self._inside: list[tuple[Stay, ExitStack]] = []
 
     def come(self, tenant_id: str = "t", n_images: int = 1, **named: Any) -> Stay:
@@ -209,6 +208,37 @@ def test_a_tenant_of_more_weight_may_queue_more() -> None:
     assert (n_light, n_heavy) == (13, 21)  # half and four fifths of 750 ms, and the one after
 
 
+def test_a_tenant_that_never_leaves_has_another_weight_at_once() -> None:
+    door, anew = Door(), Door()
+    for one, weight in ((door, 1.0), (anew, 9.0)):
+        one.come("other", n_images=1000)
+        one.come("t", weight=weight)
+    door.come("t", weight=9.0)
+    anew.come("t", weight=9.0)
+    assert door.bounds.wait_ms("t") == pytest.approx(anew.bounds.wait_ms("t"))
+
+
+def test_what_waits_no_longer_than_was_foreseen_is_not_too_late() -> None:
+    """Also where one image costs as much as the bound."""
+    for cost_ms in (1.0, 300.0, 700.0, 5_000.0):
+        door = Door()
+        first = door.come(cost_ms=cost_ms)
+        assert first.late_at is None, "a tenant with nothing inside is never turned away"
+        try:
+            second = door.come(cost_ms=cost_ms)
+        except Overloaded:
+            assert cost_ms > AIM * MOST_MS
+            continue
+        assert second.late_at is not None
+        assert second.late_at - door.clock.now >= cost_ms / 1e3
+        assert second.late_at - door.clock.now <= MOST_MS / 1e3
+    many = Door(threads=16)
+    many.come(cost_ms=800.0)
+    late = many.come(cost_ms=800.0)
+    assert late.late_at is not None
+    assert late.late_at - many.clock.now >= LEAST * MOST_MS / 1e3, "no wait, but an image is dear"
+
+
 def test_images_of_all_tenants_are_bounded_and_the_last_still_has_room() -> None:
     """Choudhury and Hahne: who wants all gets as much as is left free, so some is."""
     door = Door(max_images=1000)
@@ -278,6 +308,18 @@ def test_appointments_are_forgotten_as_their_time_goes_by() -> None:
     with pytest.raises(Overloaded) as caught:
         door.come()
     assert (caught.value.retry_after_s or 0.0) <= 0.1
+
+
+def test_those_who_never_come_back_are_forgotten_soon() -> None:
+    door = Door()
+    door.fill()
+    for _ in range(10_000):
+        with pytest.raises(Overloaded):
+            door.come()
+    door.clock.now += 5.5
+    with pytest.raises(Overloaded) as caught:
+        door.come()
+    assert (caught.value.retry_after_s or 0.0) <= 0.2
 
 
 def test_what_is_refused_by_the_headers_would_be_refused_anyhow() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from random import Random
 from time import monotonic
 from typing import Any
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from icecore.server.backbones.backbone import Backbone
-from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.backbones.running.sessions import Readied, Sessions
 from icecore.server.embedding import orders
 from icecore.server.embedding.embedder import Embedder, Priority
 from icecore.server.embedding.images import Pixels
@@ -37,7 +37,7 @@ class Gated(Sessions):
 
     def readied(
         self, backbone: Backbone, taps: Sequence[TapId], inputs: npt.NDArray[Any], **named: Any
-    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
+    ) -> Readied:
         self.began.set()
         assert self.may_end.wait(60), "nobody opened the gate"
         return super().readied(backbone, taps, inputs, **named)
@@ -166,7 +166,7 @@ async def test_answered_images_of_a_call_under_way_make_room(metrics: Metrics) -
     steps = threading.Semaphore(0)
 
     class Stepping(Sessions):
-        def readied(self, *given: Any, **named: Any) -> Callable[[], list[npt.NDArray[np.float32]]]:
+        def readied(self, *given: Any, **named: Any) -> Readied:
             assert steps.acquire(timeout=60), "nobody let the pass through"
             return super().readied(*given, **named)
 

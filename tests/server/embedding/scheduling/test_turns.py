@@ -301,8 +301,18 @@ def test_a_hastened_piece_goes_first_once_and_keeps_its_answer(turns: Turns, clo
     assert turns.hasten(faster) is faster, "it is no lower than it can be"
     assert (turns.n_waiting, bulk[2].is_waiting, faster.is_waiting) == (3, False, True)
     clock.now += 2
-    assert names(turns) == ["three"], "the others came too late, which it does not any more"
+    assert names(turns) == ["three", "one", "two"], "it is not too late, and its call has begun"
     assert turns.n_waiting == 0
+
+
+def test_a_call_of_which_a_hastened_piece_has_begun_is_finished(turns: Turns, clock: Clock) -> None:
+    stay = Stay("t", Priority.BULK, late_at=clock.now + 1)
+    bulk = [put(turns, "t", name, priority=Priority.BULK, stay=stay) for name in ("one", "two")]
+    faster = turns.hasten(bulk[1])
+    assert turns.take(wait=False) is faster
+    assert stay.has_started
+    clock.now += 2
+    assert names(turns) == ["one"]
 
 
 def test_what_runs_already_is_not_hastened(turns: Turns) -> None:

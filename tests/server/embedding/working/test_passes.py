@@ -17,7 +17,7 @@ import pytest_asyncio
 from icecore.server.backbones.running import sessions as running
 from icecore.server.backbones.running.devices import CPU, Device
 from icecore.server.backbones.running.kept_sessions import Session
-from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.backbones.running.sessions import Readied, Sessions
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Prepared
 from icecore.server.embedding.scheduling.costs import Guess
@@ -45,7 +45,7 @@ class Recording(Sessions):
 
     def readied(
         self, backbone: Any, taps: Sequence[TapId], inputs: npt.NDArray[Any], **named: Any
-    ) -> Callable[[], list[npt.NDArray[np.float32]]]:
+    ) -> Readied:
         self.passes.append((tuple(taps), len(inputs)))
         self.began.set()
         assert self.gate.wait(PATIENCE_S), "nobody opened the gate"
@@ -237,6 +237,91 @@ async def test_no_thread_takes_more_than_its_share() -> None:
     finally:
         house.sessions.gate.set()
         await asyncio.to_thread(house.embedder.close)
+
+
+async def test_what_was_prepared_for_callers_who_left_is_not_run(gpu: House) -> None:
+    first = await gpu.busy()
+    rest = [asyncio.create_task(gpu.codes(seed)) for seed in range(1, 5)]
+    await gpu.prepared(4)
+    for one in rest[:3]:
+        one.cancel()
+    await asyncio.gather(*rest[:3], return_exceptions=True)
+    gpu.sessions.gate.set()
+    await asyncio.gather(first, rest[3])
+    assert [n for _, n in gpu.sessions.passes] == [1, 1]
+
+
+@pytest.mark.parametrize("n_threads", [1, 4])
+async def test_a_pass_costs_the_threads_that_it_had(
+    n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those that were asked for: a session of more may not be there yet."""
+    learned: list[Ran] = []
+    monkeypatch.setattr(Guess, "learn", lambda _, ran: learned.append(ran))
+
+    class Told(Sessions):
+        def readied(self, *given: Any, **named: Any) -> Readied:
+            ready = super().readied(*given, **named)
+
+            def run() -> Any:
+                until = time.thread_time() + 0.05
+                while time.thread_time() < until:
+                    pass
+                return ready.run()
+
+            return Readied(run, n_threads)
+
+    sessions = Told(max_bytes=1 << 24, threads=1)
+    embedder = Embedder(sessions, threads=4)
+    try:
+        await embedder.embed(TOY, ONE, [image(1)])
+    finally:
+        await asyncio.to_thread(embedder.close)
+        sessions.close()
+    assert 50 * n_threads <= learned[0].pass_cpu_ms < 50 * n_threads + 45
+
+
+async def test_who_holds_a_thread_while_it_waits_pays_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sessions are made one after another: else who asks for ever new ones has all threads."""
+
+    class Waiting(Sessions):
+        def _made(self, *given: Any) -> Session:
+            time.sleep(0.2)
+            return super()._made(*given)
+
+    sessions = Waiting(max_bytes=1 << 24, threads=1)
+    embedder = Embedder(sessions, threads=1)
+    charged: list[float] = []
+    monkeypatch.setattr(embedder._turns, "settle", lambda _, ms: charged.append(ms))
+    try:
+        await embedder.embed(TOY, ONE, [image(1)])
+    finally:
+        await asyncio.to_thread(embedder.close)
+        sessions.close()
+    assert charged[0] >= 200
+
+
+async def test_a_mistake_of_ours_is_told_and_ends_no_thread(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = House(CPU, Plan(1, 1), threads=1)
+    house.sessions.gate.set()
+    try:
+
+        def fails(*_: object, **__: object) -> None:
+            raise OSError("no thread can be started")
+
+        monkeypatch.setattr(house.embedder._workers._passes, "run", fails)
+        for seed in (1, 2):
+            with pytest.raises(OSError, match="no thread"):
+                await asyncio.wait_for(house.codes(seed), PATIENCE_S)
+        monkeypatch.undo()
+        await asyncio.wait_for(house.codes(3), PATIENCE_S)
+    finally:
+        await asyncio.to_thread(house.embedder.close)
+    assert [one.message for one in caplog.records].count("worker_failed") == 2
 
 
 async def test_what_a_session_cost_is_not_taken_for_the_cost_of_a_pass(

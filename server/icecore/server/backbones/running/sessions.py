@@ -6,7 +6,7 @@ nothing of images, tenants or turns.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import Final
@@ -30,6 +30,14 @@ MISSED_OFTEN: Final = 64
 """Passes that could have been shared before a session is made for it: callers may read layers in
 thousands of combinations, each of which comes once."""
 _MOST_MISSED: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Readied:
+    """A pass that can begin: `run` gives its codes, on so many threads."""
+
+    run: Callable[[], list[FloatArray]]
+    threads: int
 
 
 class Sessions:
@@ -64,7 +72,7 @@ class Sessions:
         threads: int | None = None,
     ) -> list[FloatArray]:
         """Return the codes of `inputs`, one array a tap in the order of `taps`; see `readied`."""
-        return self.readied(backbone, taps, inputs, threads=threads)()
+        return self.readied(backbone, taps, inputs, threads=threads).run()
 
     def readied(
         self,
@@ -73,8 +81,8 @@ class Sessions:
         inputs: InputArray,
         *,
         threads: int | None = None,
-    ) -> Callable[[], list[FloatArray]]:
-        """Return what runs a pass over `inputs`; its session is made first, if there is none.
+    ) -> Readied:
+        """Return a pass over `inputs` that can begin; its session is made first, if need be.
 
         Args:
             inputs: (n, 3, h, w) float32, C-contiguous, as the recipe makes them; or what the
@@ -83,8 +91,8 @@ class Sessions:
                 one, while a session of more is made in the background.
 
         Returns:
-            gives one array a tap in the order of `taps`: (n, d) float32, or (n, c, h, w) for
-            pooling NONE; owned by the caller.
+            its `run` gives one array a tap in the order of `taps`: (n, d) float32, or
+            (n, c, h, w) for pooling NONE; owned by the caller.
 
         Raises:
             TapMismatch: a tap is not of this backbone.
@@ -99,15 +107,16 @@ class Sessions:
         wanted = (threads or self._threads) if self.device.is_cpu else 1
         if len(taps) == 1:
             form = Form((taps[0],), feed, wanted)
-            return partial(self._session(backbone, form).run, inputs)
+            session, n_threads = self._session(backbone, form)
+            return Readied(partial(session.run, inputs), n_threads)
         form = Form(_in_order(backbone, taps), feed, wanted)
-        session = self._session(backbone, form)
+        session, n_threads = self._session(backbone, form)
 
         def run() -> list[FloatArray]:
             codes = dict(zip(form.taps, session.run(inputs), strict=True))
             return [codes[tap] for tap in taps]
 
-        return run
+        return Readied(run, n_threads)
 
     def is_at_hand(self, backbone: Backbone, taps: Sequence[TapId], feed: Feed) -> bool:
         """Whether a pass can begin at once.
@@ -166,15 +175,16 @@ class Sessions:
             self._outlines.clear()
         give_back()
 
-    def _session(self, backbone: Backbone, form: Form) -> Session:
+    def _session(self, backbone: Backbone, form: Form) -> tuple[Session, int]:
+        """A session, and how many threads it has."""
         if form.threads == 1:
-            return self._kept.get(form) or self._make(backbone, form)
+            return self._kept.get(form) or self._make(backbone, form), 1
         if (wide := self._kept.get(form, is_waiting=False)) is not None:
-            return wide
-        narrow = self._session(backbone, replace(form, threads=1))
+            return wide, form.threads
+        narrow, n_threads = self._session(backbone, replace(form, threads=1))
         if self._kept.has_room_for(form, narrow):
             self._wishes.add(form, partial(self._make, backbone, form))
-        return narrow
+        return narrow, n_threads
 
     def _make(self, backbone: Backbone, form: Form) -> Session:
         return self._kept.make(form, partial(self._made, backbone, form))

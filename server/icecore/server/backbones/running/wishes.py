@@ -25,7 +25,14 @@ class Wishes:
             if self._is_working:
                 return
             self._is_working = True
-        Thread(target=self._work, name="wishes", daemon=True).start()
+        try:
+            Thread(target=self._work, name="wishes", daemon=True).start()
+        except BaseException:
+            with self._changed:
+                self._is_working = False
+                self._line.clear()
+                self._changed.notify_all()
+            raise
 
     def wait(self) -> None:
         """Forget what was not begun, and return when nothing is being done."""

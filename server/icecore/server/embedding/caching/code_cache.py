@@ -6,7 +6,7 @@ who asks for three layers and knows two pays for the third. Lives on one event l
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -77,20 +77,32 @@ class CodeCache:
         self._seen: OrderedDict[_Place, None] = OrderedDict()
         self._first: dict[_Place, tuple[Prepared, tuple[TapId, ...], Flight]] = {}
         self._writing: asyncio.Future[None] | None = None
+        self._lives: dict[str, int] = {}
+        """How often a tenant of some name was forgotten; none: never."""
 
     @property
     def n_bytes(self) -> int:
         """Bytes held in memory."""
         return self._memory.n_bytes
 
-    async def seek(self, tenant_id: str, image: ImageInput, taps: Sequence[TapId]) -> Sought:
+    def life(self, tenant_id: str) -> int:
+        """Return which tenant of that name there is now: the codes of one are not another's."""
+        return self._lives.get(tenant_id, 0)
+
+    async def seek(
+        self, tenant_id: str, image: ImageInput, taps: Sequence[TapId], *, life: int = 0
+    ) -> Sought:
         """Return what is known; for what is missing the caller begins the flight.
+
+        For a call of a tenant that was forgotten since it began, nothing is known or kept.
 
         A tensor of floats is kept from its second sight on: hashing one costs as much as
         a tenth of a small network's pass, and most never come again. While the first is
         under way, the second still joins it.
         """
         wanted = tuple(dict.fromkeys(taps))
+        if life != self.life(tenant_id):
+            return self._unkept(wanted)
         if isinstance(image, Prepared):
             place = (tenant_id, fingerprint(image))
             if place not in self._seen:
@@ -99,14 +111,22 @@ class CodeCache:
             self._register_first(place)
         digest = await _digest(image)
         keys = [code_key(tenant_id, digest, tap) for tap in wanted]
+        found: dict[bytes, FloatArray] = {}
         if self._disk is not None:
-            await self._read(self._disk, tenant_id, keys)
-        return self._find(tenant_id, wanted, keys)
+            found = await self._read(self._disk, tenant_id, keys)
+        if life != self.life(tenant_id):
+            return self._unkept(wanted)
+        for key, codes in found.items():
+            self._memory.put(tenant_id, key, codes)
+        return self._find(tenant_id, wanted, keys, found)
 
     async def forget(self, tenant_id: str) -> None:
         """Let all of a tenant go, and keep nothing of what is under way for it now."""
+        self._lives[tenant_id] = self.life(tenant_id) + 1
         for flight in [one for one, (whose, _) in self._keys.items() if whose == tenant_id]:
             self._take_off(flight, self._keys.pop(flight)[1])
+        for place in [one for one in self._first if one[0] == tenant_id]:
+            del self._first[place]
         self._memory.forget(tenant_id)
         if self._disk is not None:
             await asyncio.to_thread(self._disk.forget, tenant_id)
@@ -116,12 +136,21 @@ class CodeCache:
         if self._disk is not None:
             self._disk.close()
 
-    def _find(self, tenant_id: str, taps: tuple[TapId, ...], keys: Sequence[bytes]) -> Sought:
+    def _find(
+        self,
+        tenant_id: str,
+        taps: tuple[TapId, ...],
+        keys: Sequence[bytes],
+        on_disk: Mapping[bytes, FloatArray],
+    ) -> Sought:
         sought = Sought()
         missing: list[TapId] = []
         missing_keys: list[bytes] = []
         for tap, key in zip(taps, keys, strict=True):
-            if (codes := self._memory.get(tenant_id, key)) is not None:
+            codes = self._memory.get(tenant_id, key)
+            if codes is None:  # there may be no room for it in memory
+                codes = on_disk.get(key)
+            if codes is not None:
                 sought.known[tap] = codes
             elif (under_way := self._under_way.get(key)) is not None:
                 sought.joined.append(Joined(*under_way, tap))
@@ -136,6 +165,10 @@ class CodeCache:
             self._register(sought.flight, tenant_id, tuple(missing_keys))
         return sought
 
+    def _unkept(self, taps: tuple[TapId, ...]) -> Sought:
+        self._metrics.cache_looked_up("unkept", 1)
+        return Sought(missing=taps, flight=Flight(self._give_up, lambda _: None))
+
     def _first_sight(self, place: _Place, image: Prepared, taps: tuple[TapId, ...]) -> Sought:
         def landed(flight: Flight) -> None:
             first = self._first.get(place)
@@ -147,10 +180,10 @@ class CodeCache:
         self._seen[place] = None
         if len(self._seen) > _SEEN:
             self._seen.popitem(last=False)
-        flight = Flight(self._give_up, landed)
-        self._first[place] = (image, taps, flight)
-        self._metrics.cache_looked_up("unkept", 1)
-        return Sought(missing=taps, flight=flight)
+        sought = self._unkept(taps)
+        sought.flight = Flight(self._give_up, landed)
+        self._first[place] = (image, taps, sought.flight)
+        return sought
 
     def _register_first(self, place: _Place) -> None:
         """Hash the tensor that came first and is under way, so that this one may join it."""
@@ -183,14 +216,13 @@ class CodeCache:
             if under_way is not None and under_way[0] is flight:
                 del self._under_way[key]
 
-    async def _read(self, disk: DiskCache, tenant_id: str, keys: Sequence[bytes]) -> None:
-        """Bring into memory what only the disk has."""
+    async def _read(
+        self, disk: DiskCache, tenant_id: str, keys: Sequence[bytes]
+    ) -> dict[bytes, FloatArray]:
+        """Return what only the disk has."""
         absent = [key for key in keys if self._memory.get(tenant_id, key) is None]
         absent = [key for key in absent if key not in self._under_way]
-        if absent:
-            found = await asyncio.to_thread(disk.get, tenant_id, absent)
-            for key, codes in found.items():
-                self._memory.put(tenant_id, key, codes)
+        return await asyncio.to_thread(disk.get, tenant_id, absent) if absent else {}
 
     def _write(self, disk: DiskCache) -> None:
         if self._writing is None or self._writing.done():

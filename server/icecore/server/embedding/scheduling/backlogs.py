@@ -81,14 +81,15 @@ class Backlog:
         self.n_calls -= 1
         stay.n_left = 0
 
-    def promise(self, work_ms: float, speed: float, now: float) -> float:
+    def promise(self, work_ms: float, speed: float, now: float, *, most_ms: float) -> float:
         """Count the work of a caller sent away; return that of those sent away before it.
 
-        They come back one after another, as fast as their work could be done.
+        They come back one after another, as fast as their work could be done, or never: so
+        no more than `most_ms` is held against those who come later.
         """
         done_ms = (now - self._promised_at) * 1e3 * speed
         before_ms = max(0.0, self._promised_ms - done_ms)
-        self._promised_ms, self._promised_at = before_ms + work_ms, now
+        self._promised_ms, self._promised_at = min(before_ms + work_ms, most_ms), now
         return before_ms
 
     def before_ms(self, priority: Priority, n_images: int) -> float:

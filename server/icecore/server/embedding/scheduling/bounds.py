@@ -23,6 +23,9 @@ MAX_QUEUE_MS: Final = 1000.0
 AIM: Final = 0.75
 """Of the bound: what is foreseen may be wrong by a third before it is passed."""
 
+LEAST: Final = 0.25
+"""Of the bound: what any call may wait that was taken in."""
+
 _A_LITTLE: Final = 1024
 """Images of a tenant."""
 
@@ -99,10 +102,14 @@ class Bounds:
         if not may_wait or (backlog is not None and backlog.n_images > _A_LITTLE):
             self._check_room(backlog, n_images, n_bytes, now)
         if not may_wait and backlog is not None:
-            self._check_wait(backlog, stay, deadline, now)
-            stay.late_at = now + max(0.0, self._max_queue_ms - cost_ms / AIM) / 1e3
+            wait_ms = self._check_wait(backlog, stay, deadline, now)
+            left_ms = self._max_queue_ms - cost_ms / AIM
+            # As late as was foreseen is not too late, however much one image costs.
+            stay.late_at = now + max(left_ms, wait_ms / AIM, self._max_queue_ms * LEAST) / 1e3
         if backlog is None:
             backlog = self._tenants[tenant_id] = Backlog(self._pace.enter(weight, now))
+        elif backlog.part.weight != weight:
+            self._pace.weigh(backlog.part, weight, now)
         backlog.add(stay, n_bytes)
         self.n_images += n_images
         self.n_bytes += n_bytes
@@ -132,7 +139,7 @@ class Bounds:
         if over_ms <= 0:
             return None
         cost_ms = lane.round_ms / lane.n_calls
-        away_ms = over_ms + cost_ms + backlog.promise(cost_ms, speed, now)
+        away_ms = over_ms + cost_ms + self._promised_ms(backlog, cost_ms, speed, now)
         return self._away_s(away_ms, speed)
 
     def ended(self, stay: Stay) -> None:
@@ -169,10 +176,13 @@ class Bounds:
             retry_after_s=self._away_s(before_ms, speed),
         )
 
-    def _check_wait(self, backlog: Backlog, stay: Stay, deadline: float | None, now: float) -> None:
+    def _check_wait(
+        self, backlog: Backlog, stay: Stay, deadline: float | None, now: float
+    ) -> float:
+        """Return the milliseconds that a call will wait. Raises Overloaded: too many."""
         before_ms = backlog.before_ms(stay.priority, stay.n_left)
         if not before_ms:
-            return
+            return 0.0
         speed = self._pace.of(backlog.part, now)
         wait_ms = before_ms / speed
         most_ms = AIM * self._max_queue_ms
@@ -181,14 +191,19 @@ class Bounds:
         elif deadline is not None and now + (wait_ms + stay.cost_ms) / 1e3 > deadline:
             what = "which is past the call's deadline"
         else:
-            return
+            return wait_ms
         away_ms = max(0.0, before_ms - most_ms * speed) + stay.cost_ms
-        away_ms += backlog.promise(stay.n_left * stay.cost_ms, speed, now)
+        away_ms += self._promised_ms(backlog, stay.n_left * stay.cost_ms, speed, now)
         raise Overloaded(
             f"the images of this tenant that come first take {wait_ms:,.0f} ms, {what}; "
             "try again later",
             retry_after_s=self._away_s(away_ms, speed),
         )
+
+    def _promised_ms(self, backlog: Backlog, work_ms: float, speed: float, now: float) -> float:
+        """What those sent away before this one come back with; no more than is ever told."""
+        most_ms = _LONGEST_AWAY * self._max_queue_ms * speed
+        return backlog.promise(work_ms, speed, now, most_ms=most_ms)
 
     def _away_s(self, work_ms: float, speed: float) -> float:
         """When so much work will be done, a little later for some than for others."""

@@ -41,6 +41,13 @@ class Pace:
         self._n_inside += 1
         return Part(weight, weight / self._weights, now, self._rounds)
 
+    def weigh(self, part: Part, weight: float, now: float) -> None:
+        """Give a tenant inside another weight; its part becomes what is its due."""
+        self.of(part, now)
+        self._weights += weight - part.weight
+        part.weight = weight
+        part.value = weight / self._weights
+
     def leave(self, part: Part, now: float) -> None:
         self._turn(now)
         self._weights -= part.weight

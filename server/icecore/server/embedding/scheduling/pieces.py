@@ -53,6 +53,7 @@ class Stay:
         n_left: images without an answer yet.
         late_at: of `time.monotonic`; if no image was started by then, none will be.
         has_started: whether one was, or has its codes without.
+        began_for: the call that it belongs to, where its image was put before others.
     """
 
     tenant_id: str = ""
@@ -62,6 +63,13 @@ class Stay:
     n_left: int = 1
     late_at: float | None = None
     has_started: bool = False
+    began_for: "Stay | None" = None
+
+    def start(self) -> None:
+        """Note that an image was started, and for whom."""
+        self.has_started = True
+        if self.began_for is not None:
+            self.began_for.start()
 
 
 @dataclass(slots=True, eq=False)

@@ -103,19 +103,22 @@ class Turns:
         self._answer(late)
         return taken
 
-    def is_late(self, piece: Piece) -> bool:
-        """Whether a piece that was taken is not to be started any more; it is answered then."""
+    def is_late(self, piece: Piece, spent_ms: float = 0.0) -> bool:
+        """Whether a piece that was taken is not to go on any more; it is answered then.
+
+        Its tenant pays for what it took so far.
+        """
         lateness = too_late(piece, self._clock())
         if lateness is None:
             return False
         self._answer([(piece, lateness)])
-        self.settle(piece, 0.0)
+        self.settle(piece, spent_ms)
         return True
 
-    def settle(self, piece: Piece, cpu_ms: float) -> None:
+    def settle(self, piece: Piece, spent_ms: float) -> None:
         """Let the tenant pay what its piece took more than was estimated, or get it back."""
         with self._changed:
-            self._shares.correct(piece.tenant_id, cpu_ms - piece.cost_ms, piece.stay.weight)
+            self._shares.correct(piece.tenant_id, spent_ms - piece.cost_ms, piece.stay.weight)
 
     def forget(self, piece: Piece) -> None:
         """Take a piece out that nobody wants any more, if it still waits."""
@@ -137,7 +140,9 @@ class Turns:
         with self._changed:
             if not piece.is_waiting or piece.priority is not Priority.BULK:
                 return piece
-            stay = replace(piece.stay, priority=Priority.INTERACTIVE, late_at=None)
+            stay = replace(
+                piece.stay, priority=Priority.INTERACTIVE, late_at=None, began_for=piece.stay
+            )
             faster = replace(piece, priority=Priority.INTERACTIVE, stay=stay)
             lines = self._tenants[piece.tenant_id]
             lines.put(faster)
@@ -177,7 +182,7 @@ class Turns:
                 continue
             if fits is not None and not fits(piece):
                 return None
-            piece.stay.has_started = True
+            piece.stay.start()
             self._shares.charge(tenant_id, piece.cost_ms, in_turn=in_turn)
             lines.serve(piece)
             self._taken_out(tenant_id, lines)

@@ -20,7 +20,25 @@ from icecore.server.embedding.working.plans import Plans
 from icecore.server.embedding.working.sharing import Group, shared
 from icecore.server.telemetry.metrics import Metrics
 
-Told: TypeAlias = Callable[[Piece, Ran | BaseException, float], None]
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a piece took, in milliseconds: of the processor, and of the worker it held.
+
+    They differ by the time that its worker waited, for a session that was made: others would
+    have had it, so the tenant's turns pay for that too.
+    """
+
+    cpu_ms: float
+    held_ms: float
+
+    def and_(self, cpu_ms: float, held_ms: float | None = None) -> "Spent":
+        """Return both with so much more; `held_ms` is as much unless given."""
+        more = cpu_ms if held_ms is None else held_ms
+        return Spent(self.cpu_ms + cpu_ms, self.held_ms + more)
+
+
+Told: TypeAlias = Callable[[Piece, Ran | BaseException, Spent], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -31,21 +49,30 @@ class Ready:
     inputs: npt.NDArray[Any]
     began: float
     prepared: float
-    cpu_ms: float
+    spent: "Spent"
 
 
 class Passes:
     """Runs what is ready and keeps its codes.
 
     Args:
-        told: called with each piece, how it ran or why it did not, and its CPU-milliseconds.
+        is_late: whether a piece is not to be run any more, after so many milliseconds of a
+            worker; it is answered then.
+        told: called with each piece, how it ran or why it did not, and what it took.
     """
 
     def __init__(
-        self, sessions: Sessions, plans: Plans, told: Told, *, metrics: Metrics | None = None
+        self,
+        sessions: Sessions,
+        plans: Plans,
+        is_late: Callable[[Piece, float], bool],
+        told: Told,
+        *,
+        metrics: Metrics | None = None,
     ) -> None:
         self._sessions = sessions
         self._plans = plans
+        self._is_late = is_late
         self._told = told
         self._metrics = Metrics() if metrics is None else metrics
         self._most_at_once = sessions.device.n_passes
@@ -72,8 +99,14 @@ class Passes:
                 if not self._ready or self._n_running:
                     return
             self._n_running += 1
-        while (some := self._next()) is not None:
-            self._run(some, 1)
+        try:
+            while (some := self._next()) is not None:
+                self._run(some, 1)
+        except BaseException:
+            with self._changed:
+                self._n_running -= 1
+                self._changed.notify_all()
+            raise
 
     def _next(self) -> list[Ready] | None:
         """Take the next batch; None, and one running less, where nothing is ready."""
@@ -94,13 +127,13 @@ class Passes:
             return some
 
     def _run(self, ready: Sequence[Ready], threads: int) -> None:
+        ready = [one for one in ready if not self._is_late(one.piece, one.spent.held_ms)]
         if len(ready) == 1:
-            one = ready[0]
-            self._pass(Group(one.piece.taps, [one]), threads)
-            return
-        plan = self._plans.of(ready[0].piece.backbone.digest)
-        for group in shared(ready, plan, self._sessions):
-            self._pass(group, threads)
+            self._pass(Group(ready[0].piece.taps, ready), threads)
+        elif ready:
+            plan = self._plans.of(ready[0].piece.backbone.digest)
+            for group in shared(ready, plan, self._sessions):
+                self._pass(group, threads)
 
     def _pass(self, group: "Group[Ready]", threads: int) -> None:
         """One pass; what goes wrong in it is told to all of the group."""
@@ -113,54 +146,50 @@ class Passes:
                 if len(members) == 1
                 else np.stack([one.inputs for one in members])
             )
-            run = self._sessions.readied(backbone, group.taps, inputs, threads=threads)
-            ready = thread_time()
-            codes = run()
+            readied = self._sessions.readied(backbone, group.taps, inputs, threads=threads)
+            ready_at, ready_cpu = perf_counter(), thread_time()
+            codes = readied.run()
         except BaseException as error:  # told to the callers, who raise it
-            spent = (thread_time() - cpu) * 1e3 / len(members)
+            spent_ms = (thread_time() - cpu) * 1e3 / len(members)
             for one in members:
-                self._told(one.piece, error, one.cpu_ms + spent)
+                self._told(one.piece, error, one.spent.and_(spent_ms))
             return
         # The threads of a pool work as long as the pass lasts, in accounts of their own.
-        cpu_s = (thread_time() - ready) * threads
-        made_s = ready - cpu  # their inputs, and the session where there was none
+        pass_ms = (thread_time() - ready_cpu) * 1e3 * readied.threads / len(members)
+        made = Spent(
+            (ready_cpu - cpu) * 1e3 / len(members), (ready_at - began) * 1e3 / len(members)
+        )
         self._metrics.pass_ended(
             backbone=backbone.name,
             layer=max(map(backbone.layer_of, group.taps), key=lambda one: one.macs).name,
             n_images=len(members),
-            cpu_s=cpu_s,
+            cpu_s=pass_ms * len(members) / 1e3,
         )
         places = {tap: place for place, tap in enumerate(group.taps)}
         for row, one in enumerate(members):
-            self._keep(
-                one,
-                [codes[places[tap]][row] for tap in one.piece.taps],
-                began,
-                pass_cpu_ms=cpu_s * 1e3 / len(members),
-                made_cpu_ms=made_s * 1e3 / len(members),
-            )
+            own = [codes[places[tap]][row] for tap in one.piece.taps]
+            self._keep(one, own, began, made, pass_ms)
 
     def _keep(
         self,
         one: Ready,
         codes: list[npt.NDArray[np.float32]],
         began: float,
-        *,
-        pass_cpu_ms: float,
-        made_cpu_ms: float,
+        made: Spent,
+        pass_ms: float,
     ) -> None:
         piece = one.piece
-        cpu_ms = one.cpu_ms + made_cpu_ms + pass_cpu_ms
+        spent = one.spent.and_(made.cpu_ms, made.held_ms).and_(pass_ms)
         try:
             piece.keep(codes)
         except BaseException as error:  # told to the caller, who raises it
-            self._told(piece, error, cpu_ms)
+            self._told(piece, error, spent)
             return
         ran = Ran(
             queue_ms=(one.began - piece.since + began - one.prepared) * 1e3,
             decode_ms=(one.prepared - one.began) * 1e3,
             compute_ms=(perf_counter() - began) * 1e3,
-            decode_cpu_ms=one.cpu_ms,
-            pass_cpu_ms=pass_cpu_ms,
+            decode_cpu_ms=one.spent.cpu_ms,
+            pass_cpu_ms=pass_ms,
         )
-        self._told(piece, ran, cpu_ms)
+        self._told(piece, ran, spent)

@@ -71,7 +71,7 @@ class Planner:
         if self._file is None or self.plans.is_decided(digest):
             return
         self._seen[digest] += 1  # one lost between two threads does no harm
-        if self._seen[digest] == self._after_passes and not self._stop.is_set():
+        if self._seen[digest] >= self._after_passes and not self._stop.is_set():
             self._wishes.add(digest, partial(self._plan, backbone, self._file))
 
     def close(self) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from threading import Lock, Thread
 from time import monotonic, perf_counter, thread_time
 
+from icecore.server import telemetry
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.scheduling.lateness import late_by
 from icecore.server.embedding.scheduling.pieces import Piece, Ran
 from icecore.server.embedding.scheduling.turns import Turns
-from icecore.server.embedding.working.passes import Passes, Ready
+from icecore.server.embedding.working.passes import Passes, Ready, Spent
 from icecore.server.embedding.working.plans import Plans, naive_plan
 from icecore.server.errors import IcecoreError, Internal, ShuttingDown, forget_frames
 from icecore.server.telemetry.metrics import Metrics
@@ -45,7 +46,9 @@ class Workers:
         self._turns = turns
         is_cpu = sessions.device.is_cpu
         self._plans = Plans(naive_plan(threads, is_cpu=is_cpu)) if plans is None else plans
-        self._passes = Passes(sessions, self._plans, self._tell, metrics=self._metrics)
+        self._passes = Passes(
+            sessions, self._plans, turns.is_late, self._tell, metrics=self._metrics
+        )
         self._takes_batches = is_cpu  # elsewhere they form of what is prepared
         self._saw = saw
         self._n_at_work = 0
@@ -75,8 +78,8 @@ class Workers:
     def _start(self) -> None:
         with self._lock:
             thread = Thread(target=self._work, name=f"embed-{len(self._threads)}")
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def _work(self) -> None:
         while (piece := self._turns.take()) is not None:
@@ -101,11 +104,16 @@ class Workers:
                 lambda other: other.backbone.digest == piece.backbone.digest,
                 min(plan.batch - 1, share),
             )
-        ready = [one for one in map(self._prepare, pieces) if one is not None]
-        if ready:
-            self._passes.run(ready, threads=plan.lone_threads if is_lone else 1)
-        if self._saw is not None:
-            self._saw(piece.backbone)
+        try:
+            ready = [one for one in map(self._prepare, pieces) if one is not None]
+            if ready:
+                self._passes.run(ready, threads=plan.lone_threads if is_lone else 1)
+            if self._saw is not None:
+                self._saw(piece.backbone)
+        except BaseException as error:  # a mistake of ours: told, and the thread goes on
+            telemetry.log_fault("worker_failed", error)
+            for one in pieces:
+                one.fail(error)
 
     def _prepare(self, piece: Piece) -> Ready | None:
         """Prepare a piece's image; None where it cannot be, or not in time: its caller is told."""
@@ -117,13 +125,14 @@ class Workers:
         try:
             inputs = piece.prepare()
         except BaseException as error:  # told to the caller, who raises it
-            self._tell(piece, error, (thread_time() - cpu) * 1e3)
+            self._tell(piece, error, _one_thread((thread_time() - cpu) * 1e3))
             return None
-        return Ready(piece, inputs, began, perf_counter(), (thread_time() - cpu) * 1e3)
+        spent = _one_thread((thread_time() - cpu) * 1e3)
+        return Ready(piece, inputs, began, perf_counter(), spent)
 
-    def _tell(self, piece: Piece, outcome: Ran | BaseException, cpu_ms: float) -> None:
+    def _tell(self, piece: Piece, outcome: Ran | BaseException, spent: Spent) -> None:
         """Settle a piece, and have its caller told on the event loop."""
-        self._turns.settle(piece, cpu_ms)
+        self._turns.settle(piece, spent.held_ms)
         if isinstance(outcome, IcecoreError) and not isinstance(outcome, Internal):
             forget_frames(outcome)  # of this image
         if isinstance(outcome, Ran) and piece.guess is not None:
@@ -131,7 +140,7 @@ class Workers:
 
         def tell() -> None:
             if self._ended is not None:
-                self._ended(piece, cpu_ms)
+                self._ended(piece, spent.cpu_ms)
             if piece.answer.done():
                 return  # the caller left
             if isinstance(outcome, Ran):
@@ -140,3 +149,7 @@ class Workers:
                 piece.answer.set_exception(outcome)
 
         piece.answer.get_loop().call_soon_threadsafe(tell)
+
+
+def _one_thread(cpu_ms: float) -> Spent:
+    return Spent(cpu_ms, cpu_ms)
