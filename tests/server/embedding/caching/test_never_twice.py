@@ -14,7 +14,9 @@ import pytest_asyncio
 from PIL import Image
 
 from counting_sessions import CountingSessions
+from icecore.server.embedding.caching import code_cache
 from icecore.server.embedding.caching.disk import DiskCache
+from icecore.server.embedding.caching.keys import image_digest
 from icecore.server.embedding.embedder import Embedded, Embedder, Priority
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.errors import ImageInvalid, ShuttingDown, TensorInvalid
@@ -95,11 +97,49 @@ async def test_the_second_time_is_not_run_and_says_the_same(
     assert np.array_equal(second.codes[0], (await alone(image))[0])
 
 
-async def test_a_tensor_of_floats_is_kept_from_its_second_sight_on(house: House) -> None:
-    for n_runs in (1, 2, 2, 2):
+async def test_a_tensor_of_floats_is_hashed_at_its_second_sight(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[ImageInput] = []
+
+    def hashing(image: ImageInput) -> bytes:
+        hashed.append(image)
+        return image_digest(image)
+
+    monkeypatch.setattr(code_cache, "image_digest", hashing)
+    for n_hashed in (0, 2, 3, 4):  # the second one and the first
         found = await house.embed(prepared(0))
-        assert house.n_runs == n_runs
+        assert house.n_runs == 1
+        assert len(hashed) == n_hashed
         assert np.array_equal(found.codes[0], (await alone(prepared(0)))[0])
+
+
+async def test_tensors_of_the_same_fingerprint_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(code_cache, "fingerprint", lambda _: 7)
+    house = House()
+    for seed in (0, 1, 0, 2, 2, 1, 0):
+        found = await house.embed(prepared(seed))
+        assert np.array_equal(found.codes[0], (await alone(prepared(seed)))[0])
+    house.close()
+
+
+async def test_of_tensors_that_came_once_few_are_held() -> None:
+    """Each is a few kilobytes, and so are those that came to their codes right before."""
+    house = House(cache_bytes=64 * 1024)
+    for seed in range(20):
+        await house.embed(prepared(seed))
+    first = house.embedder._cache._first
+    assert 0 < len(first._landed) < 20
+    assert first._n_bytes == sum(one.n_bytes for one in first._landed.values()) <= 4 * 1024
+    await house.embed(prepared(0))
+    assert house.n_runs == 21, "it came too long ago"
+    await house.embed(prepared(19))
+    assert house.n_runs == 21
+    await house.embedder.forget("")
+    assert (first._n_bytes, len(first._landed)) == (0, 0)
+    house.close()
 
 
 @pytest.mark.parametrize(
@@ -315,7 +355,7 @@ async def test_a_call_of_many_known_images_lets_others_have_their_turn(house: Ho
 async def test_tensors_that_come_again_long_after_are_answered_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("icecore.server.embedding.caching.code_cache._SEEN", 1)
+    monkeypatch.setattr("icecore.server.embedding.caching.first_sights.MOST", 1)
     house = House(is_gated=True)
     blocking = asyncio.create_task(house.embed(png(6)))
     await house.began()

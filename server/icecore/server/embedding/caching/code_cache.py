@@ -5,7 +5,6 @@ who asks for three layers and knows two pays for the third. Lives on one event l
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -14,6 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from icecore.server.embedding.caching.disk import DiskCache
+from icecore.server.embedding.caching.first_sights import (
+    LANDED_BYTES,
+    FirstSight,
+    FirstSights,
+    Place,
+)
 from icecore.server.embedding.caching.flights import Flight
 from icecore.server.embedding.caching.keys import code_key, fingerprint, image_digest
 from icecore.server.embedding.caching.memory import MemoryCache
@@ -23,13 +28,12 @@ from icecore.server.telemetry.metrics import CacheOutcome, Metrics
 from icecore.wire.taps import TapId
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
-_Place: TypeAlias = tuple[str, int]
+
+LANDED_SHARE: Final = 16
+"""Tensors that were seen once, and their codes, take so much of the memory beside what is kept."""
 
 HASHED_ON_THE_LOOP: Final = 256 << 10
 """Bytes of an image that are hashed without going to a thread: 0.15 ms."""
-
-_SEEN: Final = 4096
-"""Tensors remembered by their fingerprint."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,8 +78,7 @@ class CodeCache:
         self._give_up = give_up
         self._under_way: dict[bytes, tuple[Flight, int]] = {}
         self._keys: dict[Flight, tuple[str, tuple[bytes, ...]]] = {}
-        self._seen: OrderedDict[_Place, None] = OrderedDict()
-        self._first: dict[_Place, tuple[Prepared, tuple[TapId, ...], Flight]] = {}
+        self._first = FirstSights(min(LANDED_BYTES, memory.max_bytes // LANDED_SHARE))
         self._writing: asyncio.Future[None] | None = None
         self._lives: dict[str, int] = {}
         """How often a tenant of some name was forgotten; none: never."""
@@ -96,18 +99,16 @@ class CodeCache:
 
         For a call of a tenant that was forgotten since it began, nothing is known or kept.
 
-        A tensor of floats is kept from its second sight on: hashing one costs as much as
-        a tenth of a small network's pass, and most never come again. While the first is
-        under way, the second still joins it.
+        A tensor of floats is kept from its second sight on; see `first_sights`. While the first
+        is under way, or has just ended, the second still shares its pass.
         """
         wanted = tuple(dict.fromkeys(taps))
         if life != self.life(tenant_id):
             return self._unkept(wanted)
         if isinstance(image, Prepared):
             place = (tenant_id, fingerprint(image))
-            if place not in self._seen:
+            if not self._first.is_known(place):
                 return self._first_sight(place, image, wanted)
-            self._seen.move_to_end(place)
             self._register_first(place)
         digest = await _digest(image)
         keys = [code_key(tenant_id, digest, tap) for tap in wanted]
@@ -125,8 +126,7 @@ class CodeCache:
         self._lives[tenant_id] = self.life(tenant_id) + 1
         for flight in [one for one, (whose, _) in self._keys.items() if whose == tenant_id]:
             self._take_off(flight, self._keys.pop(flight)[1])
-        for place in [one for one in self._first if one[0] == tenant_id]:
-            del self._first[place]
+        self._first.forget(tenant_id)
         self._memory.forget(tenant_id)
         if self._disk is not None:
             await asyncio.to_thread(self._disk.forget, tenant_id)
@@ -169,30 +169,26 @@ class CodeCache:
         self._metrics.cache_looked_up("unkept", 1)
         return Sought(missing=taps, flight=Flight(self._give_up, lambda _: None))
 
-    def _first_sight(self, place: _Place, image: Prepared, taps: tuple[TapId, ...]) -> Sought:
+    def _first_sight(self, place: Place, image: Prepared, taps: tuple[TapId, ...]) -> Sought:
         def landed(flight: Flight) -> None:
-            first = self._first.get(place)
-            if first is not None and first[2] is flight:
-                del self._first[place]
-            else:
+            if not self._first.land(place, flight):
                 self._land(flight)
 
-        self._seen[place] = None
-        if len(self._seen) > _SEEN:
-            self._seen.popitem(last=False)
         sought = self._unkept(taps)
         sought.flight = Flight(self._give_up, landed)
-        self._first[place] = (image, taps, sought.flight)
+        self._first.begin(place, FirstSight(image, taps, sought.flight))
         return sought
 
-    def _register_first(self, place: _Place) -> None:
-        """Hash the tensor that came first and is under way, so that this one may join it."""
-        first = self._first.pop(place, None)
-        if first is not None:
-            image, taps, flight = first
-            digest = image_digest(image)
-            keys = tuple(code_key(place[0], digest, tap) for tap in taps)
-            self._register(flight, place[0], keys)
+    def _register_first(self, place: Place) -> None:
+        """Hash the tensor that came first, so that this one may share its pass."""
+        first = self._first.take(place)
+        if first is None:
+            return
+        digest = image_digest(first.image)
+        keys = tuple(code_key(place[0], digest, tap) for tap in first.taps)
+        self._register(first.flight, place[0], keys)
+        if first.flight.codes is not None:
+            self._land(first.flight)
 
     def _register(self, flight: Flight, tenant_id: str, keys: tuple[bytes, ...]) -> None:
         self._keys[flight] = (tenant_id, keys)

@@ -22,7 +22,7 @@ class MemoryCache:
     """At most `max_bytes` of codes. 0 keeps none."""
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._kept: dict[str, OrderedDict[bytes, FloatArray]] = {}
         self._held: dict[str, int] = {}
         self.n_bytes = 0
@@ -41,12 +41,12 @@ class MemoryCache:
     def put(self, tenant_id: str, key: bytes, codes: FloatArray) -> None:
         """Keep codes, unless they are too large; `codes` must not change after."""
         n_bytes = codes.nbytes + ENTRY_BYTES
-        if n_bytes > self._max_bytes // _LARGEST_SHARE or self.get(tenant_id, key) is not None:
+        if n_bytes > self.max_bytes // _LARGEST_SHARE or self.get(tenant_id, key) is not None:
             return
         codes.flags.writeable = False
         self._kept.setdefault(tenant_id, OrderedDict())[key] = codes
         self._count(tenant_id, n_bytes)
-        if self.n_bytes > self._max_bytes:
+        if self.n_bytes > self.max_bytes:
             self._make_room(tenant_id)
 
     def forget(self, tenant_id: str) -> None:
@@ -56,14 +56,14 @@ class MemoryCache:
 
     def _make_room(self, tenant_id: str) -> None:
         """Drop the oldest of whoever holds more than an equal share, the caller first."""
-        share = self._max_bytes // len(self._held)
-        while self.n_bytes > self._max_bytes and self._held.get(tenant_id, 0) > share:
+        share = self.max_bytes // len(self._held)
+        while self.n_bytes > self.max_bytes and self._held.get(tenant_id, 0) > share:
             self._drop_oldest(tenant_id)
-        if self.n_bytes <= self._max_bytes:
+        if self.n_bytes <= self.max_bytes:
             return
         largest = max(self._held, key=lambda one: self._held[one])
         # Some more at once, so that not every entry looks for the largest.
-        end = self._max_bytes - min(self._max_bytes // 64, self._held[largest] - share)
+        end = self.max_bytes - min(self.max_bytes // 64, self._held[largest] - share)
         while self.n_bytes > max(end, 0) and largest in self._kept:
             self._drop_oldest(largest)
 
