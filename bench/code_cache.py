@@ -6,8 +6,7 @@ image from a barrier. Counts the server's processor time; how often it ran the n
 callers joined who was first, its own metrics say. All answers are kept, and compared when the
 clock is off.
 
-A tensor of floats is hashed and kept from its second sight on. Where that comes after the first
-is done, it is a second pass, and the law is missed: then the callers did not come at once.
+A tensor of floats is hashed at its second sight, and then the first one with it.
 
 Laws: a hit costs at most 1 CPU-ms and is one; a hundred at once are one pass, which one of them
 began, some joined and the others found done; every answer equals the first to the bit.
