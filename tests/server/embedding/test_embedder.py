@@ -162,6 +162,17 @@ async def test_values_past_float16_are_refused_not_made_infinite(embedder: Embed
     assert np.isfinite((await embedder.embed(BACKBONE, taps, [huge])).codes[0]).all()
 
 
+async def test_images_that_have_names_are_called_by_them(embedder: Embedder) -> None:
+    """Also where it is their codes that cannot be told."""
+    good = Prepared(np.zeros((3, 8, 8), np.float32))
+    for bad in (3e38, np.nan):
+        image = Prepared(np.full((3, 8, 8), bad, np.float32))
+        for names, name in ((["the first", "the other"], "the other"), ((), "image 1")):
+            with pytest.raises(TensorInvalid, match=f"^{name} ") as caught:
+                await embedder.embed(BACKBONE, BACKBONE.core, [good, image], names=names)
+            assert caught.value.details["image"] == "1"
+
+
 async def test_times_add_up(embedder: Embedder) -> None:
     timings = (await embedder.embed(BACKBONE, LAST, [png(noise(4))])).timings
     parts = timings.queue_ms + timings.decode_ms + timings.compute_ms

@@ -148,7 +148,7 @@ class Embedder:
             limits=self._limits,
         )
         order.check()
-        gathering = Gathering(order.taps, order.shapes, len(images), wanted)
+        gathering = Gathering(order.taps, order.shapes, len(images), wanted, name_of=order.name_of)
         alone = self._costs.guess(backbone, order.taps, images[0]) if len(images) == 1 else None
         cost_ms = self._costs.mean_ms(backbone, taps, images) if alone is None else alone.cost_ms
         try:
@@ -168,7 +168,8 @@ class Embedder:
             self._metrics.rejected(error.reason, tenant_id, len(images))
             raise
         embedded = gathering.finish((perf_counter() - began) * 1e3)
-        self._allowances.done(tenant_id, n_images=len(images), n_cached=embedded.timings.n_cached)
+        n_cached = embedded.timings.n_cached
+        self._allowances.done(stay.account, n_images=len(images), n_cached=n_cached)
         self._count(order, embedded.timings)
         return embedded
 
@@ -213,6 +214,7 @@ class Embedder:
                 deadline=order.deadline,
             ) as stay,
         ):
+            stay.account = self._allowances.account(tenant_id)
             yield stay
 
     def _submit(self, stay: Stay, order: Order, alone: Guess | None, piece: Piece) -> None:
@@ -227,7 +229,7 @@ class Embedder:
 
     def _ran(self, piece: Piece, cpu_ms: float) -> None:
         self._bounds.served(cpu_ms)
-        self._allowances.done(piece.tenant_id, n_images=0, cpu_s=cpu_ms / 1e3)
+        self._allowances.done(piece.stay.account, n_images=0, cpu_s=cpu_ms / 1e3)
 
     def _count(self, order: Order, timings: Timings) -> None:
         self._metrics.images_done(

@@ -48,6 +48,7 @@ class Gathering:
 
     Args:
         shapes: of one image's codes, one a tap.
+        name_of: what to call an image in an error, by its index.
     """
 
     def __init__(
@@ -56,8 +57,11 @@ class Gathering:
         shapes: Sequence[tuple[int, ...]],
         n_images: int,
         dtype: npt.DTypeLike,
+        *,
+        name_of: Callable[[int], str],
     ) -> None:
         self.n_cached = 0
+        self._name_of = name_of
         self._dtype = checked_dtype(dtype)
         self._codes: list[npt.NDArray[Any]] = [
             np.empty((n_images, *shape), self._dtype) for shape in shapes
@@ -84,8 +88,8 @@ class Gathering:
         for tap, one in zip(taps, codes, strict=True):
             if not np.isfinite(one).all():
                 raise TensorInvalid(
-                    f"image {index} gives codes at '{tap}' that are not finite: its values are "
-                    "finite, but too large for the network",
+                    f"{self._name_of(index)} gives codes at '{tap}' that are not finite: its "
+                    "values are finite, but too large for the network",
                     image=str(index),
                 )
             if self._dtype == np.float16 and (peak := np.abs(one).max()) > FLOAT16_MAX:

@@ -70,6 +70,10 @@ class Order:
         """The name of the layer that the pass ends at."""
         return max(self.layers, key=lambda one: one.macs).name
 
+    def name_of(self, index: int) -> str:
+        """Return what to call an image in an error."""
+        return self.names[index] if self.names else f"image {index}"
+
     def check(self) -> None:
         """Raise what can be known without decoding.
 
@@ -88,7 +92,9 @@ class Order:
         self._check_codes()
         for index, image in enumerate(self.images):
             try:
-                check(image, self.backbone.recipe, what=self._name(index), limits=self.limits.image)
+                check(
+                    image, self.backbone.recipe, what=self.name_of(index), limits=self.limits.image
+                )
             except InvalidArgument as error:
                 error.details["image"] = str(index)
                 raise
@@ -118,15 +124,12 @@ class Order:
             return prepare(
                 self.images[index],
                 self.backbone.recipe,
-                what=self._name(index),
+                what=self.name_of(index),
                 limits=self.limits.image,
             )
         except InvalidArgument as error:
             error.details["image"] = str(index)
             raise
-
-    def _name(self, index: int) -> str:
-        return self.names[index] if self.names else f"image {index}"
 
     def _check_codes(self) -> None:
         n_values = sum(map(prod, self.shapes))
