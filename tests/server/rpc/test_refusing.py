@@ -1,6 +1,8 @@
 """Calls refused by their headers: which, what they are told, and the one line a second."""
 
 import asyncio
+import random
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -43,6 +45,7 @@ class House:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.due: list[tuple[float, Callable[[], None]]] = []
         self.away_s = 0.1234
         self.activity = Activity()
         self.metrics = Metrics()
@@ -52,7 +55,16 @@ class House:
             self.metrics,
             lambda tenant_id: self.away_s if tenant_id == "full" else None,
             clock=lambda: self.now,
+            later=lambda seconds, work: self.due.append((self.now + seconds, work)),
         )
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and what was to be done later be done."""
+        end = self.now + seconds
+        while self.due and self.due[0][0] <= end:
+            self.now, work = self.due.pop(0)
+            work()
+        self.now = end
 
     def call(self, method: str = EMBED, **metadata: str) -> Context | None:
         """Return how the call ended by its headers, None if it may come in."""
@@ -124,7 +136,7 @@ def test_every_refusal_is_counted_and_some_are_written(
 ) -> None:
     for _ in range(350):
         house.call(tenant="full")
-        house.now += 0.01
+        house.wait(0.01)
     assert seen(house.metrics, "icecore_calls_total", status="RESOURCE_EXHAUSTED") == 350
     assert seen(house.metrics, "icecore_rejections_total", reason="OVERLOADED") == 350
     assert house.activity.ended == {(EMBED, "RESOURCE_EXHAUSTED"): 350}
@@ -133,3 +145,44 @@ def test_every_refusal_is_counted_and_some_are_written(
     assert {(line["tenant"], line["status"]) for line in lines} == {("full", "RESOURCE_EXHAUSTED")}
     n_told = len(lines) + sum(line["n_before"] for line in lines)
     assert 250 <= n_told <= 350, "each line says how many came before it without one"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_second_after_a_burst_all_of_it_is_told(
+    house: House, lines: list[dict[str, Any]], seed: int
+) -> None:
+    """Whether others follow or not; then nothing of it is kept, and nothing waited for."""
+    dice = random.Random(seed)
+    n = 0
+    for _ in range(4):
+        for _ in range(dice.randrange(1, 200)):
+            house.call(tenant="full", **{"x-request-id": str(n)})
+            n += 1
+            house.wait(dice.random() / 20)
+        house.wait(1.0)
+        assert len(lines) + sum(line["n_before"] for line in lines) == n
+        assert lines[-1]["request_id"] == str(n - 1), "the last one is named"
+        house.wait(dice.random() * 3 + 1.0)
+    house.wait(1.0)
+    assert not house.due
+
+
+async def test_the_rest_of_a_burst_is_told_by_the_loop_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told, both = [], asyncio.Event()
+
+    def log(_: str, **fields: Any) -> None:
+        told.append(fields["n_before"])
+        if len(told) == 2:
+            both.set()
+
+    monkeypatch.setattr(telemetry, "log", log)
+    refusing = Refusing(cast(Gate, KnownGate()), Activity(), Metrics(), lambda _: 0.1)
+    details = SimpleNamespace(method=EMBED, invocation_metadata=(("tenant", "full"),))
+    for _ in range(5):
+        handler = refusing.handler(cast(grpc.HandlerCallDetails, details))
+        await handler.stream_unary(None, Context())
+    assert told == [0]
+    await asyncio.wait_for(both.wait(), 60)
+    assert told == [0, 3]

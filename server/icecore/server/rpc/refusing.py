@@ -2,14 +2,17 @@
 
 Under ten times the load nine of ten calls end here, and what each of them takes of the
 processor is missing for the tenth. So nothing is read, begun or traced for them, and
-their log lines are gathered: one a second and tenant, that says how many there were.
+their log lines are gathered: one a second and tenant, that says how many there were. The
+last of a burst are told when their second is over, whether more come or not.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from math import ceil
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import grpc
 
@@ -27,15 +30,34 @@ _MESSAGE: Final = (
     "images of this tenant that came before take longer than a call may wait; try again later"
 )
 _A_LINE_EVERY_S: Final = 1.0
-_MOST_TENANTS: Final = 10_000
+
+Later: TypeAlias = Callable[[float, Callable[[], None]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A call that was refused, as its line tells it."""
+
+    request_id: str
+    method: str
+    ms: float
+
+
+@dataclass(slots=True)
+class _Untold:
+    """A tenant's calls since its last line."""
+
+    last: _Refused | None = None
+    n: int = 0
 
 
 class Refusing:
-    """Looks at the headers of calls.
+    """Looks at the headers of calls. Lives on one event loop.
 
     Args:
         away_s: when to come again, where no image of the tenant would be taken now.
         clock: seconds.
+        later: calls something in so many seconds, on this loop.
     """
 
     def __init__(
@@ -46,13 +68,15 @@ class Refusing:
         away_s: Callable[[str], float | None] | None,
         *,
         clock: Callable[[], float] = perf_counter,
+        later: Later | None = None,
     ) -> None:
         self._gate = gate
         self._activity = activity
         self._metrics = metrics
         self._away_s = away_s
         self._clock = clock
-        self._told: dict[str, tuple[float, int]] = {}
+        self._later = later or _on_this_loop
+        self._untold: dict[str, _Untold] = {}
 
     def handler(self, details: grpc.HandlerCallDetails) -> Any:
         """Return what refuses the call, None where it may come in and be looked at closer."""
@@ -80,25 +104,37 @@ class Refusing:
         """Count the call, and write a line unless one was written within the second."""
         self._activity.begin()
         self._activity.end(method, _STATUS.name)
-        now = self._clock()
+        seconds = self._clock() - began
         self._metrics.call_rejected(Overloaded.reason, tenant_id)
-        self._metrics.call_ended(method, _STATUS.name, tenant_id, now - began)
-        told_at, n_untold = self._told.get(tenant_id, (now - _A_LINE_EVERY_S, 0))
-        if now - told_at < _A_LINE_EVERY_S:
-            self._told[tenant_id] = (told_at, n_untold + 1)
+        self._metrics.call_ended(method, _STATUS.name, tenant_id, seconds)
+        refused = _Refused(request_id, method, round(seconds * 1e3, 3))
+        if (untold := self._untold.get(tenant_id)) is not None:
+            untold.last, untold.n = refused, untold.n + 1
             return
-        if len(self._told) >= _MOST_TENANTS:
-            self._told.clear()
-        self._told[tenant_id] = (now, 0)
+        self._tell(tenant_id, refused, n_before=0)
+
+    def _tell(self, tenant_id: str, refused: _Refused, *, n_before: int) -> None:
+        """Write a line, and the next one of the tenant a second later, if there is a next."""
         telemetry.log(
             "refused",
-            request_id=request_id,
-            method=method,
+            request_id=refused.request_id,
+            method=refused.method,
             tenant=tenant_id,
             status=_STATUS.name,
-            ms=round((now - began) * 1e3, 3),
-            n_before=n_untold,
+            ms=refused.ms,
+            n_before=n_before,
         )
+        self._untold[tenant_id] = _Untold()
+        self._later(_A_LINE_EVERY_S, partial(self._tell_rest, tenant_id))
+
+    def _tell_rest(self, tenant_id: str) -> None:
+        untold = self._untold.pop(tenant_id)
+        if untold.last is not None:
+            self._tell(tenant_id, untold.last, n_before=untold.n - 1)
+
+
+def _on_this_loop(seconds: float, work: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(seconds, work)
 
 
 def _rounded_ms(seconds: float) -> int:
