@@ -34,7 +34,7 @@ def test_without_a_quota_everything_is_taken_and_counted(clock: Clock) -> None:
     for _ in range(100):
         with allowances.take("a", 1000):
             assert allowances.used("a").n_images_in_flight == 1000
-            allowances.done("a", n_images=1000, n_cached=10, cpu_s=0.5)
+            allowances.done(allowances.account("a"), n_images=1000, n_cached=10, cpu_s=0.5)
     assert allowances.used("a") == Used(100_000, 1000, 0, 50.0, 0)
     assert allowances.used("b") == Used()
     assert (allowances.quota("a"), allowances.weight("a")) == (NO_LIMITS, 1.0)
@@ -185,7 +185,7 @@ def test_a_tenant_made_anew_begins_anew(clock: Clock) -> None:
 def test_nobody_is_held_to_nothing(clock: Clock) -> None:
     allowances = Allowances(clock=clock)
     with allowances.take("", 10**6):
-        allowances.done("", n_images=10**6)
+        allowances.done(allowances.account(""), n_images=10**6)
     assert allowances.used("") == Used()
 
 
@@ -199,3 +199,12 @@ def test_who_waits_for_images_in_flight_is_told_how_long_they_take(clock: Clock)
         with pytest.raises(ImagesInFlightExceeded) as said, allowances.take("a", 1):
             pass
         assert said.value.retry_after_s == pytest.approx(2.0, rel=0.01)
+
+
+def test_a_call_of_a_deleted_tenant_is_not_counted_for_the_next_of_its_name() -> None:
+    allowances = Allowances()
+    with allowances.take("a", 5):
+        account = allowances.account("a")
+        allowances.forget("a")
+        allowances.done(account, n_images=5, cpu_s=1.0)
+    assert allowances.used("a") == Used()

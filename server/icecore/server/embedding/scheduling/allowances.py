@@ -27,7 +27,9 @@ _SMOOTHING = 0.2
 
 
 @dataclass(slots=True)
-class _Tenant:
+class Account:
+    """What one tenant may do and has had done; a later one of its name has another."""
+
     quota: Quota
     rate: Rate
     used: Used = field(default_factory=Used)
@@ -37,9 +39,10 @@ class _Tenant:
 class Allowances:
     """Holds every tenant to its quota, and counts.
 
+        account = allowances.account(tenant_id)
         with allowances.take(tenant_id, len(images)):
             ...
-            allowances.done(tenant_id, n_images=..., n_cached=..., cpu_s=...)
+            allowances.done(account, n_images=..., n_cached=..., cpu_s=...)
 
     The limits are in images, so they are the same for a hundred calls of one and for one
     of a hundred. Nobody ("") is held to nothing and not counted. Counts begin at `since`.
@@ -55,7 +58,7 @@ class Allowances:
         self.since = datetime.now(UTC)
         self._clock = clock
         self._tenants = {
-            tenant_id: _Tenant(quota, Rate(quota)) for tenant_id, quota in (quotas or {}).items()
+            tenant_id: Account(quota, Rate(quota)) for tenant_id, quota in (quotas or {}).items()
         }
 
     @contextmanager
@@ -88,10 +91,16 @@ class Allowances:
             self._count(tenant, in_flight=-n_images)
             tenant.stay_s += _SMOOTHING * (self._clock() - began - tenant.stay_s)
 
-    def done(self, tenant_id: str, *, n_images: int, n_cached: int = 0, cpu_s: float = 0.0) -> None:
+    def account(self, tenant_id: str) -> Account | None:
+        """Return where a call's images are counted that begins now; None: nowhere."""
+        return self._of(tenant_id) if tenant_id else None
+
+    def done(
+        self, account: Account | None, *, n_images: int, n_cached: int = 0, cpu_s: float = 0.0
+    ) -> None:
         """Count images that have their codes, `n_cached` of them known before."""
-        if tenant_id:
-            self._count(self._of(tenant_id), images=n_images, cached=n_cached, cpu_s=cpu_s)
+        if account is not None:
+            self._count(account, images=n_images, cached=n_cached, cpu_s=cpu_s)
 
     def rejected(self, tenant_id: str, n_images: int) -> None:
         """Count images that were turned away before `take` was asked."""
@@ -120,13 +129,13 @@ class Allowances:
         """Forget a tenant that is deleted; one of its name begins anew."""
         self._tenants.pop(tenant_id, None)
 
-    def _of(self, tenant_id: str) -> _Tenant:
+    def _of(self, tenant_id: str) -> Account:
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
-            tenant = self._tenants[tenant_id] = _Tenant(NO_LIMITS, Rate(NO_LIMITS))
+            tenant = self._tenants[tenant_id] = Account(NO_LIMITS, Rate(NO_LIMITS))
         return tenant
 
-    def _check_in_flight(self, tenant: _Tenant, n_images: int) -> None:
+    def _check_in_flight(self, tenant: Account, n_images: int) -> None:
         most = tenant.quota.max_images_in_flight
         n_there = tenant.used.n_images_in_flight
         if not most or n_there + n_images <= most:
@@ -143,7 +152,7 @@ class Allowances:
             retry_after_s=min(max(tenant.stay_s, 1e-3), _LONGEST_GUESS_S),
         )
 
-    def _check_rate(self, tenant: _Tenant, n_images: int) -> None:
+    def _check_rate(self, tenant: Account, n_images: int) -> None:
         wait_s = tenant.rate.take(n_images, self._clock())
         if wait_s is None:
             return
@@ -156,7 +165,7 @@ class Allowances:
 
     @staticmethod
     def _count(
-        tenant: _Tenant,
+        tenant: Account,
         *,
         images: int = 0,
         cached: int = 0,

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.embedding.images import ImageInput
+from icecore.server.embedding.scheduling.allowances import Account
 from icecore.wire.taps import TapId
 
 
@@ -53,6 +54,7 @@ class Stay:
         n_left: images without an answer yet.
         late_at: of `time.monotonic`; if no image was started by then, none will be.
         has_started: whether one was, or has its codes without.
+        account: where what it has had done is counted, also once its tenant is deleted.
         began_for: the call that it belongs to, where its image was put before others.
     """
 
@@ -64,6 +66,7 @@ class Stay:
     late_at: float | None = None
     has_started: bool = False
     began_for: "Stay | None" = None
+    account: Account | None = None
 
     def start(self) -> None:
         """Note that an image was started, and for whom."""
