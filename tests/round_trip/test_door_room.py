@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from callers import refusal_of
 from icecore.server import errors
+from icecore.server.rpc import answer_room
 from icecore.server.rpc.activity import Activity
 from icecore.server.rpc.door import MAX_UNKNOWN_BYTES, Door
 from icecore.server.rpc.gate import Gate
@@ -28,6 +30,7 @@ from icecore.v1 import probe_pb2 as pb
 from icecore.v1 import probe_pb2_grpc
 
 LIMIT = 1 << 20
+ANSWER = 1 << 20
 LARGE = pb.GetProbeRequest(probe_id="x" * (LIMIT - 100))
 
 
@@ -65,6 +68,10 @@ class Service(probe_pb2_grpc.ProbeServiceServicer):
         async for request in request_iterator:
             yield pb.PredictResponse(probe_id=request.probe_id[:1])
 
+    async def Predict(self, request: pb.PredictRequest, context: object) -> pb.PredictResponse:
+        await answer_room.take(ANSWER // 4, 1, np.dtype(np.float32))
+        return pb.PredictResponse(probe_id="x" * ANSWER)
+
     async def DeleteProbe(
         self, request: pb.DeleteProbeRequest, context: object
     ) -> pb.DeleteProbeResponse:
@@ -95,7 +102,9 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[Service, Holding, Any]]:
     server.add_insecure_port(f"unix:{tmp_path / 's'}")
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"unix:{tmp_path / 's'}") as channel:
+        # A small window, so that what is not read stays with the server.
+        options = [("grpc.http2.lookahead_bytes", 1 << 16), ("grpc.http2.bdp_probe", 0)]
+        async with grpc.aio.insecure_channel(f"unix:{tmp_path / 's'}", options) as channel:
             yield service, holding, channel
     finally:
         await server.stop(None)
@@ -147,6 +156,39 @@ async def test_a_stream_has_nothing_in_hand_while_it_rests(
     await stream.done_writing()
     assert await stream.read() is grpc.aio.EOF
     await _until(lambda: not holding.n_foreseen)
+
+
+@pytest.mark.parametrize("how", ["reads", "leaves", "is too late"])
+async def test_an_answer_is_in_hand_until_it_was_sent(
+    house: tuple[Service, Holding, Any], how: str
+) -> None:
+    """However long that takes: the service has answered and knows nothing more of it."""
+    _, holding, channel = house
+    keyed = (("authorization", "Bearer a"),)
+    predict = channel.unary_stream(  # whose answers are read when they are asked for
+        "/icecore.v1.ProbeService/Predict",
+        request_serializer=pb.PredictRequest.SerializeToString,
+        response_deserializer=pb.PredictResponse.FromString,
+    )
+    timeout = 0.5 if how == "is too late" else None
+    unread = [predict(pb.PredictRequest(), metadata=keyed, timeout=timeout) for _ in range(4)]
+    if how == "is too late":
+        ended = [await call.code() for call in unread]
+        assert set(ended) == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    else:
+        await _until(lambda: holding.n_bytes == 4 * ANSWER)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await predict(pb.PredictRequest(), metadata=keyed).read()
+        assert refusal_of(caught.value).reason == "OVERLOADED"
+        trailers: Any = dict(cast(Any, caught.value).trailing_metadata())
+        assert int(trailers["grpc-retry-pushback-ms"]) > 0
+        for call in unread:
+            if how == "leaves":
+                call.cancel()
+            else:
+                assert len((await call.read()).probe_id) == ANSWER
+    await _until(lambda: not holding.n_bytes)
+    assert not holding.caller("a").n_answer_bytes
 
 
 @contextmanager

@@ -15,7 +15,7 @@ VALUES: Final = (
     ("--device", "NAME", "Where networks run: auto, cpu, cuda or tensorrt."),
     ("--training-workers", "N", "Training jobs at once."),
     ("--max-message-mb", "MB", "Largest message taken."),
-    ("--max-inflight-mb", "MB", "Messages in hand at once; 0: eight of the largest."),
+    ("--max-inflight-mb", "MB", "Messages and answers in hand; 0: eight of the largest messages."),
     ("--max-queue-ms", "MS", "Longest that a call may wait before it is turned away."),
     ("--cache-mb", "MB", "Codes kept in memory for images that come again; 0: none."),
     ("--cache-disk-mb", "MB", "Codes kept beyond a restart; 0: none."),

@@ -165,7 +165,9 @@ async def serving(
         )
         holding = Holding(settings.max_inflight_bytes)
         metrics.gauge("calls_in_flight", "Calls now.", lambda: activity.n_in_flight)
-        metrics.gauge("message_bytes_in_flight", "Requests in hand.", lambda: holding.n_bytes)
+        metrics.gauge(
+            "message_bytes_in_flight", "Requests and answers in hand.", lambda: holding.n_bytes
+        )
         door = Door(
             gate,
             activity,

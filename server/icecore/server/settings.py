@@ -256,7 +256,13 @@ def _parser(environment: Mapping[str, str]) -> _Parser:
     flag("--training-workers", int, "N", "training jobs at once", 1)
     flag("--default-graph", Path, "FILE", "the default backbone's graph, built beforehand")
     flag("--max-message-mb", int, "MB", "largest message taken", DEFAULT_MESSAGE_MB)
-    flag("--max-inflight-mb", int, "MB", "messages in hand; 0: eight of the largest", 0)
+    flag(
+        "--max-inflight-mb",
+        int,
+        "MB",
+        "messages and answers in hand; 0: eight of the largest messages",
+        0,
+    )
     flag("--max-queue-ms", int, "MS", "longest that a call may wait", DEFAULT_QUEUE_MS)
     flag("--cache-mb", int, "MB", "codes kept in memory; 0: none", DEFAULT_CACHE_MB)
     flag("--cache-disk-mb", int, "MB", "codes kept in the data folder beyond a restart", 0)

@@ -150,7 +150,7 @@ def test_a_response_is_what_protobuf_would_write() -> None:
         TapId("a" * 64, "relu1", backbone="other name", depth=1),
         TapId("b" * 64, "x", Activation.NONE, Pooling(PoolingKind.NONE)),
     ]
-    reading = Reading(tuple(taps))
+    reading = Reading(tuple(taps), n_values=34)
     for n in (1, 300, 1):
         codes: tuple[Any, ...] = (
             np.random.default_rng(0).normal(size=(n, 7)).astype(np.float32),

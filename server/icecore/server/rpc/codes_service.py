@@ -15,7 +15,7 @@ from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import ImageInput
-from icecore.server.rpc import embed_reading, inputs
+from icecore.server.rpc import answer_room, embed_reading, inputs
 from icecore.server.rpc.by_name import with_backbone
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.embed_reading import EmbedRequest, Wanted
@@ -61,6 +61,7 @@ class CodesService:
     ) -> bytes:
         call = current_call()
         reading = self._reading_of(backbone, wanted)
+        await answer_room.take(reading.n_values, len(images), wanted.dtype)
         embedded = await self._embedder.embed(
             backbone,
             reading.taps,
@@ -80,12 +81,11 @@ class CodesService:
         reading = self._readings.get(key)
         if reading is None:
             chosen = inputs.check_number_of_layers(backbone.select(wanted.layers))
-            reading = Reading(
-                tuple(
-                    backbone.tap(layer, activation=wanted.activation, pooling=wanted.pooling)
-                    for layer in chosen
-                )
+            taps = tuple(
+                backbone.tap(layer, activation=wanted.activation, pooling=wanted.pooling)
+                for layer in chosen
             )
+            reading = Reading(taps, answer_room.values_at(backbone, taps))
             if is_worth_keeping(wanted, reading.taps):
                 if len(self._readings) >= _MOST_KEPT:
                     self._readings.clear()

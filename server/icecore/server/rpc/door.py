@@ -94,7 +94,9 @@ class Door(grpc.aio.ServerInterceptor):
 
         async def answer_one(requests: AsyncIterator[Any], context: Context) -> Any:
             async with self._visit(method, context) as visit, Hand(self._holding, method) as hand:
-                return await act(await given(visit, hand.each(requests)), context)
+                answer = await act(await given(visit, hand.each(requests)), context)
+                hand.sends(context)
+                return answer
 
         async def answer_many(requests: AsyncIterator[Any], context: Context) -> None:
             async with (
@@ -105,6 +107,7 @@ class Door(grpc.aio.ServerInterceptor):
                 async for answer in answers:
                     await visit.check()
                     await context.write(answer)
+                    del answer  # the next one may come much later
                     hand.answered()
 
         max_bytes = self._max_message_bytes

@@ -24,12 +24,17 @@ _MOST_TAPS_KEPT: Final = 64
 
 
 class Reading:
-    """What is read, and written of it: the taps of one backbone, in the order asked."""
+    """What is read, and written of it: the taps of one backbone, in the order asked.
 
-    __slots__ = ("_heads", "taps")
+    Args:
+        n_values: of one image at all of them.
+    """
 
-    def __init__(self, taps: tuple[TapId, ...]) -> None:
+    __slots__ = ("_heads", "n_values", "taps")
+
+    def __init__(self, taps: tuple[TapId, ...], n_values: int) -> None:
         self.taps = taps
+        self.n_values = n_values
         self._heads: dict[tuple[int, str], list[bytes]] = {}
 
     def written(self, embedded: Embedded) -> bytes:

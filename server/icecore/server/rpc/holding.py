@@ -1,4 +1,4 @@
-"""How many bytes of messages the server has in hand: of all callers, and of each.
+"""How many bytes of messages and answers the server has in hand: of all callers, and of each.
 
 Of a message gRPC tells nothing before all of it is there, and a caller may open as many
 calls as it likes. So room is taken before a message is read, for one as large as those of
@@ -33,7 +33,9 @@ _LONGEST_STAY_S: Final = 5.0
 class Caller:
     name: str
     n_bytes: int = 0
-    """Of messages that are here."""
+    """Of messages that are here, and answers that are made or not yet sent."""
+    n_answer_bytes: int = 0
+    """Of these answers alone."""
     n_foreseen: int = 0
     """Kept free for those on their way."""
     n_reads: int = 0
@@ -134,6 +136,30 @@ class Holding:
         self._stay_s += (1 - _FORGETTING) * (stay_s - self._stay_s)
         self._wake()
 
+    def has_room(self, caller: Caller, n_bytes: int) -> bool:
+        """Return whether an answer fits.
+
+        It is held against the caller's answers, and not against its messages as well: or one
+        that has its share of messages in hand would be refused the answers to all of them.
+        The first of whoever is alone always fits, or a small house would never give it.
+        """
+        left = self._max_bytes - self.n_bytes
+        is_alone = caller.n_bytes == self.n_bytes and not caller.n_answer_bytes
+        return is_alone or caller.n_answer_bytes + n_bytes <= left
+
+    def count_answer(self, caller: Caller, n_bytes: int) -> None:
+        """Raises Overloaded: the answer is larger than what is left."""
+        if not self.has_room(caller, n_bytes):
+            raise self._overloaded(caller, n_bytes, is_answer=True)
+        caller.n_answer_bytes += n_bytes
+        caller.n_bytes += n_bytes
+        self.n_bytes += n_bytes
+        self._tidying.has(self.n_bytes)
+
+    def let_go_answer(self, caller: Caller, n_bytes: int, stay_s: float) -> None:
+        caller.n_answer_bytes -= n_bytes
+        self.let_go(caller, n_bytes, stay_s)
+
     def _wake(self) -> None:
         """Let those go on that there is room for now, one caller after another."""
         for _ in range(len(self._waiting)):
@@ -148,10 +174,15 @@ class Holding:
                     self._reserve(caller, n_bytes)
                     turn.set_result(None)
 
-    def _overloaded(self, caller: Caller, n_bytes: int) -> Overloaded:
+    def _overloaded(self, caller: Caller, n_bytes: int, *, is_answer: bool = False) -> Overloaded:
+        left = self._max_bytes - self.n_bytes
+        has, what, way_out = (
+            (caller.n_answer_bytes, "answers", "read answers as they come, or ask for less at once")
+            if is_answer
+            else (caller.n_bytes, "messages and answers", "send fewer or smaller images at once")
+        )
         return Overloaded(
-            f"{caller.n_bytes:,} bytes of this caller's messages are in hand and {n_bytes:,} more "
-            f"would be more than its share of the {self._max_bytes - self.n_bytes:,} that are "
-            "left; try again later, or send fewer or smaller images at once",
+            f"{has:,} bytes of this caller's {what} are in hand and {n_bytes:,} more would be "
+            f"more than its share of the {left:,} that are left; try again later, or {way_out}",
             retry_after_s=min(max(self._stay_s, _SHORTEST_STAY_S), _LONGEST_STAY_S),
         )

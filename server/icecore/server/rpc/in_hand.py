@@ -2,14 +2,16 @@
 
 The message of a call that has one is held to the call's end. Of a stream's, the oldest goes
 with each answer, or when its reader asks for so many more that it must be done with it.
+Beside it there is room for the call's answer, which stays until that was sent.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from time import monotonic
-from typing import Final, Self
+from typing import Any, Final, Self
 
+from icecore.server.rpc.answer_room import AnswerRoom
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.holding import Caller, Holding
 from icecore.server.rpc.reading import Read
@@ -36,6 +38,9 @@ class Hand:
         self._held: deque[tuple[int, float]] = deque()
         self._is_first = True
         self._is_closed = False
+        self._room = AnswerRoom(holding, self._caller)
+        self._room.begin()
+        self._is_sending = False
 
     def each(self, messages: AsyncIterator[Read]) -> AsyncIterator[Read]:
         """Yield the messages, each when there is room for it.
@@ -78,11 +83,23 @@ class Hand:
             n_bytes, since = self._held.popleft()
             self._holding.let_go(self._caller, n_bytes, monotonic() - since)
 
+    def sends(self, context: Any) -> None:
+        """Hold the room of the answer until gRPC has sent it, or the caller left.
+
+        Args:
+            context: gRPC's, of the call.
+        """
+        if self._room.is_taken:
+            context.add_done_callback(self._room.let_go)
+            self._is_sending = True
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None:
         self._is_closed = True
+        if not self._is_sending:
+            self._room.let_go()
         while self._held:
             self.answered()
 

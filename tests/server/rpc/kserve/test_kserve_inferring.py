@@ -15,6 +15,8 @@ from icecore.probes.linear_probe import Predictions
 from icecore.server.embedding.embedder import Embedded, Priority, Timings
 from icecore.server.errors import MessageTooLarge
 from icecore.server.rpc import calls
+from icecore.server.rpc.holding import Holding
+from icecore.server.rpc.in_hand import Hand
 from icecore.server.rpc.kserve.inferring import Inferring
 from icecore.server.rpc.kserve.request import Request
 from icecore.server.rpc.kserve.sharing import Sharing
@@ -32,6 +34,8 @@ class Asked:
 
     def __init__(self) -> None:
         self.given: dict[str, Any] = {}
+        self.house = Holding(1 << 30)
+        self.in_hand = 0
 
     def get(self, name: str) -> Any:
         assert name == "toy"
@@ -44,6 +48,7 @@ class Asked:
 
     async def embed(self, backbone: Any, taps: Any, images: Any, **given: Any) -> Embedded:
         self.given = given
+        self.in_hand = self.house.n_bytes
         return Embedded((np.zeros((len(images), 6), given["dtype"]),), SPENT)
 
     async def predict(
@@ -126,6 +131,19 @@ async def test_work_is_done_for_the_tenant_that_calls(inferring: Inferring, aske
     assert (asked.given["version"], answer.model_version) == (0, "7")
     await _infer(inferring, "probe.p", model_version="3")
     assert asked.given["version"] == 3
+
+
+@pytest.mark.parametrize(("dtype", "n_bytes"), [("FP32", 4), ("FP16", 2)])
+async def test_room_for_an_answer_is_taken_before_its_codes_are_made(
+    dtype: str, n_bytes: int, inferring: Inferring, asked: Asked
+) -> None:
+    last = BACKBONE.select(["-1"])[0]
+    calls.begin(calls.Call("r", "/inference.GRPCInferenceService/ModelInfer", Principal("ours")))
+    message = request(prepared(3), "toy", parameters={"pooling": "none", "dtype": dtype})
+    async with Hand(asked.house, "ModelInfer"):
+        await _send(inferring, message)
+    assert asked.in_hand == 3 * last.channels * last.height * last.width * n_bytes
+    assert asked.house.n_bytes == 0
 
 
 @pytest.fixture

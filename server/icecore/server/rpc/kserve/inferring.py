@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from functools import partial
 from time import monotonic, perf_counter
 
+import numpy as np
+
 from icecore.kserve import open_inference as pb
 from icecore.probes.errors import ProbesError
 from icecore.server.backbones.backbone import Backbone
@@ -19,7 +21,7 @@ from icecore.server.errors import (
     MessageTooLarge,
     NotFound,
 )
-from icecore.server.rpc import arguments
+from icecore.server.rpc import answer_room, arguments
 from icecore.server.rpc.by_name import with_backbone
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.finishing import in_thread
@@ -137,10 +139,13 @@ class Inferring:
 
         async def embed(backbone: Backbone) -> Answer:
             outputs, dtype = asking.codes_outputs(request, backbone)
+            taps = [output.tap for output in outputs if output.tap is not None]
+            n_values = answer_room.values_at(backbone, taps)
+            await answer_room.take(n_values, len(images), np.dtype(dtype))
             size = backbone.recipe.height, backbone.recipe.width
             embedded = await self._embedder.embed(
                 backbone,
-                [output.tap for output in outputs if output.tap is not None],
+                taps,
                 tensors.upright(images, size),
                 dtype=dtype,
                 tenant_id=current_call().tenant_id,
