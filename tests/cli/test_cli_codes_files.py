@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import stat
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from icecore.cli.codes_files import frames as frame_files
 from icecore.cli.codes_files import npz, rows
 from icecore.cli.codes_files.part_file import MAGIC, FileState, PartFile, part_path
 from icecore.cli.codes_files.rows import Rows
@@ -205,6 +207,47 @@ def test_a_part_cut_anywhere_keeps_the_batches_before(tmp_path: Path) -> None:
         with PartFile(path, ASKED) as part:
             names = [one.path for batch in batches for one in batch]
             assert np.array_equal(part.values(0, names), whole.values)
+
+
+def test_what_a_power_cut_leaves_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was synced is whole; of what came after any blocks may be zeros, to its full length."""
+    path, copy = tmp_path / "p", tmp_path / "copy"
+    whole = codes("y", n=6)
+    files = states([f"{place}" for place in range(6)])
+    synced: list[int] = []
+    sync = os.fsync
+
+    def sync_and_count(file: int) -> None:
+        sync(file)
+        if not stat.S_ISDIR(os.fstat(file).st_mode):
+            synced.append(path.stat().st_size)
+
+    monkeypatch.setattr(os, "fsync", sync_and_count)
+    ends = []
+    with PartFile(path, ASKED) as part:
+        assert synced[-1] == path.stat().st_size > len(MAGIC), "what was asked is on the disk"
+        for place, file in enumerate(files):
+            monkeypatch.setattr(frame_files, "SYNC_EVERY_S", 0.0 if place == 3 else 1e9)
+            part.append([file], [whole[place : place + 1]])
+            ends.append(path.stat().st_size)
+    assert synced[-1] == ends[3], "a batch's end, and no other: a disk is slow"
+    monkeypatch.setattr(os, "fsync", sync)
+    data = path.read_bytes()
+    for start in range(ends[3], len(data), 7):
+        for end in range(start + 7, len(data) + 7, 14):
+            zeros = b"\0" * (min(end, len(data)) - start)
+            copy.write_bytes(data[:start] + zeros + data[start + len(zeros) :])
+            with PartFile(copy, ASKED) as part:
+                n = len(part)
+                assert 4 <= n == sum(one <= start for one in ends)
+                names = [one.path for one in files[:n]]
+                assert np.array_equal(part.values(0, names), whole.values[:n])
+    for start in range(len(MAGIC) + 1):
+        copy.write_bytes(MAGIC[:start] + b"\0" * 100)
+        with PartFile(copy, ASKED) as part:
+            assert len(part) == 0, "nothing was there yet"
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -14,7 +14,7 @@ import pytest
 
 from cli_runs import Icecore, child, photo
 from fake_server import FakeServer, Refusal
-from icecore.cli.codes_files.part_file import part_path
+from icecore.cli.codes_files.part_file import FileState, part_path
 from icecore.client import Codes, TapId
 from icecore.v1 import backbone_pb2, codes_pb2
 from icecore.wire import messages
@@ -189,6 +189,32 @@ def test_bad_files_are_all_named_and_the_work_on_the_others_is_kept(
         assert "left out: 3 files cannot be read" in said
         assert len(embed.seen) == 97, "nothing is done twice"
     assert read(out) == [place for place in range(100) if place not in (7, 70, 71)]
+
+
+def test_files_that_appear_meanwhile_are_left_to_the_next_time(
+    tmp_path: Path, icecore: Icecore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could look at them before they were read, so nobody knows which state that was."""
+    files, out = numbers(tmp_path / "files", 100), tmp_path / "x.npz"
+    late = {"00000.jpg", "00041.jpg", "00099.jpg"}
+    of = FileState.of
+
+    def looked_at(path: Path) -> FileState:
+        if path.name in late:
+            raise FileNotFoundError(2, "No such file or directory")
+        return of(path)
+
+    monkeypatch.setattr(FileState, "of", looked_at)
+    embed = Counting()
+    with FakeServer(tmp_path, {"GetBackbone": backbone, "Embed": embed}):
+        said = icecore.refused("embed", files, "--out", out)
+        assert said.startswith("3 files cannot be read: ")
+        for name in late:
+            assert f"{name}' (no such file or directory)" in said
+        late.clear()
+        icecore.done("embed", files, "--out", out)
+        assert sorted(embed.seen) == list(range(100))
+    assert read(out) == list(range(100))
 
 
 def test_a_file_named_twice_is_embedded_once_and_written_twice(

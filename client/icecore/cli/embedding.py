@@ -11,7 +11,7 @@ from icecore.cli.codes_files.writing import write_whole
 from icecore.cli.mistakes import Interrupted, Mistake
 from icecore.cli.output import note
 from icecore.cli.progress import working
-from icecore.cli.readable import Unreadable, fault, report_skipped, sentence
+from icecore.cli.readable import Unreadable, fault, reason, report_skipped, sentence
 from icecore.client import Backbone, Client, IcecoreError, Priority, RefusedImage
 
 FEW = 32
@@ -59,7 +59,7 @@ def bring_codes(
     try:
         with working("embedding", len(distinct), unit="images", done=done) as work:
             for n_images, refused in _bring(client, asked, missing, part):
-                bad += [_unreadable(one, missing) for one in refused]
+                bad += refused
                 work.advance(n_images)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; {_kept(part, distinct)}") from None
@@ -107,15 +107,23 @@ def write_codes(
 
 def _bring(
     client: Client, asked: Asked, missing: Sequence[Path], part: PartFile
-) -> Iterator[tuple[int, tuple[RefusedImage, ...]]]:
+) -> Iterator[tuple[int, list[Unreadable]]]:
     """Yield how many images are done with, and those refused, batch after batch."""
+    sent: list[Path] = []
     states: dict[int, FileState] = {}
+    gone: list[Unreadable] = []
 
     def looked_at() -> Iterator[Path]:
-        for index, path in enumerate(missing):
-            # Before it is read: a file that changes meanwhile is another one next time.
-            if (state := _state(path)) is not None:
-                states[index] = state
+        for path in missing:
+            try:
+                # Before it is read: a file that changes meanwhile is another one next time.
+                state = FileState.of(path)
+            except OSError as error:
+                # Left alone, also if it is there a moment later: nobody knows what was read.
+                gone.append(Unreadable(path, reason(error)))
+                continue
+            states[len(sent)] = state
+            sent.append(path)
             yield path
 
     for batch in client.embed_many(
@@ -133,24 +141,20 @@ def _bring(
             raise Mistake(f"backbone {asked.backbone.name!r} was replaced meanwhile: begin again")
         part.append([states.pop(index) for index in batch.indices], batch.codes)
         for one in batch.refused:
-            states.pop(one.index, None)
-        yield len(batch) + len(batch.refused), batch.refused
-
-
-def _state(path: Path) -> FileState | None:
-    try:
-        return FileState.of(path)
-    except OSError:
-        return None
+            del states[one.index]
+        bad = [_unreadable(one, sent[one.index]) for one in batch.refused]
+        yield len(batch) + len(bad), bad
+    yield len(gone), gone
 
 
 def _is_done(path: Path, part: PartFile) -> bool:
-    state = _state(path)
-    return state is not None and state in part
+    try:
+        return FileState.of(path) in part
+    except OSError:
+        return False
 
 
-def _unreadable(refused: RefusedImage, missing: Sequence[Path]) -> Unreadable:
-    path = missing[refused.index]
+def _unreadable(refused: RefusedImage, path: Path) -> Unreadable:
     try:
         why = fault(path)
     except OSError:

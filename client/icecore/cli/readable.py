@@ -105,11 +105,16 @@ def fault(path: Path) -> str | None:
     except Image.DecompressionBombError:
         return "too many pixels"
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
+        why = reason(error)
         return "truncated" if "truncated" in why else why
     except (SyntaxError, ValueError) as error:
         return f"broken: {error}"  # as Pillow calls a PNG whose chunks are out of order
     return None
+
+
+def reason(error: OSError) -> str:
+    """Return such as "no such file or directory"."""
+    return (error.strerror or str(error)).lower()
 
 
 def _faults(paths: Sequence[Path]) -> Iterator[str | None]:

@@ -1,18 +1,12 @@
 """Codes as they come, in a file beside the one to be, so that no kill loses them.
 
-    "icecore codes, part 1\\n", then frames: length and CRC-32 of what follows (two
-    32-bit numbers, little-endian), the length of a JSON text, that text, codes.
+    "icecore codes, part 1\\n", then frames as `frames` has them.
 
 The first frame says what was asked, the second what the codes are, and each one
 after it holds some files (path, bytes, time of change) and for each column their
-codes. A frame that is torn or damaged ends the file: what follows is done again.
+codes. The first that is not whole ends the file: what follows is done again.
 """
 
-import fcntl
-import json
-import os
-import struct
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +16,11 @@ from typing import Any, Self
 import numpy as np
 
 from icecore.cli.codes_files.columns import Column, columns_of, distinct
+from icecore.cli.codes_files.frames import FrameFile, sync_folder
 from icecore.cli.mistakes import Mistake
 from icecore.client import Codes
 
 MAGIC = b"icecore codes, part 1\n"
-_FRAME = struct.Struct("<II")
-_TEXT = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +61,14 @@ class PartFile:
         self.path = path
         self.columns: tuple[Column, ...] = ()
         self._places: dict[str, _Place] = {}
-        self._file = _locked(path)
+        self._frames = FrameFile(path)
         try:
             if restart:
-                os.ftruncate(self._file, 0)
-            self._end = self._read(dict(request))
+                self._begin(dict(request))
+            else:
+                self._read(dict(request))
         except BaseException:
-            os.close(self._file)
+            self._frames.close()
             raise
 
     def __enter__(self) -> Self:
@@ -86,7 +80,7 @@ class PartFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        os.close(self._file)
+        self._frames.close()
 
     def __contains__(self, file: FileState) -> bool:
         """Whether the codes of the file are here, as it is now."""
@@ -108,7 +102,7 @@ class PartFile:
         codes = distinct(codes)
         columns = columns_of(codes)
         if not self.columns:
-            self._write({"columns": [column.to_json() for column in columns]})
+            self._frames.append({"columns": [column.to_json() for column in columns]})
             self.columns = columns
         if columns != self.columns:
             raise Mistake(
@@ -120,7 +114,7 @@ class PartFile:
             for one, column in zip(codes, columns, strict=True)
         ]
         told = [[file.path, file.size, file.mtime_ns] for file in files]
-        self._know(files, self._write({"files": told}, parts))
+        self._know(files, self._frames.append({"files": told}, parts))
 
     def values(self, column: int, paths: Iterable[str]) -> np.ndarray[Any, Any]:
         """Return (n, *shape) codes of files that are here, by their absolute paths."""
@@ -131,7 +125,7 @@ class PartFile:
         for path in paths:
             place = self._places[path]
             at = place.start + place.n * before + place.row * size
-            row = os.pread(self._file, size, at)
+            row = self._frames.read(at, size)
             if len(row) != size:
                 raise Mistake(f"{str(self.path)!r} was cut short by somebody else")
             data += row
@@ -141,92 +135,46 @@ class PartFile:
         """Take it away, when what it was for is done."""
         self.path.unlink(missing_ok=True)
 
-    def _read(self, request: dict[str, Any]) -> int:
-        """Take over what is there, and return where the next frame goes."""
-        begin = os.pread(self._file, len(MAGIC), 0)
-        at = len(MAGIC)
-        frame = self._frame(at) if begin == MAGIC else None
+    def _read(self, request: dict[str, Any]) -> None:
+        """Take over what is there, or begin."""
+        begin = self._frames.read(0, len(MAGIC))
+        frame = self._frames.frame(len(MAGIC)) if begin == MAGIC else None
         if frame is None:
-            if begin and not MAGIC.startswith(begin) and begin != MAGIC:
+            if not MAGIC.startswith(begin.rstrip(b"\0")):
                 raise Mistake(
                     f"{str(self.path)!r} is in the way, and no part of a file of codes: "
                     "--restart overwrites it"
                 )
-            return self._begin(request)
-        text, _, end = frame
-        if text != {"request": request}:
+            self._begin(request)
+            return
+        if frame.text != {"request": request}:
+            difference = _difference(frame.text.get("request", {}), request)
             raise Mistake(
                 f"{str(self.path)!r} holds codes of an interrupted command that asked for "
-                f"something else ({_difference(text.get('request', {}), request)}): "
-                "--restart begins anew"
+                f"something else ({difference}): --restart begins anew"
             )
-        while (frame := self._frame(end)) is not None:
-            text, start, after = frame
-            if "columns" in text:
-                self.columns = tuple(Column.from_json(one) for one in text["columns"])
+        end = frame.end
+        while (frame := self._frames.frame(end)) is not None:
+            if "columns" in frame.text:
+                self.columns = tuple(Column.from_json(one) for one in frame.text["columns"])
             else:
-                self._know([FileState(*one) for one in text["files"]], start)
-            end = after
-        os.ftruncate(self._file, end)
-        return end
+                self._know([FileState(*one) for one in frame.text["files"]], frame.start)
+            end = frame.end
+        self._frames.end_at(end)
+
+    def _begin(self, request: dict[str, Any]) -> None:
+        self._frames.begin(MAGIC)
+        self._frames.append({"request": request})
+        sync_folder(self.path.parent)
 
     def _know(self, files: Sequence[FileState], start: int) -> None:
         for row, file in enumerate(files):
             self._places[file.path] = _Place(file, start, row, len(files))
 
-    def _begin(self, request: dict[str, Any]) -> int:
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, MAGIC, 0)
-        self._end = len(MAGIC)
-        self._write({"request": request})
-        return self._end
-
-    def _frame(self, at: int) -> tuple[dict[str, Any], int, int] | None:
-        """Return text, where its codes start, and the end of a frame; None if it is not whole."""
-        head = os.pread(self._file, _FRAME.size, at)
-        if len(head) != _FRAME.size:
-            return None
-        length, crc = _FRAME.unpack(head)
-        start = at + _FRAME.size
-        if length < _TEXT.size or start + length > os.fstat(self._file).st_size:
-            return None
-        body = os.pread(self._file, length, start)
-        if zlib.crc32(body) != crc:
-            return None
-        (n_text,) = _TEXT.unpack_from(body)
-        text = json.loads(body[_TEXT.size : _TEXT.size + n_text])
-        return text, start + _TEXT.size + n_text, start + length
-
-    def _write(self, text: Mapping[str, Any], parts: Sequence[bytes] = ()) -> int:
-        """Append a frame and return where its codes start."""
-        told = json.dumps(text).encode()
-        body = b"".join([_TEXT.pack(len(told)), told, *parts])
-        frame = _FRAME.pack(len(body), zlib.crc32(body)) + body
-        done = 0
-        while done < len(frame):
-            done += os.pwrite(self._file, frame[done:], self._end + done)
-        start = self._end + _FRAME.size + _TEXT.size + len(told)
-        self._end += len(frame)
-        return start
-
 
 def part_path(out: Path) -> Path:
     """Return where codes for `out` are kept until it is whole."""
     return out.with_name(f".{out.name}.part")
-
-
-def _locked(path: Path) -> int:
-    """Open the file for this process alone."""
-    while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            raise Mistake(f"another command is at work on {str(path)!r}") from None
-        if os.fstat(file).st_nlink:
-            return file
-        os.close(file)  # who had it before was just done with it
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from icecore.cli.codes_files.arrow import pyarrow, write_ipc, write_parquet
+from icecore.cli.codes_files.frames import sync_folder
 from icecore.cli.codes_files.npz import write_npz
 from icecore.cli.codes_files.rows import Rows
 from icecore.cli.mistakes import Mistake
@@ -56,5 +57,6 @@ def write_whole(out: Path, rows: Rows) -> None:
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(out)
+        sync_folder(out.parent)  # before the part file goes, which holds the same codes
     finally:
         part.unlink(missing_ok=True)
