@@ -72,11 +72,21 @@ class Service(probe_pb2_grpc.ProbeServiceServicer):
         await answer_room.take(ANSWER // 4, 1, np.dtype(np.float32))
         return pb.PredictResponse(probe_id="x" * ANSWER)
 
+    async def embed_stream(
+        self, request_iterator: AsyncIterator[bytes], context: object
+    ) -> AsyncIterator[Witness]:
+        async for _ in request_iterator:
+            yield self._witness()
+
+    def _witness(self) -> Witness:
+        witness = Witness()
+        self.witnesses.append(weakref.ref(witness))
+        return witness
+
     async def DeleteProbe(
         self, request: pb.DeleteProbeRequest, context: object
     ) -> pb.DeleteProbeResponse:
-        witness = Witness()
-        self.witnesses.append(weakref.ref(witness))
+        witness = self._witness()
 
         async def inner() -> None:
             try:
@@ -98,6 +108,12 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[Service, Holding, Any]]:
         options=[("grpc.max_receive_message_length", core_limit(LIMIT))],
     )
     probe_pb2_grpc.add_ProbeServiceServicer_to_server(service, server)
+    stream = grpc.stream_stream_rpc_method_handler(
+        service.embed_stream, response_serializer=lambda _: b"seen"
+    )
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("icecore.v1.CodesService", {"EmbedStream": stream}),)
+    )
     health_pb2_grpc.add_HealthServicer_to_server(Health([]), server)
     server.add_insecure_port(f"unix:{tmp_path / 's'}")
     await server.start()
@@ -222,6 +238,23 @@ async def test_what_a_call_worked_with_is_freed_when_it_ends(
         for _ in range(100):
             await asyncio.sleep(0)
         assert [witness() for witness in service.witnesses] == [None] * 5
+
+
+async def test_an_answer_of_a_stream_is_freed_when_it_was_written(
+    house: tuple[Service, Holding, Any],
+) -> None:
+    """A stream may rest for hours before the next, and a caller have hundreds of them."""
+    service, _, channel = house
+    call = channel.stream_stream("/icecore.v1.CodesService/EmbedStream")
+    stream = call(metadata=(("authorization", "Bearer a"),))
+    with _no_collector():
+        for _ in range(3):
+            await stream.write(b"")
+            assert await stream.read() == b"seen"
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert [witness() for witness in service.witnesses] == [None] * 3
+    stream.cancel()
 
 
 async def test_who_needs_no_key_sends_small_messages(house: tuple[Service, Holding, Any]) -> None:
