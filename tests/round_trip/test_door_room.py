@@ -108,7 +108,7 @@ async def house(tmp_path: Path) -> AsyncIterator[tuple[Service, Holding, Any]]:
         options=[("grpc.max_receive_message_length", core_limit(LIMIT))],
     )
     probe_pb2_grpc.add_ProbeServiceServicer_to_server(service, server)
-    stream = grpc.stream_stream_rpc_method_handler(
+    stream: Any = grpc.stream_stream_rpc_method_handler(
         service.embed_stream, response_serializer=lambda _: b"seen"
     )
     server.add_generic_rpc_handlers(
