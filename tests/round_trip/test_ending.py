@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
+from urllib.request import urlopen
 
 import grpc
 import pytest
@@ -33,6 +34,14 @@ def _stop(server: Server) -> None:
     assert server.app is not None
     assert server.loop is not None
     server.loop.call_soon_threadsafe(server.app.stop)
+
+
+def _gauges(server: Server) -> set[str]:
+    """What its page for Prometheus says of the server as a whole."""
+    assert server.app is not None
+    with urlopen(f"http://{server.app.metrics}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return {line for line in lines if line.startswith(("icecore_ready", "icecore_alive"))}
 
 
 def _watch(caller: Caller, service: str = "") -> Iterator[Any]:
@@ -120,15 +129,20 @@ def test_a_server_that_can_write_no_more_says_so_and_still_reads(
 
     listing = collection_pb2.ListCollectionsRequest()
     new = collection_pb2.CreateCollectionRequest(collection_id="c", request_id="1")
-    with serving(tmp_path / "data") as server, calling(server.address) as caller:
+    with (
+        serving(tmp_path / "data", metrics="127.0.0.1:0") as server,
+        calling(server.address) as caller,
+    ):
         ready, alive = _watch(caller), _watch(caller, LIVENESS)
         assert (next(ready), next(alive)) == (SERVING, SERVING)
+        assert _gauges(server) == {"icecore_ready 1.0", "icecore_alive 1.0"}
         monkeypatch.setattr(Writer, "_commit_group", broken)
         for _ in range(2):
             said = refusal(lambda: caller.collections.CreateCollection(new, timeout=TIMEOUT_S))
             assert (said.code, said.reason) == ("UNAVAILABLE", "SHUTTING_DOWN")
             assert "started anew" in said.message
         assert (next(ready), next(alive)) == (NOT_SERVING, NOT_SERVING)
+        assert _gauges(server) == {"icecore_ready 0.0", "icecore_alive 0.0"}
         caller.collections.ListCollections(listing, timeout=TIMEOUT_S)
         caller.codes.Embed(codes_pb2.EmbedRequest(images=[pixels(1)]), timeout=TIMEOUT_S)
 

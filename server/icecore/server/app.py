@@ -179,6 +179,8 @@ async def serving(
         )
         server = grpc.aio.server(interceptors=[door], options=listening.options(settings))
         health = add_services(server, parts, gate)
+        metrics.gauge("ready", "1 while calls are to come.", lambda: float(health.is_ready))
+        metrics.gauge("alive", "0 where only a new start helps.", lambda: float(health.is_alive))
         shown = await listening.show_metrics(stack, settings, metrics=metrics.text, health=health)
         stack.push_async_callback(_remove_socket, folder.socket())
         stack.push_async_callback(server.stop, 0)

@@ -49,6 +49,7 @@ def assemble(
     metrics.gauge("session_bytes", "What they hold, estimated.", lambda: sessions.held_bytes)
     catalog.when_gone(sessions.forget)
     disk = _disk_cache(folder, settings.cache_disk_mb << 20)
+    metrics.gauge("cache_disk_bytes", "Codes kept on disk.", lambda: disk.n_bytes if disk else 0)
     allowances = Allowances(store.quotas())
     embedder = Embedder(
         sessions,

@@ -5,8 +5,9 @@ was taken is answered, then the caller is told UNAVAILABLE (SHUTTING_DOWN), and 
 rest to whoever serves next. Calls of one request go on to their end.
 
 New calls are told so too, until none have come for a moment. gRPC ends those with CANCELLED
-that reach it between its own end and the news of that at the client, and no client
-repeats what was CANCELLED: under load it was every second client that saw it.
+that reach it between its own end and the news of that at the client: under load every
+second client saw it. Our client repeats those of one request; others repeat none, since what
+is CANCELLED is usually what somebody gave up.
 """
 
 import asyncio
