@@ -1,9 +1,12 @@
 """Indexes that a process of its own builds are the ones that would be built here."""
 
 import asyncio
+import errno
 import os
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from beside import children
-from icecore.server.errors import CollectionNotFound, Internal, ShuttingDown
+from icecore.server.errors import CollectionNotFound, Internal, ShuttingDown, StorageCorrupt
 from icecore.server.giving_way import LATER
 from icecore.server.search.building import COMMAND, Building
 from icecore.server.search.exact_index import ExactIndex
@@ -88,8 +91,8 @@ async def test_hits_are_the_same_to_the_bit(
     for metric in Metric:
         is_cosine = metric is Metric.COSINE
         here = ExactIndex(codes, is_cosine=is_cosine)
-        read = await building.from_store(stored(tenant), is_cosine=is_cosine)
-        given = await building.from_codes(codes, is_cosine=is_cosine)
+        read = await building.from_store(stored(tenant), is_cosine=is_cosine, tenant_id="default")
+        given = await building.from_codes(codes, is_cosine=is_cosine, tenant_id="default")
         assert read.sequence == expected.sequence
         for k in (1, 20, 300):
             hits = here.nearest(queries, metric=metric, k=k)
@@ -103,7 +106,7 @@ async def test_examples_are_the_same_one_by_one_and_all_together(
 ) -> None:
     tenant = filled(store)
     expected = snapshot_of(tenant).examples
-    read = (await building.from_store(stored(tenant), is_cosine=True)).examples
+    read = (await building.from_store(stored(tenant), is_cosine=True, tenant_id="default")).examples
     assert len(read) == len(expected)
     assert read[0] == expected[0]
     assert read[-1] == expected[-1]
@@ -117,7 +120,9 @@ async def test_examples_are_the_same_one_by_one_and_all_together(
 async def test_an_empty_collection_has_an_index_of_nothing(
     store: Store, building: Building
 ) -> None:
-    indexed = await building.from_store(stored(filled(store, 0)), is_cosine=False)
+    indexed = await building.from_store(
+        stored(filled(store, 0)), is_cosine=False, tenant_id="default"
+    )
     assert list(indexed.examples) == []
     assert indexed.index.n_dims == DIMS
 
@@ -127,9 +132,16 @@ async def test_what_the_store_refuses_is_refused_and_the_process_goes_on(
 ) -> None:
     tenant = filled(store, 3)
     with pytest.raises(CollectionNotFound, match="made anew"):
-        await building.from_store(stored(tenant, number=99), is_cosine=True)
+        await building.from_store(stored(tenant, number=99), is_cosine=True, tenant_id="default")
     (before,) = _builders()
-    assert len((await building.from_store(stored(tenant), is_cosine=True)).examples) == 3
+    assert (
+        len(
+            (
+                await building.from_store(stored(tenant), is_cosine=True, tenant_id="default")
+            ).examples
+        )
+        == 3
+    )
     assert _builders() == [before]
 
 
@@ -137,17 +149,19 @@ async def test_a_process_that_is_killed_fails_its_index_and_no_other(
     store: Store, building: Building
 ) -> None:
     tenant = filled(store, 3)
-    await building.from_store(stored(tenant), is_cosine=True)
+    await building.from_store(stored(tenant), is_cosine=True, tenant_id="default")
     (pid,) = _builders()
     assert os.getpriority(os.PRIO_PROCESS, pid) == LATER
     os.kill(pid, 19)  # stopped, so that it is in the middle of it when it is killed
-    failing = asyncio.create_task(building.from_store(stored(tenant), is_cosine=True))
+    failing = asyncio.create_task(
+        building.from_store(stored(tenant), is_cosine=True, tenant_id="default")
+    )
     while not building._talking.locked():  # noqa: ASYNC110 - a thread
         await asyncio.sleep(0.001)
     os.kill(pid, 9)
     with pytest.raises(Internal, match="-9"):
         await failing
-    indexed = await building.from_store(stored(tenant), is_cosine=True)
+    indexed = await building.from_store(stored(tenant), is_cosine=True, tenant_id="default")
     assert len(indexed.examples) == 3
     assert pid not in _builders()
 
@@ -155,18 +169,154 @@ async def test_a_process_that_is_killed_fails_its_index_and_no_other(
 async def test_nobody_is_left_when_it_is_closed(store: Store) -> None:
     tenant = filled(store, 3)
     building = Building()
-    await building.from_store(stored(tenant), is_cosine=True)
+    await building.from_store(stored(tenant), is_cosine=True, tenant_id="default")
     building.close()
     assert _builders() == []
     with pytest.raises(ShuttingDown):
-        await building.from_store(stored(tenant), is_cosine=True)
+        await building.from_store(stored(tenant), is_cosine=True, tenant_id="default")
+
+
+class FakeChild:
+    """Answers that the codes are corrupt, once it may. `made` are all there were."""
+
+    made: list["FakeChild"]
+    may_be_made: threading.Event
+    may_answer: threading.Event
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.is_alive, self.n_asked = True, 0
+        self.was_asked = threading.Event()
+        type(self).made.append(self)
+        type(self).may_be_made.wait()
+
+    def asked(self, request: object, given: object) -> tuple[dict[str, str], None]:
+        self.n_asked += 1
+        self.was_asked.set()
+        type(self).may_answer.wait()
+        if not self.is_alive:
+            raise EOFError
+        return {"error": "StorageCorrupt", "message": "as foreseen"}, None
+
+    def kill(self) -> int:
+        self.is_alive = False
+        type(self).may_answer.set()
+        return -9
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeChild]:
+    FakeChild.made = []
+    FakeChild.may_be_made, FakeChild.may_answer = threading.Event(), threading.Event()
+    FakeChild.may_be_made.set()
+    monkeypatch.setattr("icecore.server.search.building.Child", FakeChild)
+    return FakeChild
+
+
+async def asked(building: Building) -> "asyncio.Task[ExactIndex]":
+    """Return an index that is being made, by its thread."""
+    begun = asyncio.Event()
+    codes = np.ones((3, 2), np.float32)
+    task = asyncio.create_task(
+        building.from_codes(codes, is_cosine=True, tenant_id="t", when_begun=begun.set)
+    )
+    await begun.wait()
+    return task
+
+
+async def test_callers_who_leave_take_no_threads_and_leave_nothing_to_build(
+    fake: type[FakeChild],
+) -> None:
+    building = Building()
+    codes = np.ones((3, 2), np.float32)
+    first = await asked(building)
+    waiting = [
+        asyncio.create_task(building.from_codes(codes, is_cosine=True, tenant_id="t"))
+        for _ in range(40)
+    ]
+    await asyncio.sleep(0)
+    for task in (first, *waiting[:-1]):
+        task.cancel()
+    assert len([one for one in threading.enumerate() if one.name.startswith("build")]) == 1
+    fake.may_answer.set()
+    with pytest.raises(StorageCorrupt, match="as foreseen"):
+        await waiting[-1]
+    assert [child.n_asked for child in fake.made] == [2]
+    building.close()
+
+
+async def test_no_process_is_started_once_it_is_closed(fake: type[FakeChild]) -> None:
+    """Neither for who waited, nor where the caller before had left."""
+    building = Building()
+    first = await asked(building)
+    waiting = asyncio.create_task(
+        building.from_codes(np.ones((3, 2), np.float32), is_cosine=True, tenant_id="t")
+    )
+    await asyncio.to_thread(fake.made[0].was_asked.wait)
+    first.cancel()
+    await asyncio.sleep(0)
+    building.close()
+    with pytest.raises(ShuttingDown):
+        await waiting
+    assert [child.is_alive for child in fake.made] == [False]
+
+
+async def test_a_process_that_was_being_made_when_it_was_closed_is_ended(
+    fake: type[FakeChild],
+) -> None:
+    fake.may_be_made.clear()
+    building = Building()
+    first = await asked(building)
+    while not fake.made:  # noqa: ASYNC110 - a thread
+        await asyncio.sleep(0)
+    building.close()
+    fake.may_be_made.set()
+    with pytest.raises(ShuttingDown):
+        await first
+    assert [(child.is_alive, child.n_asked) for child in fake.made] == [(False, 0)]
+
+
+async def test_without_memory_the_process_is_not_to_blame(
+    building: Building, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = np.ones((3, 2), np.float32)
+    await building.from_codes(codes, is_cosine=True, tenant_id="t")
+    before = _builders()
+
+    def no_memory(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", no_memory)
+        with pytest.raises(Internal, match="there is no memory for the 64 bytes of an index"):
+            await building.from_codes(codes, is_cosine=True, tenant_id="t")
+    assert _builders() == before
+    await building.from_codes(codes, is_cosine=True, tenant_id="t")
+
+
+async def test_a_process_that_cannot_be_started_leaves_no_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pairs: list[socket.socket] = []
+    real = socket.socketpair
+
+    def kept(*kinds: int) -> tuple[socket.socket, socket.socket]:
+        pairs.extend(pair := real(*kinds))
+        return pair
+
+    monkeypatch.setattr("icecore.server.search.building_child.socket.socketpair", kept)
+    building = Building(command=("/no/such/program",))
+    with pytest.raises(Internal, match="did not start"):
+        await building.from_codes(np.ones((3, 2), np.float32), is_cosine=True, tenant_id="t")
+    made = [one for one in pairs if one.type == socket.SOCK_SEQPACKET]
+    assert [one.fileno() for one in made] == [-1, -1]
+    building.close()
 
 
 async def test_the_process_ends_when_there_is_nothing_to_build(store: Store) -> None:
     tenant = filled(store, 3)
     building = Building(idle_s=0.0)
     for _ in range(2):
-        await building.from_store(stored(tenant), is_cosine=True)
+        await building.from_store(stored(tenant), is_cosine=True, tenant_id="default")
         while _builders():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.01)
     building.close()

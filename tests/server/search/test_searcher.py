@@ -14,6 +14,7 @@ from icecore.server.errors import (
     ExampleNotFound,
     FilterInvalid,
     KInvalid,
+    Overloaded,
     ShuttingDown,
 )
 from icecore.server.search.metrics import Metric
@@ -254,3 +255,39 @@ async def test_a_closed_searcher_searches_no_more(searcher: Searcher) -> None:
     searcher.close()
     with pytest.raises(ShuttingDown):
         await searcher.search("t", shelf.record(), TAP, shelf.load, QUERY)
+
+
+async def test_a_tenant_with_too_many_searches_refuses_no_other(searcher: Searcher) -> None:
+    """Whose codes are slow to load, say; who is refused hears when to come again."""
+    slow, quick = Shelf([[1, 0]]), Shelf([[1, 0]])
+    slow.may_load.clear()
+    searches = [
+        asyncio.create_task(searcher.search("greedy", slow.record(), TAP, slow.load, ["e0"] * 1024))
+        for _ in range(4)
+    ]
+    await asyncio.sleep(0)
+    with pytest.raises(Overloaded, match="4,096 queries of this tenant's searches") as caught:
+        await searcher.search("greedy", slow.record(), TAP, slow.load, QUERY)
+    assert caught.value.retry_after_s == 1.0
+    assert len(await searcher.search("other", quick.record(), TAP, quick.load, QUERY)) == 1
+    slow.may_load.set()
+    await asyncio.gather(*searches)
+    assert len(await searcher.search("greedy", slow.record(), TAP, slow.load, QUERY)) == 1
+
+
+async def test_a_search_comes_between_the_pieces_of_anothers_large_ones() -> None:
+    """One thread, and a hundred large searches that came before."""
+    searcher = Searcher(max_bytes=1 << 20, threads=1)
+    large, small = Shelf(np.ones((50, 2)), prefix="large"), Shelf([[1, 0]])
+    await searcher.search("small", small.record(), TAP, small.load, QUERY)
+    await searcher.search("large", large.record(), TAP, large.load, QUERY)
+    before = [
+        asyncio.create_task(searcher.search("large", large.record(), TAP, large.load, ["large1"]))
+        for _ in range(100)
+    ]
+    await asyncio.sleep(0)
+    await searcher.search("small", small.record(), TAP, small.load, QUERY)
+    n_before = sum(task.done() for task in before)
+    await asyncio.gather(*before)
+    searcher.close()
+    assert n_before < 10

@@ -6,21 +6,21 @@ the server an index of 50,000 codes made every second call wait.
 
 import asyncio
 import os
-import socket
-import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from icecore.server import errors
 from icecore.server.errors import IcecoreError, Internal, ShuttingDown
-from icecore.server.giving_way import LATER, give_way
-from icecore.server.search.building_messages import receive, send
+from icecore.server.search.building_child import Child
 from icecore.server.search.exact_index import ExactIndex
 from icecore.server.search.indexed import Indexed, StoredCodes
 from icecore.server.search.scannable import Scannable
 from icecore.server.search.shared_arrays import SharedArrays
+from icecore.server.search.tenant_pool import TenantPool
 from icecore.server.search.written_examples import WrittenExamples
 from icecore.server.storage.records import CodeArray
 
@@ -34,8 +34,6 @@ COMMAND: Final = (
 IDLE_S: Final = 30.0
 """So long after the last index the process ends; it takes half a second to start."""
 
-_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
 
 class Building:
     """One process, started when it is needed. Lives on one event loop."""
@@ -43,18 +41,30 @@ class Building:
     def __init__(self, *, command: Sequence[str] = COMMAND, idle_s: float = IDLE_S) -> None:
         self._command = command
         self._idle_s = idle_s
-        self._turn = asyncio.Lock()
+        # One thread: the process builds one index at a time. Its own processor time is none.
+        self._pool = TenantPool(1, name="build", clock=time.monotonic)
         self._talking = threading.Lock()
-        self._child: _Child | None = None
+        self._child: Child | None = None
         self._ending: asyncio.TimerHandle | None = None
         self._is_closed = False
 
-    async def from_store(self, stored: StoredCodes, *, is_cosine: bool) -> Indexed:
+    async def from_store(
+        self,
+        stored: StoredCodes,
+        *,
+        is_cosine: bool,
+        tenant_id: str,
+        when_begun: Callable[[], object] = lambda: None,
+    ) -> Indexed:
         """Return the index of stored codes, of one moment, with its examples.
+
+        Tenants take turns. `when_begun` is called when it is this one's; from then on the
+        index is made to its end, whether the caller stays or not.
 
         Raises:
             CollectionNotFound, TenantNotFound, LayerNotFound, StorageCorrupt: as the store.
-            Internal: the process broke or was killed; the server's log has its words.
+            Internal: the process broke or was killed, or there is no memory; the server's
+                log has its words.
             ShuttingDown: closed.
         """
         request = {
@@ -65,7 +75,7 @@ class Building:
             "n_values": stored.n_values,
             "is_cosine": is_cosine,
         }
-        shared = await self._ask(request, None)
+        shared = await self._ask(request, None, tenant_id, when_begun)
         arrays = shared.arrays
         return Indexed(
             int(shared.facts["sequence"]),
@@ -73,13 +83,19 @@ class Building:
             _index(shared, arrays["codes"], is_cosine=is_cosine),
         )
 
-    async def from_codes(self, codes: CodeArray, *, is_cosine: bool) -> ExactIndex:
+    async def from_codes(
+        self,
+        codes: CodeArray,
+        *,
+        is_cosine: bool,
+        tenant_id: str,
+        when_begun: Callable[[], object] = lambda: None,
+    ) -> ExactIndex:
         """Return the index of codes that are in memory here.
 
-        Raises:
-            Internal, ShuttingDown: as `from_store`.
+        Turns, and Raises: as `from_store`; nothing of the store.
         """
-        shared = await self._ask({"is_cosine": is_cosine}, codes)
+        shared = await self._ask({"is_cosine": is_cosine}, codes, tenant_id, when_begun)
         return _index(shared, codes, is_cosine=is_cosine)
 
     def close(self) -> None:
@@ -89,33 +105,73 @@ class Building:
             self._ending.cancel()
         if self._child is not None:
             self._child.kill()
+        self._pool.close(is_waited_for=False)  # the thread ends with the process
 
-    async def _ask(self, request: Mapping[str, Any], codes: CodeArray | None) -> SharedArrays:
-        async with self._turn:  # who waits for its turn takes no thread
-            if self._is_closed:
-                raise _closed()
+    async def _ask(
+        self,
+        request: Mapping[str, Any],
+        codes: CodeArray | None,
+        tenant_id: str,
+        when_begun: Callable[[], object],
+    ) -> SharedArrays:
+        loop = asyncio.get_running_loop()
+
+        def begun() -> None:
             if self._ending is not None:
                 self._ending.cancel()
+            when_begun()
+
+        def talk() -> SharedArrays:
             try:
-                return await asyncio.to_thread(self._talk, request, codes)
+                return self._talk(request, codes)
             finally:
-                loop = asyncio.get_running_loop()
-                self._ending = loop.call_later(self._idle_s, self._end_if_idle)
+                with suppress(RuntimeError):  # the loop is closed
+                    loop.call_soon_threadsafe(self._rest)
+
+        return await self._pool.run(tenant_id, talk, when_begun=begun)
 
     def _talk(self, request: Mapping[str, Any], codes: CodeArray | None) -> SharedArrays:
-        with self._talking:  # a caller who left may have left a thread here
-            if self._child is None or not self._child.is_alive:
-                self._child = _Child(self._command)
+        with self._talking:
+            given = None if codes is None else _shared(codes)
             try:
-                message, descriptor = self._child.asked(request, codes)
+                child = self._living_child()
+                message, descriptor = child.asked(request, given)
             except (EOFError, OSError) as error:
+                self._check_open()
+                if self._child is None:
+                    raise Internal("the process that builds indexes did not start") from error
                 status = self._child.kill()
-                if self._is_closed:
-                    raise _closed() from error
                 raise Internal(f"the process that builds indexes ended with {status}") from error
+            finally:
+                if given is not None:
+                    os.close(given.descriptor)
         if descriptor is not None:
             return SharedArrays.opened(descriptor)
         raise _error(message)
+
+    def _living_child(self) -> "Child":
+        """Return the process, a new one if need be. In a thread: it may be closed meanwhile."""
+        if self._child is not None and not self._child.is_alive:
+            self._child.kill()
+            self._child = None
+        self._check_open()
+        if self._child is None:
+            self._child = Child(self._command)
+            try:
+                self._check_open()  # who closed it may have looked before there was one
+            except ShuttingDown:
+                self._child.kill()
+                raise
+        return self._child
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise _closed()
+
+    def _rest(self) -> None:
+        if not self._is_closed:
+            loop = asyncio.get_running_loop()
+            self._ending = loop.call_later(self._idle_s, self._end_if_idle)
 
     def _end_if_idle(self) -> None:
         if self._talking.acquire(blocking=False):
@@ -127,52 +183,10 @@ class Building:
                 self._talking.release()
 
 
-class _Child:
-    def __init__(self, command: Sequence[str]) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                command,
-                stdin=theirs.fileno(),
-                stdout=2,  # what a library prints is for the log
-                env={**os.environ, **_ONE_THREAD},
-                start_new_session=True,  # Ctrl-C in the server's terminal is the server's
-            )
-        self._socket = ours
-        give_way(self._process.pid, LATER)
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def asked(
-        self, request: Mapping[str, Any], codes: CodeArray | None
-    ) -> tuple[Mapping[str, Any], int | None]:
-        """Send a request; return the answer and its descriptor.
-
-        Raises:
-            EOFError, OSError: the process is gone.
-        """
-        if codes is None:
-            send(self._socket, request)
-        else:
-            given = SharedArrays.make({}, {"codes": (codes.dtype, codes.shape)})
-            try:
-                given.arrays["codes"][:] = codes
-                send(self._socket, request, given.descriptor)
-            finally:
-                os.close(given.descriptor)
-        answer = receive(self._socket)
-        if answer is None:
-            raise EOFError
-        return answer
-
-    def kill(self) -> int:
-        """End it at once and return its status. Idempotent, and for any thread."""
-        self._process.kill()
-        status: int = self._process.wait()
-        self._socket.close()
-        return status
+def _shared(codes: CodeArray) -> SharedArrays:
+    given = SharedArrays.make({}, {"codes": (codes.dtype, codes.shape)})
+    given.arrays["codes"][:] = codes
+    return given
 
 
 def _index(shared: SharedArrays, codes: CodeArray, *, is_cosine: bool) -> ExactIndex:

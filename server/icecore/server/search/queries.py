@@ -26,10 +26,13 @@ def checked(queries: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(flat, dtype=np.float32)
 
 
-def of_examples(
-    indexed: Indexed, example_ids: Sequence[str], collection_id: str
-) -> npt.NDArray[np.float32]:
-    """Return the stored codes of these examples, (q, d); `indexed` is in order of id."""
+def rows_of(indexed: Indexed, example_ids: Sequence[str], collection_id: str) -> list[int]:
+    """Return where these examples are; `indexed` is in order of id.
+
+    Raises:
+        CodesInvalid: there are none.
+        ExampleNotFound: the collection does not hold one of them.
+    """
     if not example_ids:
         raise CodesInvalid("there are no ids to search with; at least one is needed")
     rows = []
@@ -40,7 +43,7 @@ def of_examples(
                 f"collection {collection_id!r} has no example {example_id!r} to search with"
             )
         rows.append(row)
-    return indexed.index.rows(rows)
+    return rows
 
 
 def check_width(queries: npt.NDArray[np.float32], index: ExactIndex) -> None:

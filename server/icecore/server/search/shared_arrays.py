@@ -15,6 +15,8 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
+from icecore.server.errors import Internal
+
 _ALIGNED: Final = 64
 _LENGTH: Final = struct.Struct("<Q")
 
@@ -34,7 +36,7 @@ class SharedArrays:
         """Return arrays of these dtypes and shapes, all zeros; the descriptor is the caller's.
 
         Raises:
-            OSError: there is no memory for them.
+            Internal: there is no memory for them.
         """
         places: dict[str, dict[str, object]] = {}
         n_bytes = 0
@@ -49,9 +51,11 @@ class SharedArrays:
             # Asked for at once: memory that is not there is then an error, and no signal.
             os.posix_fallocate(descriptor, 0, start + max(1, n_bytes))
             memory = mmap.mmap(descriptor, 0)
-        except BaseException:
+        except OSError as error:
             os.close(descriptor)
-            raise
+            raise Internal(
+                f"there is no memory for the {n_bytes:,} bytes of an index: {error.strerror}"
+            ) from error
         memory[: _LENGTH.size + len(header)] = _LENGTH.pack(len(header)) + header
         return cls(facts, _arrays(memory, start, places), descriptor)
 
