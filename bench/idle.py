@@ -1,16 +1,17 @@
 """What does a server take that nobody calls, and how soon does it answer its first Embed?
 
-Starts `python -m icecore.server` on a folder that has the default backbone, N times, with a
-client waiting at its port: time to the log line "serving" with its phases, and to the first
-codes. Then leaves it alone for some seconds and prints processor time, threads and memory;
+Starts `icecore serve` on a folder that has the default backbone, N times, with a client
+waiting at its port: time to the log line "serving" with its phases, and to the first codes.
+Then leaves it alone for some seconds and prints processor time, threads and memory;
 then calls it from many sides at once and prints the most threads it had. The laws: codes
-within 3 s, under 1 % of a core, and no more threads than the cores it may use and a
-constant.
+within 3 s of each start, under 1 % of a core, and no more threads than the cores it may use
+and a constant.
 
 Usage: python bench/idle.py [--starts N] [--seconds S]
 """
 
 import argparse
+import socket
 import statistics
 import sys
 import tempfile
@@ -26,7 +27,10 @@ from icecore.client import Client
 from icecore.server.cores import usable_cores
 from process_facts import cpu_s, n_threads, resident_mb, thread_names
 from restarting import Clients, Restarting
-from servers import start
+from servers import START_S, start
+
+SERVE = (Path(sys.executable).parent / "icecore", "serve")
+"""The console script, which then becomes the server."""
 
 FIRST_CODES_S = 3.0
 IDLE_SHARE = 0.01
@@ -50,7 +54,7 @@ def main() -> int:
     print(f"idle: {100 * share:.2f} % of a core, {threads} threads; busy: {busy_threads} threads")
     print(f"cores: {cores}; threads allowed: {cores} + {THREADS_BESIDE_CORES}")
     met = (
-        statistics.median(first_s) <= FIRST_CODES_S
+        max(first_s) <= FIRST_CODES_S
         and share < IDLE_SHARE
         and max(threads, busy_threads) <= cores + THREADS_BESIDE_CORES
     )
@@ -61,18 +65,27 @@ def main() -> int:
 def _first_codes(data: Path) -> float:
     """Start a server, with one who calls until it answers; print its phases."""
     with _served(data, wait=False) as (server, began):
-        while True:
-            try:
-                with Client(server.address) as client:
-                    client.embed([Clients(server).image()], timeout_s=10)
-                break
-            except Exception:
-                time.sleep(0.01)
+        _wait_until_it_listens(server.address)
+        with Client(server.address) as client:
+            client.embed([Clients(server).image()], timeout_s=60)
         took, cpu = time.monotonic() - began, cpu_s(server.pid)
         server.wait()
         phases = ", ".join(f"{name} {ms}" for name, ms in server.fields["start_ms"].items())
         print(f"codes after {took:.2f} s ({cpu:.2f} s of processor time); ms: {phases}")
         return took
+
+
+def _wait_until_it_listens(address: str) -> None:
+    """Knock every 10 ms: gRPC would knock ever more rarely, and add up to a second of its own."""
+    host, _, port = address.rpartition(":")
+    end = time.monotonic() + START_S
+    while time.monotonic() < end:
+        try:
+            socket.create_connection((host, int(port))).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.01)
+    raise SystemExit("the server did not start")
 
 
 def _idle_and_busy(data: Path, seconds: float) -> tuple[float, int, int]:
@@ -100,7 +113,7 @@ def _idle_and_busy(data: Path, seconds: float) -> tuple[float, int, int]:
 
 @contextmanager
 def _served(data: Path, *, wait: bool = True) -> Iterator[tuple[Restarting, float]]:
-    server = Restarting(data)
+    server = Restarting(data, "--threads", "0", program=SERVE)
     try:
         began = server.begin()
         if wait:

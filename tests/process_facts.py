@@ -41,6 +41,14 @@ def resident_mb(pid: int) -> float:
     return 0.0
 
 
+def catches(pid: int, number: int) -> bool:
+    """Whether the process does something of its own at a signal."""
+    for line in _read(Path(f"/proc/{pid}/status")).splitlines():
+        if line.startswith("SigCgt:"):
+            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text()

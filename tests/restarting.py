@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,8 @@ import numpy as np
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from icecore.client import AsyncClient, Client, NewExample
-from servers import START_S, start, wait_until_serving
+from process_facts import catches
+from servers import PROGRAM, START_S, start, wait_until_serving
 
 COLLECTION = "restarts"
 CALL_S = 90.0
@@ -45,13 +46,18 @@ class Course:
     statuses: Counter[int] = field(default_factory=Counter)
     cut_short: Counter[int] = field(default_factory=Counter)
     """Exit statuses of those that were ended while they still started."""
+    cut_unheard: Counter[int] = field(default_factory=Counter)
+    """And of those that did not listen for signals yet."""
 
 
 class Restarting:
     """A server on a port of its own, over one folder."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(
+        self, data: Path, *arguments: str, program: Sequence[str | Path] = PROGRAM
+    ) -> None:
         self.data = data
+        self._arguments, self._program = arguments, tuple(map(str, program))
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
         self.course = Course()
@@ -101,9 +107,11 @@ class Restarting:
         """Start one and ask it to end so soon that it may not serve yet."""
         child = self._begin()
         time.sleep(after_s)
+        is_heard = catches(child.pid, signal.SIGTERM)
         child.send_signal(signal.SIGTERM)
         child.communicate(timeout=START_S)
-        self.course.cut_short[child.returncode] += 1
+        statuses = self.course.cut_short if is_heard else self.course.cut_unheard
+        statuses[child.returncode] += 1
 
     def close(self) -> None:
         if self._child is not None:
@@ -113,7 +121,8 @@ class Restarting:
             self._reading.join()
 
     def _begin(self) -> Any:
-        return start(self.data, "--listen", self.address, "--metrics", "127.0.0.1:0")
+        given = ("--listen", self.address, "--metrics", "127.0.0.1:0", *self._arguments)
+        return start(self.data, *given, program=self._program)
 
 
 class Clients:

@@ -1,6 +1,7 @@
 """How a server ends, and what it says of itself: nobody loses what was begun."""
 
 import asyncio
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -197,7 +198,10 @@ async def test_a_server_asked_to_end_while_it_starts_leaves_all_in_order(
 
 def test_clients_see_no_error_when_the_server_is_started_anew_under_load(tmp_path: Path) -> None:
     """bench/restarts.py does so twenty times."""
-    course = restarts(tmp_path / "data", 2, up_s=0.5)
+    course = restarts(tmp_path / "data", 2, up_s=0.5, cut_short_s=(0.0, 0.4))
     assert course.errors == []
     assert course.statuses == {0: 3}
+    assert set(course.cut_short) <= {0}
+    assert set(course.cut_unheard) <= {0, -signal.SIGTERM}, "it was killed before it listened"
+    assert sum((course.cut_short + course.cut_unheard).values()) == 2
     assert len(course.ms) == 5, "some kind of call was never made"
