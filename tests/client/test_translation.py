@@ -7,7 +7,7 @@ import icecore.client as face
 from fake_server import Refusal, details_of
 from icecore.client import errors
 from icecore.client._translation import CLASSES, translate
-from icecore.server.errors import Overloaded
+from icecore.server.errors import ImagesInFlightExceeded
 from icecore.server.rpc.status import failure_of
 
 PATH, TARGET = "/icecore.v1.CodesService/Embed", "unix:/x.sock"
@@ -112,7 +112,7 @@ def test_why_no_server_answers_is_said_in_short(theirs: str, tls: bool, ours: st
 
 @pytest.mark.parametrize("said", [None, 0.0, 0.001, 1.5, 90.0])
 def test_when_to_come_again_arrives_as_the_server_says_it(said: float | None) -> None:
-    failure = failure_of(Overloaded("full", retry_after_s=said), request_id="r")
+    failure = failure_of(ImagesInFlightExceeded("full", retry_after_s=said), request_id="r")
     raised = Raised(failure.code, failure.message, failure.trailers("r"))  # type: ignore[arg-type]
     error = translate(raised, PATH, TARGET)
     assert isinstance(error, errors.ResourceExhausted)

@@ -310,7 +310,12 @@ class TenantKeyRequired(PermissionDenied):
 
 
 class Overloaded(ResourceExhausted):
+    """Full for now: the same call is taken later, so it says when."""
+
     reason = Reason.OVERLOADED
+
+    def __init__(self, message: str, *, retry_after_s: float, **details: str) -> None:
+        super().__init__(message, retry_after_s=retry_after_s, **details)
 
 
 class RateLimited(ResourceExhausted):

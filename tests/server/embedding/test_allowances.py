@@ -98,7 +98,7 @@ def test_what_is_refused_for_images_in_flight_does_not_count_against_the_rate(
         pass
 
 
-@pytest.mark.parametrize("error", [Overloaded("full"), ShuttingDown("ending")])
+@pytest.mark.parametrize("error", [Overloaded("full", retry_after_s=1.0), ShuttingDown("ending")])
 def test_what_the_server_has_no_room_for_does_not_count_against_the_rate(
     clock: Clock, error: Exception
 ) -> None:

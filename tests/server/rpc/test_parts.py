@@ -9,6 +9,7 @@ import pytest
 from icecore.server.errors import GraphTooLarge, InvalidArgument, Overloaded, StorageFull
 from icecore.server.rpc.parts import Parts, Turns
 from icecore.server.rpc.spool import Spool
+from icecore.server.rpc.status import PUSHBACK_KEY, failure_of
 from icecore.v1 import backbone_pb2 as pb
 
 HEADER = pb.AddBackboneRequest(header=pb.AddBackboneRequest.Header(name="x"))
@@ -72,6 +73,21 @@ def test_more_than_the_most_at_once_are_refused_until_one_is_done() -> None:
         raise ValueError("x")
     with turns.take(), turns.take():
         pass
+
+
+def test_who_has_no_turn_is_told_when_one_is_given_back() -> None:
+    now = 0.0
+    turns = Turns(1, "full", clock=lambda: now)
+    for _ in range(50):
+        with turns.take():
+            now += 5.0
+    with turns.take():
+        now += 2.0
+        with pytest.raises(Overloaded) as caught, turns.take():
+            pass
+    assert caught.value.retry_after_s == pytest.approx(3.0, abs=0.01)
+    told = dict(failure_of(caught.value, request_id="r").trailers("r"))
+    assert int(told[PUSHBACK_KEY]) == pytest.approx(3000, abs=10)
 
 
 def test_a_spool_gives_back_what_came_and_leaves_nothing(tmp_path: Path) -> None:

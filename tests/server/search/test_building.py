@@ -204,12 +204,14 @@ class FakeChild:
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeChild]:
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeChild]]:
     FakeChild.made = []
     FakeChild.may_be_made, FakeChild.may_answer = threading.Event(), threading.Event()
     FakeChild.may_be_made.set()
     monkeypatch.setattr("icecore.server.search.building.Child", FakeChild)
-    return FakeChild
+    yield FakeChild
+    FakeChild.may_be_made.set()
+    FakeChild.may_answer.set()
 
 
 async def asked(building: Building) -> "asyncio.Task[ExactIndex]":
@@ -251,6 +253,8 @@ async def test_no_process_is_started_once_it_is_closed(fake: type[FakeChild]) ->
     waiting = asyncio.create_task(
         building.from_codes(np.ones((3, 2), np.float32), is_cosine=True, tenant_id="t")
     )
+    while not fake.made:  # noqa: ASYNC110 - a thread
+        await asyncio.sleep(0)
     await asyncio.to_thread(fake.made[0].was_asked.wait)
     first.cancel()
     await asyncio.sleep(0)
@@ -258,6 +262,25 @@ async def test_no_process_is_started_once_it_is_closed(fake: type[FakeChild]) ->
     with pytest.raises(ShuttingDown):
         await waiting
     assert [child.is_alive for child in fake.made] == [False]
+
+
+async def test_no_process_is_started_for_codes_that_were_copied_when_it_was_closed(
+    fake: type[FakeChild], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go, real = threading.Event(), os.posix_fallocate
+
+    def slow(*arguments: int) -> None:
+        may_go.wait()
+        real(*arguments)
+
+    monkeypatch.setattr(os, "posix_fallocate", slow)
+    building = Building()
+    first = await asked(building)
+    building.close()
+    may_go.set()
+    with pytest.raises(ShuttingDown):
+        await first
+    assert fake.made == []
 
 
 async def test_a_process_that_was_being_made_when_it_was_closed_is_ended(

@@ -97,6 +97,20 @@ async def test_who_was_idle_has_saved_nothing_up(house: House) -> None:
     assert ran[20:28].count("late") == 4
 
 
+async def test_who_was_idle_beside_one_with_dear_pieces_has_saved_nothing_up(
+    house: House,
+) -> None:
+    """Also where it is still known from before: its second of then is no longer cheap."""
+    first = await house.held("x")
+    await house.bring("late", took_s=1.0)
+    await house.bring("dear", took_s=10.0)
+    await house.held("dear", after=first)
+    await house.bring("dear", 5, took_s=10.0)
+    await house.bring("late", 20, took_s=1.0)
+    ran = await house.go()
+    assert "dear" in ran[2:5]
+
+
 async def test_who_left_before_the_turn_costs_nothing(house: House) -> None:
     await house.held("a")
     left = await house.bring("b", 30)

@@ -5,14 +5,20 @@ file on the way in) is not held for ever.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from icecore.server.errors import InvalidArgument, Overloaded
+from icecore.server.stays import Stays
 
 STALL_S: Final = 60.0
 """Longest pause between two messages; a client that reads from a slow disk takes a second."""
+
+
+_TURN_S: Final = 10.0
+"""What a turn is thought to take as long as none has ended."""
 
 
 class Part(Protocol):
@@ -72,9 +78,12 @@ class Parts:
 class Turns:
     """How many calls of a kind are under way at once; the door refuses more."""
 
-    def __init__(self, most: int, sentence: str) -> None:
+    def __init__(
+        self, most: int, sentence: str, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._most = most
         self._sentence = sentence
+        self._stays = Stays(_TURN_S, clock=clock)
         self._n_under_way = 0
 
     @contextmanager
@@ -82,12 +91,13 @@ class Turns:
         """Hold a turn.
 
         Raises:
-            Overloaded: all are taken.
+            Overloaded: all are taken; `retry_after_s` is about when one is given back.
         """
         if self._n_under_way >= self._most:
-            raise Overloaded(self._sentence)
+            raise Overloaded(self._sentence, retry_after_s=self._stays.next_leaves_s)
         self._n_under_way += 1
         try:
-            yield
+            with self._stays.one():
+                yield
         finally:
             self._n_under_way -= 1

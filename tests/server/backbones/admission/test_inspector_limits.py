@@ -67,11 +67,15 @@ def test_few_files_wait_and_the_next_is_told_to_come_again() -> None:
     door = Admission(at_once=1, waiting=1)
     left: Future[None] = Future()
     ends: list[type[BaseException]] = []
+    said_s: list[float | None] = []
 
     def look() -> None:
         try:
             door.admit(SLOW.make(), caller_left=left)
-        except (CancelledError, Overloaded) as error:
+        except Overloaded as error:
+            said_s.append(error.retry_after_s)
+            ends.append(type(error))
+        except CancelledError as error:
             ends.append(type(error))
 
     looking = [threading.Thread(target=look) for _ in range(3)]
@@ -87,3 +91,6 @@ def test_few_files_wait_and_the_next_is_told_to_come_again() -> None:
         "CancelledError",
         "Overloaded",
     ]
+    (again_s,) = said_s
+    assert again_s is not None
+    assert 1 <= again_s <= 60, "and is told when"

@@ -79,7 +79,9 @@ async def _stream(service: InferenceService, *names: str) -> list[pb.ModelStream
     return [one async for one in service.ModelStreamInfer(requests(), CONTEXT)]
 
 
-@pytest.mark.parametrize("error", [LayerNotFound("no such layer"), Overloaded("full")])
+@pytest.mark.parametrize(
+    "error", [LayerNotFound("no such layer"), Overloaded("full", retry_after_s=1.0)]
+)
 async def test_what_is_the_callers_to_mend_is_told_in_the_stream(error: IcecoreError) -> None:
     first, second, third = await _stream(_service(Failing(error)), "", "bad", "")
     assert [first.error_message, second.error_message, third.error_message] == ["", str(error), ""]

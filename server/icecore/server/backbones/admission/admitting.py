@@ -30,6 +30,7 @@ from icecore.server.errors import (
     Overloaded,
     RecipeInvalid,
 )
+from icecore.server.stays import Stays
 from icecore.server.telemetry import log
 
 AT_ONCE: Final = 1
@@ -37,6 +38,9 @@ AT_ONCE: Final = 1
 
 WAITING: Final = 4
 """Each that waits holds a thread and its file in memory; more are told to come again."""
+
+_LOOK_S: Final = 10.0
+"""What a look is thought to take as long as none has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Admission:
     def __init__(self, *, at_once: int = AT_ONCE, waiting: int = WAITING) -> None:
         self._inspectors = BoundedSemaphore(at_once)
         self._places = BoundedSemaphore(at_once + waiting)
+        self._looks = Stays(_LOOK_S)
 
     def admit(
         self,
@@ -85,7 +90,7 @@ class Admission:
             GraphInvalid: no ONNX file, or no network that can be run here.
             RecipeInvalid: both recipes, or one that makes no sense or does not fit.
             GraphTooLarge, GraphTooCostly: beyond the limits.
-            Overloaded: too many files wait already.
+            Overloaded: too many files wait already; `retry_after_s` is about when one is done.
             CancelledError: the caller left.
             Internal: the inspector itself does not start.
         """
@@ -105,9 +110,12 @@ class Admission:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
-            raise Overloaded("too many files wait to be looked at; try again when one is done")
+            raise Overloaded(
+                "too many files wait to be looked at; try again when one is done",
+                retry_after_s=self._looks.next_leaves_s,
+            )
         try:
-            with self._inspectors:
+            with self._inspectors, self._looks.one():
                 yield
         finally:
             self._places.release()
