@@ -80,7 +80,7 @@ def _batches(
     for start in range(0, n, _BATCH):
         rows = range(start, min(start + _BATCH, n))
         examples = tuple(
-            NewExample(f"{row:07d}.jpg", str(row % n_classes), {"row": row}, "00" * 32, None)
+            NewExample(f"{row:07d}.jpg", str(row % n_classes), {"row": row}, f"{row:064x}", None)
             for row in rows
         )
         noise = random.standard_normal((len(rows), n_values))
