@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,9 @@ from icecore.server.errors import (
     Overloaded,
     ShuttingDown,
 )
+from icecore.server.search.exact_index import ExactIndex
 from icecore.server.search.metrics import Metric
+from icecore.server.search.scannable import Float32Array
 from icecore.server.search.searcher import Searcher
 from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord
 from icecore.wire.taps import TapId
@@ -291,3 +294,26 @@ async def test_a_search_comes_between_the_pieces_of_anothers_large_ones() -> Non
     await asyncio.gather(*before)
     searcher.close()
     assert n_before < 10
+
+
+@pytest.mark.parametrize(("piece_values", "n_pieces"), [(100, 40), (400, 10), (1 << 27, 2)])
+async def test_pieces_of_a_large_search_are_as_large_as_a_turn_may_be(
+    monkeypatch: pytest.MonkeyPatch, piece_values: int, n_pieces: int
+) -> None:
+    """Forty queries on fifty codes of two values; at most 32 at once."""
+    monkeypatch.setattr("icecore.server.search.searcher.PIECE_VALUES", piece_values)
+    searcher = Searcher(max_bytes=1 << 20)
+    shelf = Shelf(np.random.default_rng(2).standard_normal((50, 2)))
+    sizes: list[int] = []
+    nearest = ExactIndex.nearest
+
+    def counted(index: ExactIndex, queries: Float32Array, **how: Any) -> Any:
+        sizes.append(len(queries))
+        return nearest(index, queries, **how)
+
+    monkeypatch.setattr(ExactIndex, "nearest", counted)
+    queries = shelf.codes[:40].astype(np.float32)
+    found = await searcher.search("t", shelf.record(), TAP, shelf.load, queries, k=1)
+    searcher.close()
+    assert [hits[0].score for hits in found] == pytest.approx([1] * 40, abs=1e-15)
+    assert (len(sizes), sum(sizes)) == (n_pieces, 40)
