@@ -70,6 +70,7 @@ class BackboneAdding:
             with Spool(self._folder, max_bytes=self._limits.max_file_bytes) as spool:
                 async for _, chunk in parts.rest():
                     await in_thread(partial(spool.write, chunk))
+                    del chunk  # what is not in hand is not kept
                 mutation = arguments.mutation(header.request_id, header, spool.sha256)
                 if mutation is not None:
                     before = await asyncio.to_thread(self._catalog.added_before, mutation)

@@ -76,6 +76,7 @@ class BackboneQuantising:
             images = _Images()
             async for kind, part in parts.rest():
                 await asyncio.to_thread(images.take, kind, part)
+                del part  # what is not in hand is not kept
             mutation = arguments.mutation(header.request_id, header, images.budget.digest)
             if mutation is not None:
                 before = await asyncio.to_thread(self._catalog.added_before, mutation)

@@ -103,6 +103,7 @@ class CollectionService(collection_pb2_grpc.CollectionServiceServicer):
         tenant = await self._tenant()
         async for request in request_iterator:
             yield await self._add(tenant, request)
+            del request  # the next one may come much later
 
     async def ListExamples(
         self, request: pb.ListExamplesRequest, context: object

@@ -1,13 +1,16 @@
 """What one call has in hand: a message is read when there is room, and let go when it is done.
 
 The message of a call that has one is held to the call's end. Of a stream's, the oldest goes
-with each answer, or when its reader asks for so many more that it must be done with it.
+with each answer, or when its reader asks for so many more that it must be done with it. A
+reader that answers only at the end keeps none: see `one_at_a_time`.
 Beside it there is room for the call's answer, which stays until that was sent.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from time import monotonic
 from typing import Any, Final, Self
 
@@ -41,6 +44,8 @@ class Hand:
         self._room = AnswerRoom(holding, self._caller)
         self._room.begin()
         self._is_sending = False
+        self._pause: asyncio.Timeout | None = None
+        _CURRENT.set(self)
 
     def each(self, messages: AsyncIterator[Read]) -> AsyncIterator[Read]:
         """Yield the messages, each when there is room for it.
@@ -61,7 +66,10 @@ class Hand:
         holding, caller, messages = self._holding, self._caller, self._messages
         if caller is None or messages is None:
             raise StopAsyncIteration
-        n_foreseen = await holding.take_room(caller, self._method, may_be_refused=self._is_first)
+        with self._no_pause():
+            n_foreseen = await holding.take_room(
+                caller, self._method, may_be_refused=self._is_first
+            )
         kept = _Kept(holding, caller, n_foreseen)
         if not self._is_first:
             kept.end_after(IDLE_S)
@@ -83,6 +91,33 @@ class Hand:
             n_bytes, since = self._held.popleft()
             self._holding.let_go(self._caller, n_bytes, monotonic() - since)
 
+    @contextmanager
+    def asked(self, pause: asyncio.Timeout) -> Iterator[None]:
+        """As `one_at_a_time`."""
+        while self._held:
+            self.answered()
+        self._pause = pause
+        try:
+            yield
+        finally:
+            self._pause = None
+
+    @contextmanager
+    def _no_pause(self) -> Iterator[None]:
+        """Stop the clock of the sender's pause for a while."""
+        pause, now = self._pause, asyncio.get_running_loop().time
+        end = None if pause is None or pause.expired() else pause.when()
+        if pause is None or end is None:
+            yield
+            return
+        left = end - now()
+        pause.reschedule(None)
+        try:
+            yield
+        finally:
+            if self._pause is pause:  # or nobody waits for the message any more
+                pause.reschedule(now() + left)
+
     def sends(self, context: Any) -> None:
         """Hold the room of the answer until gRPC has sent it, or the caller left.
 
@@ -102,6 +137,27 @@ class Hand:
             self._room.let_go()
         while self._held:
             self.answered()
+
+
+_CURRENT: Final[ContextVar[Hand | None]] = ContextVar("icecore_hand", default=None)
+
+
+@contextmanager
+def one_at_a_time(pause: asyncio.Timeout) -> Iterator[None]:
+    """Ask for the current call's next message, done with all before it.
+
+    Or an upload would wait for room that only its own messages take.
+
+    Args:
+        pause: ends when the sender has been silent for too long. It stands still while there
+            is no room for the message, for which the sender is waiting too.
+    """
+    hand = _CURRENT.get()
+    if hand is None:
+        yield
+        return
+    with hand.asked(pause):
+        yield
 
 
 class _Kept:

@@ -1,16 +1,18 @@
 """Streams whose first message is a header and whose later ones are its parts.
 
 A sender who stands still is given up, so that what an upload holds here (its turn, a
-file on the way in) is not held for ever.
+file on the way in) is not held for ever. A message is let go when the next is asked for,
+so whoever reads keeps none: a header, of which there are as many as turns, is all.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from icecore.server.errors import InvalidArgument, Overloaded
+from icecore.server.rpc.in_hand import one_at_a_time
 from icecore.server.stays import Stays
 
 STALL_S: Final = 60.0
@@ -49,23 +51,30 @@ class Parts:
             raise InvalidArgument("the first message of the stream holds no header")
         return message.header
 
-    async def rest(self) -> AsyncIterator[tuple[str, Any]]:
+    def rest(self) -> AsyncIterator[tuple[str, Any]]:
         """Yield the name and the value of each part after the header."""
-        while (message := await self._next()) is not None:
-            match message.WhichOneof("part"):
-                case None:
-                    raise InvalidArgument(f"message {self._n_read} of the stream holds nothing")
-                case "header":
-                    raise InvalidArgument(
-                        f"message {self._n_read} of the stream holds a header again"
-                    )
-                case kind:
-                    yield kind, getattr(message, kind)
+        return self
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[str, Any]:
+        message = await self._next()
+        if message is None:
+            raise StopAsyncIteration
+        match message.WhichOneof("part"):
+            case None:
+                raise InvalidArgument(f"message {self._n_read} of the stream holds nothing")
+            case "header":
+                raise InvalidArgument(f"message {self._n_read} of the stream holds a header again")
+            case kind:
+                return kind, getattr(message, kind)
 
     async def _next(self) -> Any:
         try:
-            async with asyncio.timeout(self._stall_s):
-                message = await anext(self._requests, None)
+            async with asyncio.timeout(self._stall_s) as pause:
+                with one_at_a_time(pause):
+                    message = await anext(self._requests, None)
         except TimeoutError as error:
             raise InvalidArgument(
                 f"nothing came for {self._stall_s:g} s: the upload was given up and left "

@@ -49,6 +49,7 @@ class RecipeChecking:
             photos, budget = Photos(), Budget()
             async for kind, part in parts.rest():
                 photos.add_labelled(part, await asyncio.to_thread(budget.take, kind, part))
+                del part  # what is not in hand is not kept
             shares: asyncio.Queue[float] = asyncio.Queue()
             work = asyncio.create_task(
                 self._checker.check(
