@@ -292,6 +292,7 @@ async def test_a_process_that_was_being_made_when_it_was_closed_is_ended(
     while not fake.made:  # noqa: ASYNC110 - a thread
         await asyncio.sleep(0)
     building.close()
+    fake.may_answer.set()
     fake.may_be_made.set()
     with pytest.raises(ShuttingDown):
         await first
