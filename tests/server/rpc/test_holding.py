@@ -96,6 +96,39 @@ async def test_one_alone_has_half_and_what_it_lets_go_is_there_again() -> None:
     assert house.n_bytes == 50 * MB
 
 
+async def test_who_is_refused_is_to_come_again_when_what_is_there_may_be_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That is as long as messages stayed lately, but neither at once nor much later."""
+    now = 0.0
+    monkeypatch.setattr(in_hand, "monotonic", lambda: now)
+    house = Holding(100 * MB)
+
+    await _taken(house, "b", 40 * MB)
+
+    async def told() -> float:
+        with pytest.raises(Overloaded) as said:
+            await _taken(house, "b", 40 * MB)
+        assert said.value.retry_after_s is not None
+        return said.value.retry_after_s
+
+    async def stay(seconds: float, *, times: int) -> None:
+        nonlocal now
+        for _ in range(times):
+            async with await _taken(house, "a", MB):
+                now += seconds
+
+    assert await told() == 0.05, "nothing is known yet"
+    await stay(1.0, times=1)
+    assert await told() == pytest.approx(0.05 + 0.1 * 0.95), "one may be an exception"
+    await stay(1.0, times=100)
+    assert await told() == pytest.approx(1.0, rel=1e-3)
+    await stay(60.0, times=100)
+    assert await told() == 5.0
+    await stay(0.0, times=200)
+    assert await told() == 0.05
+
+
 async def test_what_is_refused_is_not_even_read() -> None:
     house = Holding(100 * MB)
     await _fill(house, "a", 10 * MB)
