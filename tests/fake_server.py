@@ -31,6 +31,8 @@ METHODS: Mapping[str, Any] = {
 Answer = Callable[..., Any]
 """From a request to a message, or to an iterable of messages."""
 
+_CANCEL_S = 0.1
+
 
 class Refusal(Exception):
     """An answer that is an error; with a reason as our servers send it."""
@@ -130,11 +132,16 @@ class FakeServer(grpc.GenericRpcHandler):
                 context.abort_with_status(_status(refusal))
 
         def each(requests: Iterator[Message], context: grpc.ServicerContext) -> Iterator[Any]:
+            gone = threading.Event()
+            if not context.add_callback(gone.set):
+                gone.set()
             for request in requests:
                 made = one(request, context)
                 if made is not None:
                     yield made
-            self.n_finished += 1
+            # That a client has cancelled may be told after that nothing more comes.
+            if not gone.wait(_CANCEL_S):
+                self.n_finished += 1
             yield from self.answers.get(f"{method.name}/end", tuple)()
 
         def many(request: Message, context: grpc.ServicerContext) -> Iterator[Any]:
