@@ -6,7 +6,7 @@ image from a barrier. Counts the server's processor time; how often it ran the n
 callers joined who was first, its own metrics say. All answers are kept, and compared when the
 clock is off.
 
-A tensor of floats is hashed at its second sight, and then the first one with it.
+A tensor is hashed at its second sight, and then the first one with it.
 
 Laws: a hit costs at most 1 CPU-ms and is one; a hundred at once are one pass, which one of them
 began, some joined and the others found done; every answer equals the first to the bit.
@@ -119,7 +119,7 @@ class Counts:
     shared: float
     miss: float
     unkept: float
-    """Run, and kept only if another came meanwhile: the first sight of a tensor of floats."""
+    """Run, and kept only if another came meanwhile: the first sight of a tensor."""
 
     @classmethod
     def of(cls, server: Icecore) -> Self:
@@ -182,7 +182,7 @@ def main() -> None:
         for kind in KINDS:
             known = kind.image(0)
             first = caller.embed(known)
-            second = caller.embed(known)  # a tensor of floats is kept from its second sight on
+            second = caller.embed(known)  # a tensor is kept from its second sight on
             new, hits, again = [], [], []
             for _ in range(options.rounds):
                 fresh = [kind.image(number := number + 1) for _ in range(options.requests)]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from icecore.server.cores import usable_cores
+from icecore.server import cores
+from icecore.server.cores import IdleCores, usable_cores
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -77,3 +78,34 @@ def test_groups_of_version_1_count_too(
 def test_without_groups_the_affinity_counts(tmp_path: Path) -> None:
     assert usable_cores(mount=tmp_path / "none", ours=tmp_path / "none") == HERE
     assert 1 <= usable_cores() <= HERE
+
+
+def test_a_core_is_idle_while_nothing_runs_on_it(tmp_path: Path) -> None:
+    load = tmp_path / "loadavg"
+    for running, n_idle in ((0, 3), (1, 3), (2, 2), (4, 0), (90, -86)):
+        load.write_text(f"0.20 0.18 0.12 {running}/80 11206\n")
+        idle = IdleCores(load, cores=4)
+        assert idle.at_least(0)
+        for n in (1, 2, 3, 4):
+            assert idle.at_least(n) is (n <= n_idle)
+
+
+def test_who_goes_to_sleep_at_once_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = tmp_path / "loadavg"
+    load.write_text("0.20 0.18 0.12 2/80 11206\n")
+    monkeypatch.setattr(cores, "sleep", lambda _: load.write_text("0.20 0.18 0.12 1/80 11206\n"))
+    assert IdleCores(load, cores=2).at_least(1)
+
+
+@pytest.mark.parametrize("text", [None, "", "0.2 0.1 0.1 many/80 1\n"])
+def test_where_the_kernel_does_not_tell_all_others_are_idle(
+    tmp_path: Path, text: str | None
+) -> None:
+    load = tmp_path / "loadavg"
+    if text is not None:
+        load.write_text(text)
+    idle = IdleCores(load, cores=4)
+    assert idle.at_least(3)
+    assert not idle.at_least(4)

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from itertools import product
+from pathlib import Path
 
 from icecore.server.giving_way import LAST, LATER, give_way
 
@@ -19,15 +21,30 @@ thread.join()
 """
 
 
+def autogroup(pid: int | str = "self") -> str | None:
+    """The group of a process and its niceness; None where Linux makes no such groups."""
+    try:
+        return Path(f"/proc/{pid}/autogroup").read_text().strip() or None
+    except OSError:
+        return None
+
+
 def test_a_child_and_its_later_threads_give_way() -> None:
-    for niceness in (LATER, LAST):
+    group = autogroup()
+    for niceness, is_apart in product((LATER, LAST), (True, False)):
         with subprocess.Popen(
-            [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=is_apart,
         ) as child:
             give_way(child.pid, niceness)
+            if is_apart and group is not None:
+                assert (autogroup(child.pid) or "").endswith(f" nice {niceness}")
             said, _ = child.communicate(b"x")
         assert said.split() == [b"%d" % niceness, b"%d" % os.SCHED_BATCH] * 2
     assert os.getpriority(os.PRIO_PROCESS, 0) == 0, "we do not"
+    assert autogroup() == group, "nor do others of our session"
 
 
 def test_a_child_that_has_ended_is_left_alone() -> None:

@@ -8,9 +8,14 @@ what they do until the next period begins, 0.1 s later.
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import sleep
 
 _MOUNT = Path("/sys/fs/cgroup")
 _OURS = Path("/proc/self/cgroup")
+_LOAD = Path("/proc/loadavg")
+
+_AGAIN_S = 2e-4
+"""In which another thread of ours, that has just handed something over, goes to sleep."""
 
 
 def usable_cores(*, mount: Path = _MOUNT, ours: Path = _OURS) -> int:
@@ -26,6 +31,38 @@ def usable_cores(*, mount: Path = _MOUNT, ours: Path = _OURS) -> int:
     for quota in _quotas(mount, ours):
         cores = min(cores, int(quota))
     return max(1, cores)
+
+
+class IdleCores:
+    """How many cores of the machine nothing runs on at the moment, beside who asks.
+
+    The kernel counts what runs or would, on the whole machine also inside a container.
+
+    Args:
+        load: whose fourth field begins with that number (proc_loadavg(5)). Where it cannot be
+            read, all cores but one are idle.
+    """
+
+    def __init__(self, load: Path = _LOAD, *, cores: int | None = None) -> None:
+        self._cores = (os.cpu_count() or 1) if cores is None else cores
+        self._load = load
+
+    def at_least(self, n: int) -> bool:
+        """Whether so many are idle; looks twice, half a microsecond each, before it says no."""
+        if n <= 0:
+            return True
+        if self._n_idle() >= n:
+            return True
+        sleep(_AGAIN_S)
+        return self._n_idle() >= n
+
+    def _n_idle(self) -> int:
+        try:
+            with self._load.open("rb", buffering=0) as file:
+                running, _, _ = file.read(64).split()[3].partition(b"/")
+            return self._cores - max(1, int(running))
+        except (OSError, ValueError, IndexError):
+            return self._cores - 1
 
 
 def _quotas(mount: Path, ours: Path) -> Iterator[float]:

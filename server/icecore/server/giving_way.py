@@ -26,6 +26,7 @@ def give_way(pid: int, niceness: int = LAST) -> None:
             # It takes no processor away from what runs when it wakes up.
             os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
     # Where Linux groups by session, niceness counts inside one only, and our children have
-    # sessions of their own: sched(7), "The autogroup feature".
+    # sessions of their own: sched(7), "The autogroup feature". In ours it would be our own.
     with suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
+        if os.getsid(pid) != os.getsid(0):
+            Path(f"/proc/{pid}/autogroup").write_text(str(niceness))

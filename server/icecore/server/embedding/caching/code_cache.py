@@ -22,7 +22,7 @@ from icecore.server.embedding.caching.first_sights import (
 from icecore.server.embedding.caching.flights import Flight
 from icecore.server.embedding.caching.keys import code_key, fingerprint, image_digest
 from icecore.server.embedding.caching.memory import MemoryCache
-from icecore.server.embedding.images import Encoded, ImageInput, Prepared
+from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.embedding.scheduling.pieces import Piece
 from icecore.server.telemetry.metrics import CacheOutcome, Metrics
 from icecore.wire.taps import TapId
@@ -99,13 +99,13 @@ class CodeCache:
 
         For a call of a tenant that was forgotten since it began, nothing is known or kept.
 
-        A tensor of floats is kept from its second sight on; see `first_sights`. While the first
+        A tensor is kept from its second sight on; see `first_sights`. While the first
         is under way, or has just ended, the second still shares its pass.
         """
         wanted = tuple(dict.fromkeys(taps))
         if life != self.life(tenant_id):
             return self._unkept(wanted)
-        if isinstance(image, Prepared):
+        if not isinstance(image, Encoded):
             place = (tenant_id, fingerprint(image))
             if not self._first.is_known(place):
                 return self._first_sight(place, image, wanted)
@@ -169,7 +169,9 @@ class CodeCache:
         self._metrics.cache_looked_up("unkept", 1)
         return Sought(missing=taps, flight=Flight(self._give_up, lambda _: None))
 
-    def _first_sight(self, place: Place, image: Prepared, taps: tuple[TapId, ...]) -> Sought:
+    def _first_sight(
+        self, place: Place, image: Prepared | Pixels, taps: tuple[TapId, ...]
+    ) -> Sought:
         def landed(flight: Flight) -> None:
             if not self._first.land(place, flight):
                 self._land(flight)

@@ -1,6 +1,6 @@
 """Tensors that came once: they are hashed when they come again, and not before.
 
-Hashing 602 KB costs as much as a tenth of a small network's pass, and most tensors never
+Hashing 602 KB costs as much as a twentieth of a small network's pass, and most tensors never
 come again. So the first is known by a fingerprint of some of its bytes; when another has
 the same, both are hashed, and only the hash says whether they are equal.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from icecore.server.embedding.caching.flights import Flight
-from icecore.server.embedding.images import Prepared
+from icecore.server.embedding.images import Pixels, Prepared
 from icecore.wire.taps import TapId
 
 Place: TypeAlias = tuple[str, int]
@@ -27,7 +27,7 @@ LANDED_BYTES: Final = 16 << 20
 class FirstSight:
     """A tensor that came once, and its own flight."""
 
-    image: Prepared
+    image: Prepared | Pixels
     taps: tuple[TapId, ...]
     flight: Flight
 

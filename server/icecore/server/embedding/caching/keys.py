@@ -43,13 +43,13 @@ def code_key(tenant_id: str, image: bytes, tap: TapId) -> bytes:
     return hashlib.sha256(_framed(*parts)).digest()
 
 
-def fingerprint(image: Prepared) -> int:
+def fingerprint(image: Prepared | Pixels) -> int:
     """Return a number that equal tensors share and others hardly ever do.
 
     Reads a few values only: it says what may have been seen before, never what is equal.
     """
-    flat = image.array.reshape(-1)
-    return hash((image.array.shape, flat[:: max(1, flat.size // _SAMPLES)].tobytes()))
+    step = max(1, image.array.size // _SAMPLES)
+    return hash((image.array.shape, image.array.flat[::step].tobytes()))
 
 
 def _framed(*parts: bytes) -> bytes:

@@ -11,6 +11,7 @@ from time import monotonic, perf_counter, thread_time
 from icecore.server import telemetry
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.cores import IdleCores
 from icecore.server.embedding.scheduling.lateness import late_by
 from icecore.server.embedding.scheduling.pieces import Piece, Ran
 from icecore.server.embedding.scheduling.turns import Turns
@@ -40,7 +41,9 @@ class Workers:
         saw: Callable[[Backbone], None] | None = None,
         ended: Callable[[Piece, float], None] | None = None,
         metrics: Metrics | None = None,
+        idle_cores: IdleCores | None = None,
     ) -> None:
+        self._idle_cores = IdleCores() if idle_cores is None else idle_cores
         self._ended = ended
         self._metrics = Metrics() if metrics is None else metrics
         self._turns = turns
@@ -107,7 +110,9 @@ class Workers:
         try:
             ready = [one for one in map(self._prepare, pieces) if one is not None]
             if ready:
-                self._passes.run(ready, threads=plan.lone_threads if is_lone else 1)
+                # A part that waits for a core holds up all others of its pass.
+                is_wide = is_lone and self._idle_cores.at_least(plan.lone_threads - 1)
+                self._passes.run(ready, threads=plan.lone_threads if is_wide else 1)
             if self._saw is not None:
                 self._saw(piece.backbone)
         except BaseException as error:  # a mistake of ours: told, and the thread goes on
