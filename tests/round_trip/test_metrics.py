@@ -94,7 +94,7 @@ def test_an_embedding_is_counted_where_it_was_read(server: Server, caller: Calle
     assert grew("icecore_pass_images_total", *place) == 3
     assert 1 <= grew("icecore_passes_total", *place) <= 3
     assert grew("icecore_pass_cpu_seconds_total", *place) > 0
-    assert grew("icecore_cache_images_total", "miss") == 3
+    assert grew("icecore_cache_images_total", "unkept") == 3
     assert after["icecore_sessions",] >= 1
     assert after["icecore_session_bytes",] > 0
     assert after["icecore_calls_in_flight",] == 0
