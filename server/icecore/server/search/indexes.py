@@ -48,6 +48,9 @@ class Indexes:
             indexed = await self._waited_for(build)
             if indexed.sequence >= sequence and not was_forgotten:
                 return indexed
+            # A task that has ended is waited for without a turn of the loop, in which alone
+            # its end is told.
+            self._drop(build)
 
     def forget(self, tenant_id: str, collection_id: str | None = None) -> None:
         """Drop what is kept of a tenant, or of one of its collections."""
