@@ -154,6 +154,19 @@ async def test_who_knows_of_a_newer_state_waits_for_the_build_and_has_another(
     assert ((await old).sequence, (await new).sequence) == (1, 2)
 
 
+async def test_a_build_whose_end_is_not_told_yet_is_not_waited_for_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else has a turn while it is: the loop would look for ever."""
+    house.building.may_begin.set()
+    house.building.may_end.set()
+    monkeypatch.setattr(house.indexes, "_ended", lambda *_: None)
+    n_looks = iter(range(1, 100))
+    monkeypatch.setattr(house.indexes._cache, "get", lambda *_, **__: next(n_looks) and None)
+    assert (await (await house.asks(1))).sequence == 1
+    assert (await (await house.asks(2))).sequence == 2
+
+
 async def test_who_comes_after_something_was_deleted_has_an_index_without_it(
     house: House,
 ) -> None:
