@@ -24,8 +24,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from cycles import SIDE, two_megabytes
-from embedding_beside import Calls, Embedding
 from icecore.client import Client, Recipe
+from load.embedding_beside import Calls, Embedding, beside
 from servers import Server, process, start
 
 LAW = 1.3
@@ -42,9 +42,7 @@ class User:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        stop = threading.Event()
-
-        def use() -> None:
+        def use(stop: threading.Event) -> None:
             image = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
             with Client(self._address) as client:
                 while not stop.wait(0.05):
@@ -54,13 +52,8 @@ class User:
                     except Exception as error:
                         self.errors.append(f"{type(error).__name__}: {error}")
 
-        thread = threading.Thread(target=use)
-        thread.start()
-        try:
+        with beside(use, self.errors):
             yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def main() -> int:

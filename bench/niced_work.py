@@ -24,8 +24,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from embedding_beside import Calls, Embedding
 from icecore.client import Client, NewExample, VersionState
+from load.embedding_beside import Calls, Embedding, beside
 from servers import Server, process, start
 from wide_collection import fill
 
@@ -69,10 +69,9 @@ def indexing(server: Server, turns: Turns) -> Iterator[None]:
 
     A search that finds what was added just before it has had its index built.
     """
-    stop = threading.Event()
     turns.n_builds.append(0)
 
-    def search() -> None:
+    def search(stop: threading.Event) -> None:
         random = np.random.default_rng(time.time_ns())
         with Client(server.address) as client:
             while not stop.is_set():
@@ -84,19 +83,8 @@ def indexing(server: Server, turns: Turns) -> Iterator[None]:
                     raise AssertionError("a search did not find what was added before it")
                 turns.n_builds[-1] += 1
 
-    def search_or_tell() -> None:
-        try:
-            search()
-        except Exception as error:
-            turns.errors.append(f"{type(error).__name__}: {error}")
-
-    thread = threading.Thread(target=search_or_tell)
-    thread.start()
-    try:
+    with beside(search, turns.errors):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def main() -> int:

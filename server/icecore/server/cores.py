@@ -1,4 +1,6 @@
-"""How many cores this process may use: its affinity, and what its cgroup is allotted.
+"""How many cores this process may use, and how many of the machine's are idle now.
+
+What it may use are its affinity, and what its cgroup is allotted.
 
 A container's limit of two cores on a machine of 64 is a quota of time, which neither
 `os.cpu_count` nor the affinity show. More threads than that are stopped in the middle of
@@ -48,7 +50,7 @@ class IdleCores:
         self._load = load
 
     def at_least(self, n: int) -> bool:
-        """Whether so many are idle; looks twice, half a microsecond each, before it says no."""
+        """Whether so many are idle; looks twice before it says no. A look takes 4 µs."""
         if n <= 0:
             return True
         if self._n_idle() >= n:

@@ -174,17 +174,22 @@ async def test_a_wait_for_room_is_no_pause_of_the_sender(monkeypatch: pytest.Mon
     assert await upload.task == 2
 
 
-async def test_a_sender_that_is_idle_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, house, sender = Clock(monkeypatch), Holding(64 * MB), Sender(MB, 1)
-    upload = Upload(house, sender)
-    await clock.passes(STALL_S - 1)
-    sender.chunk()
+async def _is_given_up(clock: Clock, upload: Upload) -> None:
+    """After the whole time from now on, and not sooner."""
     await clock.passes(STALL_S - 1)
     assert not upload.task.done()
     await clock.passes(2)
     assert upload.task.done()
     with pytest.raises(InvalidArgument, match="nothing came for 60 s"):
         await upload.task
+
+
+async def test_a_sender_that_is_idle_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, house, sender = Clock(monkeypatch), Holding(64 * MB), Sender(MB, 1)
+    upload = Upload(house, sender)
+    await clock.passes(STALL_S - 1)
+    sender.chunk()
+    await _is_given_up(clock, upload)
     assert _is_empty(house)
 
 
@@ -195,12 +200,7 @@ async def test_a_sender_that_is_idle_once_there_is_room_is_given_up(
     upload = Upload(house, Sender(MB, 1))
     async with _waiting(house, upload):
         await clock.passes(3 * STALL_S)
-    await clock.passes(STALL_S - 1)
-    assert not upload.task.done()
-    await clock.passes(2)
-    assert upload.task.done()
-    with pytest.raises(InvalidArgument, match="nothing came for 60 s"):
-        await upload.task
+    await _is_given_up(clock, upload)
     assert _is_empty(house)
 
 

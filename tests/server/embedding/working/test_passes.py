@@ -331,6 +331,28 @@ async def test_who_holds_a_thread_while_it_waits_pays_for_it(
     assert charged[0] >= 200
 
 
+async def test_a_mistake_in_a_batch_is_told_to_all_who_left_their_images_to_it(
+    gpu: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose threads have gone on; and the device is free again."""
+
+    def fails(*_: object) -> None:
+        raise KeyError("no such plan")
+
+    first = await gpu.busy()
+    rest = [asyncio.create_task(gpu.codes(seed)) for seed in range(1, 12)]
+    await gpu.prepared(11)
+    monkeypatch.setattr("icecore.server.embedding.working.passes.shared", fails)
+    gpu.sessions.gate.set()
+    await first
+    async with asyncio.timeout(PATIENCE_S):
+        told = await asyncio.gather(*rest, return_exceptions=True)
+    assert [type(one) for one in told] == [KeyError] * 11
+    monkeypatch.undo()
+    async with asyncio.timeout(PATIENCE_S):
+        assert np.allclose(await gpu.codes(5), alone(5), rtol=1e-5, atol=1e-6)
+
+
 async def test_a_mistake_of_ours_is_told_and_ends_no_thread(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from icecore.server import telemetry
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.scheduling.pieces import Piece, Ran
 from icecore.server.embedding.working.plans import Plans
@@ -49,7 +50,7 @@ class Ready:
     inputs: npt.NDArray[Any]
     began: float
     prepared: float
-    spent: "Spent"
+    spent: Spent
 
 
 class Passes:
@@ -99,14 +100,8 @@ class Passes:
                 if not self._ready or self._n_running:
                     return
             self._n_running += 1
-        try:
-            while (some := self._next()) is not None:
-                self._run(some, 1)
-        except BaseException:
-            with self._changed:
-                self._n_running -= 1
-                self._changed.notify_all()
-            raise
+        while (some := self._next()) is not None:
+            self._run(some, 1)
 
     def _next(self) -> list[Ready] | None:
         """Take the next batch; None, and one running less, where nothing is ready."""
@@ -127,13 +122,19 @@ class Passes:
             return some
 
     def _run(self, ready: Sequence[Ready], threads: int) -> None:
-        ready = [one for one in ready if not self._is_late(one.piece, one.spent.held_ms)]
-        if len(ready) == 1:
-            self._pass(Group(ready[0].piece.taps, ready), threads)
-        elif ready:
-            plan = self._plans.of(ready[0].piece.backbone.digest)
-            for group in shared(ready, plan, self._sessions):
-                self._pass(group, threads)
+        """Run a batch. Never raises: others may have left their pieces to this thread."""
+        try:
+            wanted = [one for one in ready if not self._is_late(one.piece, one.spent.held_ms)]
+            if len(wanted) == 1:
+                self._pass(Group(wanted[0].piece.taps, wanted), threads)
+            elif wanted:
+                plan = self._plans.of(wanted[0].piece.backbone.digest)
+                for group in shared(wanted, plan, self._sessions):
+                    self._pass(group, threads)
+        except BaseException as error:  # a mistake of ours
+            telemetry.log_fault("pass_failed", error)
+            for one in ready:
+                one.piece.fail(error)
 
     def _pass(self, group: "Group[Ready]", threads: int) -> None:
         """One pass; what goes wrong in it is told to all of the group."""

@@ -5,13 +5,36 @@ In turns: calls that lie in an interval, or touch it, are told apart from those 
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from icecore.client import Client
+
+
+@contextmanager
+def beside(work: Callable[[threading.Event], None], errors: list[str]) -> Iterator[None]:
+    """Have work done in a thread until the block ends, which sets what the work is given.
+
+    What ends it sooner is added to `errors`.
+    """
+    stop = threading.Event()
+
+    def work_or_tell() -> None:
+        try:
+            work(stop)
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}")
+
+    thread = threading.Thread(target=work_or_tell)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @dataclass
