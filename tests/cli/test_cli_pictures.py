@@ -9,7 +9,7 @@ from PIL import Image
 from cli_runs import photo
 from icecore.cli.demonstration.contact_sheet import OTHER, PLAIN, SAME, Tile, draw_sheet
 from icecore.cli.demonstration.digits import INK, PAPER, SIDE, draw, draw_digits
-from icecore.cli.demonstration.story import split
+from icecore.cli.demonstration.story import mistakes_told, split
 from icecore.cli.folders import LabelledFile, classes_of, labelled_files
 from icecore.cli.plots.depth_plot import plot_depths
 from icecore.client import Accuracy, LayerTrial
@@ -109,3 +109,11 @@ def test_about_a_tenth_of_each_class_is_kept_away(count: int) -> None:
         assert n_left >= (1 if count > 2 else 0)
         assert abs(n_left - count / 10) <= 1
     assert parts == split(list(files)), "another run keeps other images away"
+
+
+@pytest.mark.parametrize(
+    ("n_shown", "n_all", "told"),
+    [(0, 0, "no mistake"), (2, 2, "all mistakes"), (5, 1200, "5 of 1,200 mistakes")],
+)
+def test_how_many_mistakes_are_shown_is_told(n_shown: int, n_all: int, told: str) -> None:
+    assert mistakes_told(n_shown, n_all) == told

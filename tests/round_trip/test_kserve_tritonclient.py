@@ -407,12 +407,14 @@ def test_the_page_on_kserve_does_what_it_says(said: Said, tmp_path: Path) -> Non
     for word, ours in {
         "127.0.0.1:8471": str(said.server.listen),
         "efficientnet-lite0": "toy",
-        "probe.ants": "probe.p",
+        "probe.digits": "probe.p",
         "17": "2",
     }.items():
         assert word in code
         code = code.replace(word, ours)
-    (tmp_path / "photo.jpg").write_bytes(said.files[1])
+    images = tmp_path / "demo-out/images/3"
+    images.mkdir(parents=True)
+    (images / "photo.jpg").write_bytes(said.files[1])
     ran = subprocess.run(
         [triton_python(), "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )

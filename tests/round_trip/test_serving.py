@@ -123,6 +123,8 @@ def test_a_second_server_on_the_folder_is_refused_and_harms_nothing(tmp_path: Pa
             "absent.pem",
         ),
         (["--data", "/dev/null/data"], "/dev/null"),
+        (["--data", __file__], "it is a file, but must be a folder"),
+        (["--data", "/proc/none"], "the folder cannot be made or opened (No such file"),
     ],
 )
 def test_a_callers_mistake_is_one_line_and_status_2(

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from icecore.server import telemetry
 from icecore.server.errors import FailedPrecondition, IcecoreError, InvalidArgument
@@ -47,11 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(2, f"the server needs {error.name!r}: pip install 'icecore[server]'")
     except OSError as error:
         status = 3 if error.errno in _MACHINES_FAULT else 2
-        return _fail(status, f"cannot serve {str(settings.data)!r}: {error}")
+        return _fail(status, f"cannot serve {str(settings.data)!r}: {_why(error, settings.data)}")
     except Exception as error:  # the last door: nothing above it would report the fault
         telemetry.log_fault("fault", error)
         return _fail(3, f"{type(error).__name__}: {error}")
     return 0
+
+
+def _why(error: OSError, data: Path) -> str:
+    if error.filename is None or Path(error.filename) != data:
+        return str(error)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "it is a file, but must be a folder, or not be there yet"
+    return f"the folder cannot be made or opened ({error.strerror})"
 
 
 async def _serve(settings: Settings) -> None:

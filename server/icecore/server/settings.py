@@ -187,7 +187,8 @@ def host_and_port(address: str, *, flag: str = "--listen") -> tuple[str, int]:
         raise SettingsInvalid(f"{flag} is {address!r}: write an IPv6 address as '[::1]:8471'")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise SettingsInvalid(
-            f"{flag} is {address!r}, but must be HOST:PORT such as '127.0.0.1:8471'"
+            f"{flag} is {address!r}, but must be HOST:PORT such as '127.0.0.1:8471', "
+            "with a port from 0 (any that is free) to 65535"
         )
     return host, int(port)
 

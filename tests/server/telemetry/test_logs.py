@@ -107,3 +107,9 @@ def test_at_a_terminal_lines_are_words(lines: io.StringIO) -> None:
     first, second = lines.getvalue().splitlines()
     assert first[8:] == ' serving address="unix:/a b/s" listen=127.0.0.1:1 pid=7'
     assert second[8:] == ' warning odd name="\\u001b[31m\\n"'
+
+
+@pytest.mark.parametrize("lines", [Terminal], indirect=True)
+def test_a_person_reads_what_took_how_long_as_words(lines: io.StringIO) -> None:
+    telemetry.log("serving", start_ms={"imports": 12, "to listen": 3})
+    assert lines.getvalue().rstrip().endswith('serving start_ms=imports:12,"to listen":3')

@@ -94,6 +94,26 @@ def train_at_depths(client: Client, name: str, out: Path) -> ProbeVersion:
     return version
 
 
+@dataclass(frozen=True, slots=True)
+class _Guess:
+    file: LabelledFile
+    prediction: Prediction
+
+    @property
+    def is_right(self) -> bool:
+        return self.file.label == self.prediction.label
+
+    def row(self) -> tuple[str, ...]:
+        sure = self.prediction.probability
+        return (
+            self.file.example_id,
+            self.file.label,
+            self.prediction.label,
+            "-" if sure is None else f"{sure:.3f}",
+            "" if self.is_right else "<- wrong",
+        )
+
+
 def predict_left_out(client: Client, name: str, files: Sequence[LabelledFile]) -> None:
     """Predict what training has not seen, and print some of it."""
     predictions = client.predict_stream(name, (file.path for file in files))
@@ -106,11 +126,19 @@ def predict_left_out(client: Client, name: str, files: Sequence[LabelledFile]) -
     columns += [Column("probability", is_number=True), Column("")]
     by_id = sorted(shown[:SHOWN], key=lambda one: one.file.example_id)
     print_table(columns, [one.row() for one in by_id])
+    mistakes = mistakes_told(sum(not one.is_right for one in by_id), len(wrong))
     print_line()
     print_line(
-        f"Shown: {len(by_id):,} of {len(guesses):,}, mistakes first among them. "
+        f"Shown: {len(by_id):,} of {len(guesses):,}, {mistakes} among them. "
         f"Right: {len(right):,} of {len(guesses):,} images that training never saw."
     )
+
+
+def mistakes_told(n_shown: int, n_all: int) -> str:
+    """Return how many of all mistakes are shown, in words."""
+    if n_shown == n_all:
+        return "all mistakes" if n_all else "no mistake"
+    return f"{n_shown:,} of {n_all:,} mistakes"
 
 
 def search_look_alikes(
@@ -140,26 +168,6 @@ def search_look_alikes(
         f"({version.tap.layer}); {said}",
     )
     print_line(f"Searched for {len(queries)} of them: {said}.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Guess:
-    file: LabelledFile
-    prediction: Prediction
-
-    @property
-    def is_right(self) -> bool:
-        return self.file.label == self.prediction.label
-
-    def row(self) -> tuple[str, ...]:
-        sure = self.prediction.probability
-        return (
-            self.file.example_id,
-            self.file.label,
-            self.prediction.label,
-            "-" if sure is None else f"{sure:.3f}",
-            "" if self.is_right else "<- wrong",
-        )
 
 
 def _tile(hit: Hit, where: Mapping[str, Path], query: LabelledFile) -> Tile:

@@ -1,7 +1,9 @@
 """Addresses and credentials of the gRPC server: the folder's socket, and TCP."""
 
 import contextlib
+import errno
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from functools import partial
@@ -70,11 +72,27 @@ def listen_on_tcp(
         else:
             port = server.add_secure_port(f"{shown}:{port}", credentials)
     except RuntimeError as error:
-        raise SettingsInvalid(
-            f"cannot listen on {address!r}: the port is taken, or the host is not an address of "
-            "this machine"
-        ) from error
+        raise SettingsInvalid(f"cannot listen on {address!r}: {_why(host, port)}") from error
     return f"{shown}:{port}"
+
+
+def _why(host: str, port: int) -> str:
+    """Return what gRPC does not tell of an address that cannot be bound."""
+    try:
+        (family, kind, _, _, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return "there is no such host"
+    with socket.socket(family, kind) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return "the port is taken"
+            if error.errno == errno.EADDRNOTAVAIL:
+                return "the host is not an address of this machine"
+            return str(error.strerror)
+    return "the port is taken"  # just now
 
 
 async def show_metrics(
@@ -105,7 +123,7 @@ async def show_metrics(
     except OSError as error:
         if settings.metrics is None:  # nobody asked for this port
             return await stack.enter_async_context(show(0))
-        raise SettingsInvalid(f"cannot show metrics on {address!r}: {error.strerror}") from error
+        raise SettingsInvalid(f"cannot show metrics on {address!r}: {_why(host, port)}") from error
 
 
 def credentials(settings: Settings) -> grpc.ServerCredentials | None:
@@ -117,12 +135,27 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
     certificate, key = settings.tls_cert, settings.tls_key
     if certificate is None or key is None:
         return None
+    pair = (_read("--tls-key", key), _read("--tls-cert", certificate))
     try:
         # OpenSSL says what is wrong with them; gRPC only that something is.
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-        pair = (key.read_bytes(), certificate.read_bytes())
     except (OSError, ValueError) as error:  # SSLError is an OSError
-        raise SettingsInvalid(
-            f"certificate {str(certificate)!r} with key {str(key)!r} cannot be used: {error}"
-        ) from error
+        raise SettingsInvalid(_why_not(certificate, key, pair, error)) from error
     return grpc.ssl_server_credentials([pair])
+
+
+def _read(flag: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsInvalid(f"{flag} {str(path)!r} cannot be read: {error.strerror}") from error
+
+
+def _why_not(certificate: Path, key: Path, pair: tuple[bytes, bytes], error: Exception) -> str:
+    if b"-----BEGIN CERTIFICATE-----" not in pair[1]:
+        return f"--tls-cert {str(certificate)!r} holds no certificate in PEM form"
+    if b"PRIVATE KEY-----" not in pair[0] or b"ENCRYPTED" in pair[0]:
+        return f"--tls-key {str(key)!r} holds no unencrypted private key in PEM form"
+    if isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH":
+        return f"--tls-key {str(key)!r} is not the key of this certificate"
+    return f"--tls-cert {str(certificate)!r} and its key cannot be used: {error}"

@@ -118,6 +118,8 @@ def log_to(stream: TextIO = sys.stderr, *, level: int = logging.INFO) -> None:
 
 def _shown(value: object) -> str:
     """A value whose ends can be seen, without what would move a terminal's cursor."""
+    if isinstance(value, dict):
+        return ",".join(f"{_shown(name)}:{_shown(one)}" for name, one in value.items())
     text = str(value)
     is_plain = text.isprintable() and not any(character in text for character in " ='\"")
     return text if is_plain else json.dumps(text)
