@@ -298,6 +298,24 @@ def test_a_part_of_another_request_is_not_gone_on_with(tmp_path: Path) -> None:
         assert len(part) == 0
 
 
+def test_a_part_without_codes_is_taken_away_and_refuses_nobody(tmp_path: Path) -> None:
+    """A kill may leave one: empty, with what was asked, or with what the codes are as well."""
+    path = tmp_path / "p"
+    with PartFile(path, ASKED):
+        assert path.exists()
+    assert not path.exists()
+    with PartFile(path, ASKED) as part:
+        part.append(states(NAMES), [codes("y")])
+        whole = path.read_bytes()
+    first = whole.index(b'{"files"')
+    for end in range(0, first, 3):
+        path.write_bytes(whole[:end])
+        with PartFile(path, {**ASKED, "layers": ["-1"]}) as part:
+            assert (len(part), part.columns) == (0, ())
+            part.append(states(["d"]), [codes("other", n=1)])
+            assert part.columns[0].tap.layer == "other"
+
+
 def test_what_is_no_part_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "p"
     path.write_bytes(b"somebody's own notes, kept under this name")

@@ -152,6 +152,44 @@ def test_another_request_begins_anew_only_when_told_so(tmp_path: Path, icecore: 
     assert read(out) == list(range(80))
 
 
+def test_a_request_that_is_refused_leaves_nothing_behind(tmp_path: Path, icecore: Icecore) -> None:
+    files, out = numbers(tmp_path / "files", 80), tmp_path / "x.npz"
+
+    def refuse(_: list[int]) -> None:
+        raise Refusal(grpc.StatusCode.NOT_FOUND, "depth 99 is not there", "LAYER_NOT_FOUND")
+
+    embed = Counting(hold=refuse)
+    with FakeServer(tmp_path, {"GetBackbone": backbone, "Embed": embed}):
+        said = icecore.refused("embed", files, "--out", out, "--layer", "99")
+        assert said == "depth 99 is not there"
+        assert not part_path(out).exists()
+        embed.hold = None
+        icecore.done("embed", files, "--out", out, "--layer", "9")
+    assert read(out) == list(range(80))
+
+
+def test_an_interruption_before_the_first_codes_leaves_nothing_behind(tmp_path: Path) -> None:
+    files, out = numbers(tmp_path / "files", 80), tmp_path / "x.npz"
+    asked, over = threading.Event(), threading.Event()
+
+    def stuck(_: list[int]) -> None:
+        asked.set()
+        over.wait(60)
+
+    answers = {"GetBackbone": backbone, "Embed": Counting(hold=stuck)}
+    with FakeServer(tmp_path, answers) as server:
+        process = child(
+            *("--server", server.address, "embed", files, "--out", out),
+            stderr=subprocess.PIPE,
+        )
+        assert asked.wait(60)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+        over.set()
+    assert said.splitlines()[-1] == "icecore: interrupted"
+    assert not part_path(out).exists()
+
+
 def test_bad_files_are_all_named_and_the_work_on_the_others_is_kept(
     tmp_path: Path, icecore: Icecore
 ) -> None:

@@ -48,6 +48,7 @@ def bring_codes(
 
     Raises:
         Interrupted: Ctrl-C; what has codes stays.
+        KeyboardInterrupt: Ctrl-C before the first codes.
         IcecoreError: the server's; likewise.
     """
     distinct = list(dict.fromkeys(files))
@@ -62,6 +63,8 @@ def bring_codes(
                 bad += refused
                 work.advance(n_images)
     except KeyboardInterrupt:
+        if not len(part):
+            raise
         raise Interrupted(f"interrupted; {_kept(part, distinct)}") from None
     except (IcecoreError, OSError):
         if len(part):
@@ -86,8 +89,6 @@ def write_codes(
     unreadable = {one.path for one in bad}
     good = [path for path in files if path not in unreadable]
     if not good:
-        if not len(part):
-            part.remove()
         raise Mistake(sentence(bad))
     if bad and not skip_bad:
         them = "it" if len(bad) == 1 else "them"

@@ -55,7 +55,7 @@ class PartFile:
         """Open or make it, for what is asked.
 
         Raises:
-            Mistake: it is of another request, or in use by another process.
+            Mistake: it holds codes of another request, or is in use by another process.
             OSError: it cannot be made.
         """
         self.path = path
@@ -80,6 +80,9 @@ class PartFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        """Close it; one without codes is taken away, as there is nothing to go on with."""
+        if not self._places:
+            self.remove()
         self._frames.close()
 
     def __contains__(self, file: FileState) -> bool:
@@ -148,6 +151,9 @@ class PartFile:
             self._begin(request)
             return
         if frame.text != {"request": request}:
+            if not self._has_codes(frame.end):
+                self._begin(request)
+                return
             difference = _difference(frame.text.get("request", {}), request)
             raise Mistake(
                 f"{str(self.path)!r} holds codes of an interrupted command that asked for "
@@ -161,6 +167,14 @@ class PartFile:
                 self._know([FileState(*one) for one in frame.text["files"]], frame.start)
             end = frame.end
         self._frames.end_at(end)
+
+    def _has_codes(self, at: int) -> bool:
+        """Whether frames from there on hold codes of some files."""
+        while (frame := self._frames.frame(at)) is not None:
+            if "files" in frame.text:
+                return True
+            at = frame.end
+        return False
 
     def _begin(self, request: dict[str, Any]) -> None:
         self._frames.begin(MAGIC)
