@@ -136,6 +136,13 @@ def test_what_no_probe_can_be_trained_on_leaves_nothing_behind(
     )
     photo(tmp_path / "d" / "bee" / "3.png", 4)
     assert "'few'" in icecore.refused("train-probe", "few", tmp_path / "d", "--backbone", "few")
+    for asked, why in (
+        (("--layer", "50"), "depth 50 is not in backbone 'toy'"),
+        (("--layer", "2", "--layer", "nope"), "layer 'nope' is not in backbone 'toy'"),
+        (("--layer", "2", "--layer", "auto"), "--layer auto chooses layers itself"),
+        (("--pool", "cls"), "cls"),
+    ):
+        assert why in icecore.refused("train-probe", "few", tmp_path / "d", "--skip-bad", *asked)
     assert icecore.done("collections", "list", "--json").out == before
     said = icecore.done("train-probe", "few", tmp_path / "d", "--skip-bad", "--json")
     assert said.json["n_images"] == 4

@@ -4,10 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from icecore.cli.mistakes import Interrupted
+import numpy as np
+
+from icecore.cli.mistakes import Interrupted, Mistake
 from icecore.cli.output import Column, print_table
 from icecore.cli.progress import working
-from icecore.client import Accuracy, Client, LayerTrial, ProbeVersion, Progress
+from icecore.client import Accuracy, Client, LayerTrial, NotFound, ProbeVersion, Progress
+
+AUTO = "auto"
+"""The layer that leaves the choice to the server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +20,41 @@ class Wanted:
     """What kind of probe is trained, and where; as in `Client.train_probe`."""
 
     kind: str = "softmax"
-    layers: tuple[str, ...] = ("auto",)
+    layers: tuple[str, ...] = (AUTO,)
     activation: str = "as-trained"
     pooling: str = "avg"
     seed: int = 0
     promote: bool = True
+
+
+def require_taps(client: Client, collection_id: str, backbone: str, wanted: Wanted) -> None:
+    """See that a backbone can be read as wanted, before images are brought for it.
+
+    The server alone knows that, so it is asked for the codes of a black picture there. A
+    collection that stays with the backbone of an earlier time is left to the training.
+
+    Raises:
+        NotFound: no such backbone or layer.
+        InvalidArgument: the layer has not what the pooling reads.
+        Mistake: "auto" among other layers.
+    """
+    if AUTO in wanted.layers and len(wanted.layers) > 1:
+        raise Mistake(f"--layer {AUTO} chooses layers itself: give it alone, or those to try")
+    try:
+        collection = client.collection(collection_id)
+    except NotFound:
+        collection = None
+    if collection is not None:
+        backbone = collection.backbone
+        if (backbone, collection.digest) not in {(b.name, b.digest) for b in client.backbones()}:
+            return
+    client.embed(
+        [np.zeros((8, 8, 3), np.uint8)],
+        backbone=backbone,
+        layers=-1 if wanted.layers == (AUTO,) else wanted.layers,
+        activation=wanted.activation,
+        pooling=wanted.pooling,
+    )
 
 
 def train(client: Client, probe_id: str, collection_id: str, wanted: Wanted) -> ProbeVersion:

@@ -20,11 +20,11 @@ from icecore.cli.choices import (
 from icecore.cli.connection import Connection, connected
 from icecore.cli.folders import labelled_files
 from icecore.cli.help import command
-from icecore.cli.jobs import Wanted, percent, print_trials, train, version_json
+from icecore.cli.jobs import Wanted, percent, print_trials, require_taps, train, version_json
 from icecore.cli.mistakes import Mistake
 from icecore.cli.names import completing
 from icecore.cli.output import note, print_json, print_line
-from icecore.client import Client, ProbeVersion
+from icecore.client import ProbeVersion
 
 
 @command(
@@ -89,21 +89,18 @@ def train_probe(
     wanted = Wanted(kind, layers, activation, pooling, seed, promote=not no_promote)
     with connection.client() as client:
         if folder is not None:
-            _bring(client, name, folder, backbone=backbone, prune=prune, skip_bad=skip_bad)
+            files = labelled_files(folder)
+            require_taps(client, name, backbone, wanted)
+            plan = bringing.plan(
+                client, name, files, backbone=backbone, prune=prune, skip_bad=skip_bad
+            )
+            bringing.require_trainable(plan)
+            note(str(bringing.bring(client, plan, skip_bad=skip_bad)))
         version = train(client, name, collection or name, wanted)
     if as_json:
         print_json(version_json(version))
     else:
         _print(version)
-
-
-def _bring(
-    client: Client, name: str, folder: Path, *, backbone: str, prune: bool, skip_bad: bool
-) -> None:
-    files = labelled_files(folder)
-    plan = bringing.plan(client, name, files, backbone=backbone, prune=prune, skip_bad=skip_bad)
-    bringing.require_trainable(plan)
-    note(str(bringing.bring(client, plan, skip_bad=skip_bad)))
 
 
 def _print(version: ProbeVersion) -> None:
