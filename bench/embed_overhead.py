@@ -9,6 +9,9 @@ ONNX Runtime's threads wait by spinning, unless told not to, as the server tells
 run both ways, and each law has the base that is harder on the server. No round begins before the
 server has measured how the network runs best and has kept it, or it is said that it has not.
 
+Beside them stands a thin server: a gRPC handler of ten lines around the same graph, and nothing
+that makes a service of it. What it costs over the bare pass, every server of gRPC's in Python does.
+
 The laws, each printed as met or not:
   CPU-ms over the bare pass: at most 2.0 with float32 and 1.2 with uint8, at 1 and 8 at once;
   alone, the base is the cheaper of all threads on one image, spinning and not;
@@ -22,7 +25,7 @@ The laws, each printed as met or not:
   generator's CPU is taken from what the bare loop had.
 
 Usage: python bench/embed_overhead.py [--seconds S] [--rounds R] [--model NAME ...]
-About 35 x R x S for each network.
+About 38 x R x S for each network.
 """
 
 import argparse
@@ -42,8 +45,10 @@ import numpy as np
 
 from load.bare_loop import BareLoop, Loop, Ran, choices
 from load.bodies import Body
+from load.calling import Target
 from load.generator import Generator, Job
 from load.icecore_server import (
+    EMBED,
     Icecore,
     icecore_server,
     jpeg_request,
@@ -52,6 +57,8 @@ from load.icecore_server import (
 )
 from load.networks import NETWORKS, Network, NetworkMissing, network, photo, tensor
 from load.outcome import Outcome, percentile
+from load.processes import Tree
+from load.thin_server import thin_server
 
 MOST_OVER = {"float32": 2.0, "uint8": 1.2}
 MOST_JPEG = 1.25
@@ -72,9 +79,11 @@ class Side:
     server: Icecore
     generator: Generator
     bare: BareLoop
+    thin: tuple[Tree, str]
     n_cores: int
     seconds: float
     ran: dict[Loop, list[Ran]] = field(default_factory=dict)
+    thinly: dict[int, list[Outcome]] = field(default_factory=dict)
     came: dict[tuple[str, int], list[Outcome]] = field(default_factory=dict)
 
     def round(self, bodies: Mapping[str, Body], concurrency: int) -> None:
@@ -82,20 +91,26 @@ class Side:
         for loop in choices(self.n_cores, self.seconds):
             self.ran.setdefault(loop, []).append(self.bare.run(loop))
         for kind, body in bodies.items():
-            outcome = self.generator.run(
-                Job(
-                    self.server.target(),
-                    body,
-                    self.seconds,
-                    next(NUMBERS) * 100_000,
-                    concurrency=concurrency,
-                    warm_up=2,
-                    pid=self.server.tree.pid,
-                )
-            )
-            if outcome.failures():
-                raise SystemExit(f"{kind}: {outcome.failures()}: {outcome.complaint}")
+            outcome = self._load(self.server.target(), self.server.tree, body, concurrency)
             self.came.setdefault((kind, concurrency), []).append(outcome)
+        tree, address = self.thin
+        outcome = self._load(Target("grpc", address, EMBED), tree, bodies["float32"], concurrency)
+        self.thinly.setdefault(concurrency, []).append(outcome)
+
+    def _load(self, target: Target, tree: Tree, body: Body, concurrency: int) -> Outcome:
+        job = Job(
+            target,
+            body,
+            self.seconds,
+            next(NUMBERS) * 100_000,
+            concurrency=concurrency,
+            warm_up=2,
+            pid=tree.pid,
+        )
+        outcome = self.generator.run(job)
+        if outcome.failures():
+            raise SystemExit(f"{target}: {outcome.failures()}: {outcome.complaint}")
+        return outcome
 
     def each(self) -> list[Ran]:
         """Return the rounds of an image a thread."""
@@ -150,7 +165,8 @@ def side(
         generator = stack.enter_context(Generator(cores=other))
         bare = stack.enter_context(BareLoop(graph, cores=ours))
         n_cores = 1 if pinned else len(os.sched_getaffinity(0))
-        whole = Side(server, generator, bare, n_cores, seconds)
+        thin = stack.enter_context(thin_server(folder, graph, n_cores, cores=ours))
+        whole = Side(server, generator, bare, thin, n_cores, seconds)
         whole.warm_up(bodies(made)["float32"])
         yield whole
 
@@ -178,9 +194,8 @@ def costs(run: Side, concurrency: int, name: str) -> None:
             median(getattr(one, what) for one in ran) for what in ("cpu_ms", "rate", "p50")
         )
         print(f"  bare, {loop!s:27} {cpu:8.2f} CPU-ms {rate:8.1f} images/s  p50 {p50:7.2f} ms")
-    for (kind, at), came in run.came.items():
-        if at != concurrency:
-            continue
+    rows = [(kind, came) for (kind, at), came in run.came.items() if at == concurrency]
+    for kind, came in [*rows, ("thin, float32", run.thinly[concurrency])]:
         cpu, rate, own = (
             median(getattr(one, what) for one in came)
             for what in ("server_cpu_ms", "rate", "own_cpu_ms")

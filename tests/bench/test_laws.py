@@ -30,7 +30,7 @@ def test_the_bare_loops_are_the_honest_ways_each_once() -> None:
 
 def _side(n_cores: int) -> Side:
     """Without a server or anything else that runs."""
-    return Side(None, None, None, n_cores, 1.0)  # type: ignore[arg-type]
+    return Side(None, None, None, None, n_cores, 1.0)  # type: ignore[arg-type]
 
 
 def _ran(cpu_ms: float, rate: float, p50: float) -> list[Ran]:
