@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -22,11 +23,11 @@ class Clock:
 
 
 class House:
-    """A pool of one thread, which is held until `go`, and what ran in it."""
+    """A pool of one thread or more, each held until `go`, and what ran in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 1) -> None:
         self.clock = Clock()
-        self.pool = TenantPool(1, name="test", clock=self.clock)
+        self.pool = TenantPool(threads, name="test", clock=self.clock)
         self.ran: list[str] = []
         self._holds: list[threading.Event] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -53,6 +54,12 @@ class House:
         await asyncio.sleep(0)
         return tasks
 
+    async def until(self, n: int) -> list[str]:
+        """Return what ran once that are so many."""
+        while len(self.ran) < n:  # noqa: ASYNC110 - threads
+            await asyncio.sleep(0)
+        return self.ran
+
     async def go(self) -> list[str]:
         for may_end in self._holds:
             may_end.set()
@@ -63,6 +70,15 @@ class House:
 @pytest_asyncio.fixture
 async def house() -> AsyncIterator[House]:
     house = House()
+    yield house
+    await house.go()
+    house.pool.close()
+
+
+@pytest_asyncio.fixture
+async def wide_house() -> AsyncIterator[House]:
+    """Of two threads."""
+    house = House(threads=2)
     yield house
     await house.go()
     house.pool.close()
@@ -83,6 +99,28 @@ async def test_turns_are_by_time_and_not_by_number(house: House) -> None:
     await house.bring("small", 100, took_s=1.0)
     ran = await house.go()
     assert 8 <= ran[:99].count("large") <= 10
+
+
+async def test_turns_go_round_also_while_nothing_takes_any_time(house: House) -> None:
+    """Of those with the same tag the one is next that had its turn longest ago."""
+    await house.held("x")
+    for name in "abc":
+        await house.bring(name, 3, took_s=0.0)
+    assert "".join(await house.go()) == "abcabcabc"
+
+
+async def test_a_piece_that_runs_is_paid_for_before_it_ends(wide_house: House) -> None:
+    """Or whose pieces are dear would have a second thread too before any of them is counted."""
+    house = wide_house
+    first = await house.held("x")
+    for task in await house.bring("dear", took_s=10.0) + await house.bring("cheap", 10):
+        await task
+    await house.held("dear")
+    await house.bring("dear")
+    await house.bring("cheap", 3)
+    house.ran.clear()
+    first.set()
+    assert await house.until(4) == ["cheap"] * 3 + ["dear"]
 
 
 async def test_who_was_idle_has_saved_nothing_up(house: House) -> None:
@@ -118,6 +156,96 @@ async def test_who_left_before_the_turn_costs_nothing(house: House) -> None:
     for task in left:
         task.cancel()
     assert await house.go() == ["c"]
+
+
+async def test_of_who_left_nothing_is_kept_while_others_stand_before_them(house: House) -> None:
+    """Codes of a whole collection are in what an index is made by."""
+
+    class Codes:
+        """Something that a weak reference can be held to."""
+
+        def work(self, *_: object) -> None:
+            raise AssertionError("its caller left")
+
+    await house.held("a")
+    await house.bring("a")
+    kept = []
+    for _ in range(3):
+        codes = Codes()
+        kept.append(weakref.ref(codes))
+        left = asyncio.create_task(house.pool.run("a", codes.work, when_begun=codes.work))
+        del codes
+        await asyncio.sleep(0)
+        left.cancel()
+        await asyncio.wait([left])
+        del left
+    assert [one() for one in kept] == [None] * 3
+    assert await house.go() == ["a"]
+
+
+class NoThreads:
+    """Threads cannot be started as long as it is so."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_so = True
+        start = threading.Thread.start
+
+        def started(thread: threading.Thread) -> None:
+            if self.is_so:
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", started)
+
+
+async def test_where_no_thread_can_be_started_that_is_told_and_the_next_one_has_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_threads = NoThreads(monkeypatch)
+    for _ in range(3):
+        (task,) = await house.bring("a")
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            await task
+    no_threads.is_so = False
+    for task in await house.bring("b", 2) + await house.bring("a"):
+        await asyncio.wait_for(task, 60)
+    assert house.ran == ["b", "b", "a"], "what was refused is not done later"
+    assert house.pool._n_free == 1
+
+
+async def test_what_could_have_no_second_thread_is_not_done_by_the_first(
+    wide_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = wide_house
+    first = await house.held("a")
+    no_threads = NoThreads(monkeypatch)
+    (refused,) = await house.bring("b")
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        await refused
+    no_threads.is_so = False
+    first.set()
+    await house.bring("c", 2)
+    assert await house.go() == ["c", "c"]
+    assert house.pool._n_free == 2
+
+
+async def test_who_is_served_when_another_ends_is_told_that_there_is_no_thread(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All who wait are served from there, and none of them stands in the way of the next."""
+    first = await house.held("a")
+    waiting = await house.bring("b") + await house.bring("c")
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(house.pool._pool, "submit", full)
+        first.set()
+        told = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60)
+    assert [type(one) for one in told] == [MemoryError] * 2
+    await house.bring("d")
+    assert await house.go() == ["d"]
 
 
 async def test_what_has_begun_holds_its_thread_also_when_nobody_waits() -> None:

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +25,10 @@ class _Piece:
     work: Callable[[], Any]
     when_begun: Callable[[], object]
     given: "asyncio.Future[Any]"
+
+    def let_go(self) -> None:
+        """Keep nothing for who left before the turn: the place in line may be there for long."""
+        self.work = self.when_begun = _nothing
 
 
 @dataclass(slots=True, eq=False)
@@ -80,6 +84,7 @@ class TenantPool:
 
         Raises:
             ShuttingDown: closed.
+            RuntimeError, MemoryError: there is no thread for it.
         """
         if self._is_closed:
             raise _closed()
@@ -87,9 +92,13 @@ class TenantPool:
         tenant = self._tenants.setdefault(tenant_id, _Tenant(self._now))
         if not tenant.pieces and not tenant.n_running:
             tenant.tag = max(tenant.tag, self._now)  # nobody saves up by being idle
-        tenant.pieces.append(_Piece(work, when_begun, given))
+        piece = _Piece(work, when_begun, given)
+        tenant.pieces.append(piece)
         self._serve()
-        return await given
+        try:
+            return await given
+        finally:
+            piece.let_go()
 
     def close(self, *, is_waited_for: bool = True) -> None:
         """Refuse what waits; let what has begun end, and wait for it or not. Idempotent."""
@@ -107,14 +116,30 @@ class TenantPool:
             tenant = self._tenants.pop(tenant_id)
             self._tenants[tenant_id] = tenant  # the last of those with the same tag
             self._now = max(self._now, tenant.tag)
-            foreseen_s = tenant.last_s
-            tenant.tag += foreseen_s
+            ended = partial(self._ended, tenant, tenant.last_s, piece.given)
+            try:
+                self._begin(piece, ended)
+            except (RuntimeError, MemoryError) as error:
+                piece.given.set_exception(error)
+                continue
+            tenant.tag += tenant.last_s
             tenant.n_running += 1
             self._n_free -= 1
             piece.when_begun()
-            running = self._pool.submit(_timed, piece.work, self._clock)
-            ended = partial(self._ended, tenant, foreseen_s, piece.given)
-            running.add_done_callback(partial(_tell, piece.given.get_loop(), ended))
+
+    def _begin(self, piece: _Piece, ended: Callable[..., None]) -> None:
+        """Give the work to a thread, or raise and it is never done.
+
+        The executor puts it in its line before it starts a thread for it, and leaves it
+        there where it can start none: so it is taken back, unless a thread has it already.
+        """
+        once = [piece.work]
+        try:
+            self._pool.submit(_run, once, self._clock, piece.given.get_loop(), ended)
+        except (RuntimeError, MemoryError):
+            with suppress(IndexError):
+                once.pop()
+                raise
 
     def _next(self) -> tuple[str, _Piece] | None:
         """Take the next piece that somebody waits for, and let go of tenants that have none."""
@@ -136,9 +161,10 @@ class TenantPool:
         tenant: _Tenant,
         foreseen_s: float,
         given: "asyncio.Future[Any]",
-        running: "Future[tuple[Any, BaseException | None, float]]",
+        made: Any,
+        error: BaseException | None,
+        took_s: float,
     ) -> None:
-        made, error, took_s = running.result()
         tenant.tag += took_s - foreseen_s
         tenant.last_s = took_s
         tenant.n_running -= 1
@@ -152,6 +178,22 @@ class TenantPool:
             self._serve()
 
 
+def _run(
+    once: list[Callable[[], Any]],
+    clock: Clock,
+    loop: asyncio.AbstractEventLoop,
+    ended: Callable[..., None],
+) -> None:
+    try:
+        work = once.pop()
+    except IndexError:  # taken back
+        return
+    outcome = _timed(work, clock)
+    del work
+    with suppress(RuntimeError):  # the loop is closed: nobody waits
+        loop.call_soon_threadsafe(ended, *outcome)
+
+
 def _timed(work: Callable[[], T], clock: Clock) -> tuple[T | None, BaseException | None, float]:
     began = clock()
     try:
@@ -160,11 +202,8 @@ def _timed(work: Callable[[], T], clock: Clock) -> tuple[T | None, BaseException
         return None, error, clock() - began
 
 
-def _tell(
-    loop: asyncio.AbstractEventLoop, ended: Callable[[Any], None], running: "Future[Any]"
-) -> None:
-    with suppress(RuntimeError):  # the loop is closed: nobody waits
-        loop.call_soon_threadsafe(ended, running)
+def _nothing() -> None:
+    pass
 
 
 def _closed() -> ShuttingDown:
