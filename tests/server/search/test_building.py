@@ -18,6 +18,7 @@ from beside import children
 from icecore.server.errors import CollectionNotFound, Internal, ShuttingDown, StorageCorrupt
 from icecore.server.giving_way import LATER
 from icecore.server.search.building import COMMAND, Building
+from icecore.server.search.building_messages import receive
 from icecore.server.search.exact_index import ExactIndex
 from icecore.server.search.indexed import StoredCodes
 from icecore.server.search.metrics import Metric
@@ -315,6 +316,37 @@ async def test_without_memory_the_process_is_not_to_blame(
             await building.from_codes(codes, is_cosine=True, tenant_id="t")
     assert _builders() == before
     await building.from_codes(codes, is_cosine=True, tenant_id="t")
+
+
+@pytest.mark.parametrize("error", [MemoryError, GeneratorExit])
+async def test_an_answer_that_nobody_took_is_not_the_next_ones(
+    building: Building, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """Whatever came between a request and its answer: the next caller may be another tenant."""
+
+    def interrupted(_: socket.socket) -> None:
+        raise error
+
+    ones, twos = np.ones((3, 2), np.float32), np.full((5, 4), 2, np.float32)
+    await building.from_codes(ones, is_cosine=False, tenant_id="a")
+    (before,) = _builders()
+    with monkeypatch.context() as patched:
+        patched.setattr("icecore.server.search.building_child.receive", interrupted)
+        with pytest.raises(error):
+            await building.from_codes(ones, is_cosine=False, tenant_id="a")
+    assert before not in _builders()
+    index = await building.from_codes(twos, is_cosine=False, tenant_id="b")
+    assert np.array_equal(index.rows([4]), twos[4:])
+
+
+def test_a_message_that_cannot_be_read_leaves_no_descriptor() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, Path("/dev/null").open() as file:
+        before = len([*Path("/proc/self/fd").iterdir()])
+        socket.send_fds(theirs, [b"no JSON"], [file.fileno()])
+        with pytest.raises(ValueError, match="Expecting value"):
+            receive(ours)
+        assert len([*Path("/proc/self/fd").iterdir()]) == before
 
 
 async def test_a_process_that_cannot_be_started_leaves_no_socket(

@@ -43,13 +43,20 @@ class Child:
     ) -> tuple[Mapping[str, Any], int | None]:
         """Send a request, with codes if they are given; return the answer and its descriptor.
 
+        Whatever is raised, the process is ended with it: its answer would be taken for that to
+        the next request, which may be another tenant's.
+
         Raises:
             EOFError, OSError: the process is gone.
         """
-        send(self._socket, request, None if given is None else given.descriptor)
-        answer = receive(self._socket)
-        if answer is None:
-            raise EOFError
+        try:
+            send(self._socket, request, None if given is None else given.descriptor)
+            answer = receive(self._socket)
+            if answer is None:
+                raise EOFError
+        except BaseException:
+            self.kill()
+            raise
         return answer
 
     def kill(self) -> int:

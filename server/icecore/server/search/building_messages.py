@@ -4,6 +4,7 @@ They go over a socket that keeps messages apart (SOCK_SEQPACKET), so there is no
 """
 
 import json
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any, Final
@@ -26,4 +27,9 @@ def receive(talk: socket.socket) -> tuple[dict[str, Any], int | None] | None:
     data, descriptors, _, _ = socket.recv_fds(talk, _MAX_BYTES, 1)
     if not data:
         return None
-    return json.loads(data), descriptors[0] if descriptors else None
+    try:
+        return json.loads(data), descriptors[0] if descriptors else None
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
