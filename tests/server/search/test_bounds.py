@@ -1,6 +1,7 @@
 """How many queries may wait, and when those sent away may come again."""
 
-from contextlib import ExitStack
+import asyncio
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -45,6 +46,22 @@ def test_who_is_refused_is_told_when_half_of_what_waits_is_done() -> None:
     with bounds.place("t", 100), pytest.raises(Overloaded) as caught, bounds.place("t", 1):
         pass
     assert caught.value.retry_after_s == pytest.approx(0.1 * 100 / 2)
+
+
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError])
+def test_only_a_search_that_ends_well_says_how_long_one_takes(error: type[BaseException]) -> None:
+    """One that fails at once or whose caller left is not a fast one."""
+    clock = Clock()
+    bounds = Bounds(100, clock=clock)
+    with bounds.place("t", 10):
+        clock.now += 1.0
+    for _ in range(100):
+        with suppress(error), bounds.place("t", 10):
+            raise error
+    with bounds.place("t", 100), pytest.raises(Overloaded) as caught, bounds.place("t", 1):
+        pass
+    assert caught.value.retry_after_s == pytest.approx(0.1 * 100 / 2)
+    assert bounds._tenants == {}
 
 
 @pytest.mark.parametrize(("stay_s", "said_s"), [(1e-6, 0.05), (1e6, 30.0), (None, 1.0)])

@@ -52,10 +52,11 @@ class Bounds:
         n_before, began = tenant.n_queries, self._clock()
         try:
             yield
+            # One that fails at once, or whose caller left, says nothing of how long they take.
+            self._learn((self._clock() - began) / max(1, n_before))
         finally:
             tenant.n_searches -= 1
             tenant.n_queries -= n_queries
-            self._learn((self._clock() - began) / max(1, n_before))
             if not tenant.n_searches:
                 del self._tenants[tenant_id]
 
