@@ -23,7 +23,13 @@ from icecore.client import (
     TrainingFailed,
     VersionState,
 )
-from icecore.client.errors import FOLDER_UNUSABLE, INSECURE_TRANSPORT, SERVER_REFUSED
+from icecore.client.errors import (
+    FOLDER_UNUSABLE,
+    INSECURE_TRANSPORT,
+    SERVER_REFUSED,
+    TLS_NOT_SPOKEN,
+    TLS_WANTED,
+)
 
 CALLERS = {
     "InvalidArgument",
@@ -92,7 +98,8 @@ def test_sentences_are_one_line_without_a_stop() -> None:
     )
     error = FailedPrecondition("a key is required", reason=Reason.KEY_REQUIRED)
     assert sentence_of(error).startswith("a key is required (--key or ICECORE_KEY; ")
-    assert set(HINTS) <= {*Reason, FOLDER_UNUSABLE, INSECURE_TRANSPORT}
+    clients = {FOLDER_UNUSABLE, INSECURE_TRANSPORT, TLS_NOT_SPOKEN, TLS_WANTED}
+    assert set(HINTS) <= {*Reason, *clients}
 
 
 def test_wrong_words_are_the_callers_mistake(icecore_: Icecore) -> None:

@@ -34,7 +34,13 @@ from icecore.client import (
     Unimplemented,
     VersionState,
 )
-from icecore.client.errors import FOLDER_UNUSABLE, INSECURE_TRANSPORT, SERVER_REFUSED
+from icecore.client.errors import (
+    FOLDER_UNUSABLE,
+    INSECURE_TRANSPORT,
+    SERVER_REFUSED,
+    TLS_NOT_SPOKEN,
+    TLS_WANTED,
+)
 
 DONE: Final = 0
 CALLERS: Final = 2
@@ -53,6 +59,8 @@ HINTS: Final[dict[str, str]] = {
     Reason.ADMIN_REQUIRED: "--key or ICECORE_KEY; the server's data folder has it in admin.key",
     Reason.BACKBONE_IN_USE: "'icecore collections delete' and 'icecore probes delete'",
     INSECURE_TRANSPORT: "--ca, --tls or --insecure-transport",
+    TLS_WANTED: "--ca or --tls",
+    TLS_NOT_SPOKEN: "leave --ca, ICECORE_CA and --tls out, or start the server with --tls-cert",
     FOLDER_UNUSABLE: "--data names another",
 }
 """How a word of the server's is said on the command line."""

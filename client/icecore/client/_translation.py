@@ -1,14 +1,15 @@
 """The border: gRPC's errors come in, ours go out."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from icecore.client import errors
+from icecore.client import _looking, errors
 from icecore.client._address import Endpoint
 from icecore.wire.reasons import DOMAIN, Reason
 
@@ -37,13 +38,15 @@ _SHORTER = {
     "Connection refused": "connection refused",
     "Domain name not found": "its name is not known",
     "No such file or directory": "there is no such socket",
-    "CERTIFICATE_VERIFY_FAILED": (
-        "its certificate is not of an authority trusted here, nor of the file that ca names"
-    ),
-    "Hostname Verification Check failed": "its certificate is for another name",
-    "WRONG_VERSION_NUMBER": "it does not speak TLS",
+    "CERTIFICATE_VERIFY_FAILED": _looking.NOT_TRUSTED,
+    "Hostname Verification Check failed": _looking.OTHER_NAME,
+    "WRONG_VERSION_NUMBER": _looking.NO_TLS,
+    "Socket closed": "the connection was closed",
 }
 """What gRPC says in passing, and what is said instead."""
+
+_UNCLEAR = ("Connection refused", "Socket closed")
+"""What gRPC also says where TLS is wanted and not spoken, or the other way round."""
 
 _DETAILS_KEY = "grpc-status-details-bin"
 
@@ -56,11 +59,22 @@ _TOO_LARGE = "message larger than max"
 
 @contextmanager
 def border(path: str, endpoint: Endpoint) -> Iterator[None]:
-    """Translate what a call to `path` raises; also around an `await`."""
+    """Translate what a call to `path` raises; it may be looked at what listens there."""
     try:
         yield
     except grpc.RpcError as error:
-        raise translate(error, path, endpoint.address.target, tls=endpoint.tls) from error
+        raise _clear(error, path, endpoint) from error
+
+
+@asynccontextmanager
+async def awaited_border(path: str, endpoint: Endpoint) -> AsyncIterator[None]:
+    """As `border`, around an `await`."""
+    try:
+        yield
+    except grpc.RpcError as error:
+        if _is_unclear(error, endpoint):
+            raise await asyncio.to_thread(_clear, error, path, endpoint) from error
+        raise _clear(error, path, endpoint) from error
 
 
 def ended_early(path: str, endpoint: Endpoint) -> errors.Internal:
@@ -70,7 +84,24 @@ def ended_early(path: str, endpoint: Endpoint) -> errors.Internal:
     )
 
 
-def translate(error: Any, path: str, target: str, *, tls: bool = False) -> errors.IcecoreError:
+def _clear(error: Any, path: str, endpoint: Endpoint) -> errors.IcecoreError:
+    target = endpoint.address.target
+    seen = _looking.look(endpoint) if _is_unclear(error, endpoint) else None
+    if seen is None:
+        return translate(error, path, target)
+    return errors.Unavailable(_no_server(target, seen.why), reason=seen.reason)
+
+
+def _is_unclear(error: Any, endpoint: Endpoint) -> bool:
+    sentence = error.details() or ""
+    return (
+        error.code() is grpc.StatusCode.UNAVAILABLE
+        and not endpoint.address.target.startswith("unix:")
+        and any(words in sentence for words in _UNCLEAR)
+    )
+
+
+def translate(error: Any, path: str, target: str) -> errors.IcecoreError:
     """Return our error for gRPC's, with the server's reason where it sent one."""
     code, sentence = error.code(), " ".join((error.details() or "").split())
     cls = CLASSES[code]
@@ -87,8 +118,9 @@ def translate(error: Any, path: str, target: str, *, tls: bool = False) -> error
         # By a server that ends, and did not come to look at the call.
         return errors.Unavailable(f"the server at {target!r} ended {method} unanswered")
     if code is grpc.StatusCode.UNAVAILABLE:
-        sentence = f"no server answers at {target!r}: {_why(sentence, tls)}"
-    elif code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        reason = errors.TLS_NOT_SPOKEN if "WRONG_VERSION_NUMBER" in sentence else code.name
+        return cls(_no_server(target, _why(sentence)), reason=reason)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         sentence = f"{method} at {target!r} got no answer in time; timeout_s gives it more"
     elif code is grpc.StatusCode.RESOURCE_EXHAUSTED and _TOO_LARGE in sentence:
         sentence = (
@@ -103,10 +135,12 @@ def translate(error: Any, path: str, target: str, *, tls: bool = False) -> error
     return cls(sentence, reason=code.name)
 
 
-def _why(sentence: str, tls: bool) -> str:
+def _no_server(target: str, why: str) -> str:
+    return f"no server answers at {target!r}: {why}"
+
+
+def _why(sentence: str) -> str:
     """Return gRPC's words for a failed connection in shorter ones, where they are known."""
-    if not tls and sentence.endswith("Socket closed"):
-        return "the connection is closed at once, as by a server that wants TLS"
     return next((ours for theirs, ours in _SHORTER.items() if theirs in sentence), sentence)
 
 

@@ -138,6 +138,12 @@ class LocalServerError(IcecoreError):
 INSECURE_TRANSPORT = "INSECURE_TRANSPORT"
 """Reason of InvalidArgument: a key would travel unencrypted."""
 
+TLS_WANTED = "TLS_WANTED"
+"""Reason of Unavailable: a server is there that speaks TLS, which this client was not told to."""
+
+TLS_NOT_SPOKEN = "TLS_NOT_SPOKEN"
+"""Reason of Unavailable: a server is there that does not speak TLS, as this client was told to."""
+
 FOLDER_UNUSABLE = "FOLDER_UNUSABLE"
 """Reason of LocalServerError: the data folder cannot be made."""
 

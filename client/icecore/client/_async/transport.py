@@ -17,7 +17,7 @@ from icecore.client._operations.conversation import Conversation, unanswered
 from icecore.client._operations.operation import Operation, Page
 from icecore.client._pacing import Met, Pacing
 from icecore.client._stream import Stream, bytes_of, reader
-from icecore.client._translation import border
+from icecore.client._translation import awaited_border
 from icecore.client._upload import Upload
 from icecore.client._where import Embedded
 from icecore.client.errors import ResourceExhausted, Unavailable
@@ -102,7 +102,7 @@ class Transport:
             link = await self._linked()
             call = None
             try:
-                with border(operation.path, link.endpoint):
+                async with awaited_border(operation.path, link.endpoint):
                     call = link.channel.unary_stream(operation.path, bytes_of, reader(operation))(
                         operation.request,
                         timeout=pacing.left_s(),
@@ -192,7 +192,7 @@ class Transport:
     async def _unary(
         self, link: Link, operation: Operation[Any], timeout_s: float | None
     ) -> Message:
-        with border(operation.path, link.endpoint):
+        async with awaited_border(operation.path, link.endpoint):
             call = link.channel.unary_unary(operation.path, bytes_of, reader(operation))
             return await call(
                 operation.request, timeout=timeout_s, metadata=_metadata(link.endpoint)
