@@ -19,6 +19,7 @@ from icecore.server import errors, telemetry
 from icecore.server.rpc.activity import Activity
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.door import Door
+from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.gate import Gate
 from icecore.server.rpc.health import Health
 from icecore.server.rpc.reading import Read, core_limit
@@ -373,6 +374,48 @@ async def test_a_stream_that_the_caller_leaves_is_closed(house: tuple[House, Any
     watch.cancel()
     await asyncio.wait_for(rooms.service.cancelled.wait(), 10)
     assert (await rooms.last_call(1))["status"] == "CANCELLED"
+
+
+async def test_at_the_end_it_is_told_also_to_those_who_would_have_had_no_room(
+    tmp_path: Path,
+) -> None:
+    """And it is seen that they still come: OVERLOADED would bring them back to this server."""
+    rooms = House(Service(), Activity(), io.StringIO())  # type: ignore[abstract] # as above
+    draining = Draining()
+    door = Door(
+        rooms.gate,
+        rooms.activity,
+        max_message_bytes=LIMIT,
+        draining=draining,
+        away_s=lambda _: 5.0 if rooms.activity.ended else None,
+    )
+
+    async def embed(_: bytes, context: object) -> bytes:
+        return b"codes"
+
+    server = grpc.aio.server(interceptors=[door])
+    embedding: Any = grpc.unary_unary_rpc_method_handler(embed)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler("icecore.v1.CodesService", {"Embed": embedding}),)
+    )
+    address = f"unix:{tmp_path / 's'}"
+    server.add_insecure_port(address)
+    await server.start()
+    async with stopped(server), grpc.aio.insecure_channel(address) as channel:
+        call: Any = channel.unary_unary("/icecore.v1.CodesService/Embed")
+        assert await call(b"") == b"codes"
+        while not rooms.activity.ended:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call(b"")
+        assert _reason(caught.value) == "OVERLOADED"
+        draining.begin()
+        for _ in range(2):
+            before = draining._last_at
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call(b"")
+            assert _reason(caught.value) == "SHUTTING_DOWN"
+            assert draining._last_at > before, "it would end before they have gone elsewhere"
 
 
 async def test_who_is_being_told_one_state_when_the_server_stops_is_told_that_too() -> None:

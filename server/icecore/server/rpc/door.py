@@ -62,9 +62,10 @@ class Door(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        refusal = self._refusing.handler(handler_call_details)
-        if refusal is not None:
-            return refusal
+        if not self._draining.is_on:  # else all are told of the end, and it is seen that they come
+            refusal = self._refusing.handler(handler_call_details)
+            if refusal is not None:
+                return refusal
         method = handler_call_details.method
         if method not in self._wrapped:
             handler = await continuation(handler_call_details)
