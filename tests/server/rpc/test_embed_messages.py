@@ -115,6 +115,21 @@ def test_images_are_not_copied() -> None:
         assert np.shares_memory(one.array, np.frombuffer(data, np.uint8))
 
 
+@pytest.mark.parametrize("n_layers", [1, 1000])
+def test_only_what_is_short_is_kept_of_what_stands_beside_images(n_layers: int) -> None:
+    """Or whoever names thousands of layers, now these and now those, would fill the memory."""
+    kept = (embed_reading._check, embed_reading._kept_wanted)
+    for one in kept:
+        one.cache_clear()
+    for turn in range(3):
+        layers = [f"{turn} is no layer"] * n_layers
+        request = codes_pb2.EmbedRequest(images=[image(FLOATS)], layers=layers)
+        read = embed_reading.read(request.SerializeToString())
+        assert read.wanted().layers == tuple(layers)
+    n_kept = 3 if n_layers == 1 else 0
+    assert [one.cache_info().currsize for one in kept] == [n_kept, n_kept]
+
+
 def test_a_form_that_is_known_is_not_taken_for_another_as_long() -> None:
     for layers in (["1"], ["2"], ["1"]):
         for values in (PIXELS, PIXELS.transpose(2, 0, 1)):

@@ -30,8 +30,7 @@ Whole maps of a few images are hundreds of megabytes."""
 
 _MOST_KEPT: Final = 1024
 _MOST_LAYERS_KEPT: Final = 256
-"""More than a network has: who names thousands, or some in long words, is not worth megabytes."""
-_MOST_LETTERS_KEPT: Final = 8192
+"""More than a network has: who names all of them many times is not worth megabytes."""
 
 
 class CodesService:
@@ -94,9 +93,8 @@ class CodesService:
 
 
 def is_worth_keeping(wanted: Wanted, taps: Sequence[TapId]) -> bool:
-    """Return whether a request's layers take little memory, here and as they were asked for."""
-    n_letters = sum(len(layer) for layer in wanted.layers)
-    return len(wanted.layers) + len(taps) <= _MOST_LAYERS_KEPT and n_letters <= _MOST_LETTERS_KEPT
+    """Return whether it may be asked for again, and a request's layers take little memory."""
+    return wanted.is_kept and len(wanted.layers) + len(taps) <= _MOST_LAYERS_KEPT
 
 
 def add_codes_service(service: CodesService, server: "grpc.aio.Server") -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +41,9 @@ _MOST_BESIDE_DATA: Final = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wanted:
-    """What a request says beside its images. The same object again, where that is short."""
+    """What a request says beside its images. Compared as an object: see `Kept`."""
+
+    is_kept: ClassVar[bool] = False
 
     backbone: str
     layers: tuple[str, ...]
@@ -49,6 +51,13 @@ class Wanted:
     pooling: Pooling
     dtype: np.dtype[Any]
     priority: Priority
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kept(Wanted):
+    """The same object for all requests that say it in the same few bytes."""
+
+    is_kept: ClassVar[bool] = True
 
 
 class EmbedRequest:
@@ -206,11 +215,11 @@ def _check(beside: bytes) -> None:
 
 @lru_cache(maxsize=_MOST_KEPT)
 def _kept_wanted(beside: bytes) -> Wanted:
-    return _wanted(codes_pb2.EmbedRequest.FromString(beside))
+    return _wanted(codes_pb2.EmbedRequest.FromString(beside), kind=Kept)
 
 
-def _wanted(request: codes_pb2.EmbedRequest) -> Wanted:
-    return Wanted(
+def _wanted(request: codes_pb2.EmbedRequest, *, kind: type[Wanted] = Wanted) -> Wanted:
+    return kind(
         layers=inputs.layers(request.layers),
         activation=inputs.activation(request.activation),
         pooling=inputs.pooling(request.pooling),
