@@ -182,6 +182,52 @@ def test_a_large_message_of_very_many_fields_somewhere_is_refused_unread(
     opened(read(filled(message.DESCRIPTOR, path, 1000)))
 
 
+EXAMPLES = collection_pb2.AddExamplesRequest
+LARGE_FIELD = b"\x7a" + varint(LARGE_BYTES) + bytes(LARGE_BYTES)
+"""That nobody knows; it counts as one."""
+
+
+def examples(inner: bytes) -> bytes:
+    return wrapped(EXAMPLES.DESCRIPTOR, ["examples"], inner)
+
+
+def tensor(n_packed: int, n_alone: int) -> bytes:
+    """One input of KServe's with a list of so many numbers, and as many that stand alone."""
+    of: Any = open_inference.ModelInferRequest.DESCRIPTOR
+    one = of.fields_by_name["inputs"].message_type.fields_by_name["shape"].number
+    inner = bytes([one << 3 | 2]) + varint(n_packed) + b"\1" * n_packed
+    return wrapped(of, ["inputs"], inner + bytes([one << 3, 1]) * n_alone)
+
+
+@pytest.mark.parametrize(
+    ("name", "most", "more"),
+    [
+        (
+            "icecore.v1.AddExamplesRequest",
+            examples(b"\x7a\0" * 1022) * 128 + b"\x7a\0" * 127,
+            examples(b"\x7a\0" * 1022) * 128 + b"\x7a\0" * 128,
+        ),
+        ("icecore.v1.AddExamplesRequest", b"", examples(b"\x7a\0" * 1000) * 1000),
+        ("icecore.v1.AddExamplesRequest", b"", examples(b"\x7a\0" * 1000 + examples(b"")) * 1000),
+        (
+            "inference.ModelInferRequest",
+            tensor(MOST_NESTED // 2, MOST_NESTED // 2 - 3),
+            tensor(MOST_NESTED // 2, MOST_NESTED // 2 - 2),
+        ),
+        ("inference.ModelInferRequest", b"", tensor(MOST_NESTED - 10, MOST_NESTED - 10)),
+    ],
+    ids=["just too many", "of many", "deep", "just too many beside a list", "beside a list"],
+)
+def test_what_all_parts_of_a_message_have_counts_together(
+    name: str, most: bytes, more: bytes
+) -> None:
+    """However it is shared out: no part of these has too many by itself."""
+    read = reader(name)
+    opened(read(LARGE_FIELD + most))
+    with pytest.raises(InvalidArgument, match=f"more than {MOST_NESTED:,} fields and numbers"):
+        opened(read(LARGE_FIELD + more))
+
+
 def test_large_messages_of_many_examples_are_read() -> None:
     request = collection_pb2.AddExamplesRequest()
     for number in range(1024):

@@ -61,6 +61,8 @@ def check(data: bytes, of: Any, *, long: Mapping[str, int] = _NOTHING) -> None:
             counted = _counted(descriptor)
             for number, kind, _, first, end in fields(data, start, stop, most=left):
                 left -= 1
+                if left < 0:  # `most` was fixed before the lists of this message
+                    raise Unreadable
                 field = counted.get(number) if kind == BYTES else None
                 if field is None or first == end:
                     continue
