@@ -19,7 +19,7 @@ from icecore.server.rpc.backbone_quantising import BackboneQuantising
 from icecore.server.rpc.collection_service import CollectionService
 from icecore.server.rpc.draining import Draining
 from icecore.server.rpc.holding import Holding
-from icecore.server.rpc.in_hand import Hand
+from icecore.server.rpc.in_hand import Hand, one_at_a_time
 from icecore.server.rpc.parts import STALL_S, Parts, Turns
 from icecore.server.rpc.reading import Read, opened
 from icecore.server.rpc.recipe_checking import RecipeChecking
@@ -201,6 +201,40 @@ async def test_a_sender_that_is_idle_once_there_is_room_is_given_up(
     async with _waiting(house, upload):
         await clock.passes(3 * STALL_S)
     await _is_given_up(clock, upload)
+    assert _is_empty(house)
+
+
+async def test_after_a_wait_for_room_only_the_rest_of_the_pause_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Or whoever makes others wait for room could stand still for ever."""
+    clock, house, sender = Clock(monkeypatch), Holding(64 * MB), Sender(MB, 0)
+    ours, other = house.caller(""), house.caller("other")
+
+    async def read() -> None:
+        calls.begin(calls.Call("r", "Add", Principal(None, "admin")))
+        async with Hand(house, "Add") as hand:
+            messages = hand.each(sender.messages())
+            await anext(messages)
+            async with asyncio.timeout(STALL_S) as pause:
+                with one_at_a_time(pause):
+                    while True:
+                        await anext(messages)
+
+    task = asyncio.create_task(read())
+    await clock.passes(STALL_S - 20)
+    ours.guesses["Add"] = float(64 * MB)  # as if there had been such large ones
+    house.count(other, "Embed", 8 * MB)
+    sender.chunk()
+    await clock.passes(3 * STALL_S)
+    assert len(ours.waiting) == 1
+    house.let_go(other, 8 * MB, 0.0)
+    await clock.passes(19)
+    assert (len(ours.waiting), task.done()) == (0, False)
+    await clock.passes(2)
+    assert task.done()
+    with pytest.raises(TimeoutError):
+        await task
     assert _is_empty(house)
 
 
