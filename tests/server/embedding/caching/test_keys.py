@@ -76,3 +76,63 @@ def test_a_fingerprint_is_equal_where_the_tensors_are() -> None:
     array = np.random.default_rng(0).normal(size=(3, 32, 32)).astype(np.float32)
     assert fingerprint(Prepared(array)) == fingerprint(Prepared(array.copy(order="F")))
     assert fingerprint(Prepared(array)) != fingerprint(Prepared(array + np.float32(1)))
+
+
+DTYPES = ["u1", "?", "<f2", "<f4", ">f4", "<f8", "<i8", "<c16", "S3", "M8[s]", "f4,u1"]
+SHAPES = [(0, 3, 4), (1,), (7,), (1, 1, 3), (8, 8, 3), (3, 5, 43), (3, 32, 32), (65, 67, 3)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_fingerprint_does_not_depend_on_how_a_tensor_lies(
+    dtype: str, shape: tuple[int, ...]
+) -> None:
+    n_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    data = np.random.default_rng(0).integers(0, 2, n_bytes + 1, np.uint8).tobytes()
+    array = np.frombuffer(data, dtype, int(np.prod(shape)), 1).reshape(shape)  # unaligned
+    assert not array.flags.writeable
+    wide = np.zeros((*shape[:-1], 2 * shape[-1]), dtype)
+    wide[..., ::2] = array
+    expected = fingerprint(Prepared(array))
+    copies = [array.copy(), array.copy(order="F"), wide[..., ::2]]
+    copies.append(np.ascontiguousarray(array[::-1])[::-1])
+    for copy in copies:
+        assert fingerprint(Prepared(copy)) == expected
+
+
+def test_a_fingerprint_reads_512_bytes_of_pixels_from_the_first_to_the_last() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (224, 224, 3), np.uint8)
+    found = fingerprint(Pixels(pixels))
+    changes = []
+    for place in range(pixels.size):
+        pixels.flat[place] += 1
+        if fingerprint(Pixels(pixels)) != found:
+            changes.append(place)
+        pixels.flat[place] -= 1
+    assert len(changes) == 512
+    assert changes[0] == 0
+    assert changes[-1] > pixels.size - 256
+    assert max(np.diff(changes)) < pixels.size / 60
+    assert len({place // 3 % 224 for place in changes}) > 64, "not the same columns"
+
+
+@pytest.mark.parametrize("shape", [(64, 20, 3), (256, 256, 3), (3, 126, 126), (512, 512, 3)])
+def test_words_are_not_all_in_the_same_columns(shape: tuple[int, ...]) -> None:
+    width = shape[1] * (3 if shape[-1] == 3 else 1)
+    pixels = np.zeros(shape, np.uint8)
+    found = fingerprint(Pixels(pixels))
+    columns = 0
+    for column in range(width):
+        rows = pixels.reshape(-1, width)
+        rows[:, column] = 1
+        columns += fingerprint(Pixels(pixels)) != found
+        rows[:, column] = 0
+    assert columns > min(64, width // 2)
+
+
+def test_the_same_bytes_of_another_dtype_or_shape_have_another_fingerprint() -> None:
+    array = np.arange(3000, dtype=np.float32).reshape(3, 10, 100)
+    found = {fingerprint(Prepared(array)), fingerprint(Prepared(array.reshape(3, 100, 10)))}
+    found |= {fingerprint(Prepared(array.view(dtype))) for dtype in ("i4", "u1")}
+    assert len(found) == 4
