@@ -14,8 +14,9 @@ import pytest_asyncio
 from PIL import Image
 
 from counting_sessions import CountingSessions
-from icecore.server.embedding.caching import code_cache
+from icecore.server.embedding.caching import code_cache, hashing
 from icecore.server.embedding.caching.disk import DiskCache
+from icecore.server.embedding.caching.first_sights import FirstSights
 from icecore.server.embedding.caching.keys import image_digest
 from icecore.server.embedding.embedder import Embedded, Embedder, Priority
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
@@ -102,11 +103,11 @@ async def test_a_tensor_of_floats_is_hashed_at_its_second_sight(
 ) -> None:
     hashed: list[ImageInput] = []
 
-    def hashing(image: ImageInput) -> bytes:
+    def counting(image: ImageInput) -> bytes:
         hashed.append(image)
         return image_digest(image)
 
-    monkeypatch.setattr(code_cache, "image_digest", hashing)
+    monkeypatch.setattr(hashing, "image_digest", counting)
     for n_hashed in (0, 2, 3, 4):  # the second one and the first
         found = await house.embed(prepared(0))
         assert house.n_runs == 1
@@ -127,18 +128,18 @@ async def test_tensors_of_the_same_fingerprint_are_told_apart(
 
 async def test_of_tensors_that_came_once_few_are_held() -> None:
     """Each is a few kilobytes, and so are those that came to their codes right before."""
-    house = House(cache_bytes=64 * 1024)
+    house = House(cache_bytes=256 * 1024)
     for seed in range(20):
         await house.embed(prepared(seed))
     first = house.embedder._cache._first
     assert 0 < len(first._landed) < 20
-    assert first._n_bytes == sum(one.n_bytes for one in first._landed.values()) <= 4 * 1024
+    assert first.n_bytes == sum(one.n_bytes for one in first._landed.values()) <= 16 * 1024
     await house.embed(prepared(0))
     assert house.n_runs == 21, "it came too long ago"
     await house.embed(prepared(19))
     assert house.n_runs == 21
     await house.embedder.forget("")
-    assert (first._n_bytes, len(first._landed)) == (0, 0)
+    assert (first.n_bytes, len(first._landed)) == (0, 0)
     house.close()
 
 
@@ -352,11 +353,9 @@ async def test_a_call_of_many_known_images_lets_others_have_their_turn(house: Ho
     assert n_turns >= 9
 
 
-async def test_tensors_that_come_again_long_after_are_answered_all(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("icecore.server.embedding.caching.first_sights.MOST", 1)
+async def test_tensors_that_come_again_long_after_are_answered_all() -> None:
     house = House(is_gated=True)
+    house.embedder._cache._first = FirstSights(most=1)
     blocking = asyncio.create_task(house.embed(png(6)))
     await house.began()
     calls = []

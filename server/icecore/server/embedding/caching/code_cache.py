@@ -12,15 +12,12 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from icecore.server.embedding.caching import hashing
 from icecore.server.embedding.caching.disk import DiskCache
-from icecore.server.embedding.caching.first_sights import (
-    LANDED_BYTES,
-    FirstSight,
-    FirstSights,
-    Place,
-)
+from icecore.server.embedding.caching.fingerprints import Place
+from icecore.server.embedding.caching.first_sights import LANDED_BYTES, FirstSight, FirstSights
 from icecore.server.embedding.caching.flights import Flight
-from icecore.server.embedding.caching.keys import code_key, fingerprint, image_digest
+from icecore.server.embedding.caching.keys import code_key, fingerprint
 from icecore.server.embedding.caching.memory import MemoryCache
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.embedding.scheduling.pieces import Piece
@@ -31,9 +28,6 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 LANDED_SHARE: Final = 16
 """Tensors that were seen once, and their codes, take so much of the memory beside what is kept."""
-
-HASHED_ON_THE_LOOP: Final = 256 << 10
-"""Bytes of an image that are hashed without going to a thread: 0.15 ms."""
 
 
 @dataclass(slots=True, eq=False)
@@ -109,8 +103,10 @@ class CodeCache:
             place = (tenant_id, fingerprint(image))
             if not self._first.is_known(place):
                 return self._first_sight(place, image, wanted)
-            self._register_first(place)
-        digest = await _digest(image)
+            first = self._first.find(place)
+            if first is not None:
+                await self._register_first(place, first)
+        digest = await hashing.digest(image)
         keys = [code_key(tenant_id, digest, tap) for tap in wanted]
         found: dict[bytes, FloatArray] = {}
         if self._disk is not None:
@@ -181,12 +177,11 @@ class CodeCache:
         self._first.begin(place, FirstSight(image, taps, sought.flight))
         return sought
 
-    def _register_first(self, place: Place) -> None:
+    async def _register_first(self, place: Place, first: FirstSight) -> None:
         """Hash the tensor that came first, so that this one may share its pass."""
-        first = self._first.take(place)
-        if first is None:
-            return
-        digest = image_digest(first.image)
+        digest = await first.digest()
+        if not self._first.take(place, first):
+            return  # meanwhile dropped, taken by another, or forgotten with its tenant
         keys = tuple(code_key(place[0], digest, tap) for tap in first.taps)
         self._register(first.flight, place[0], keys)
         if first.flight.codes is not None:
@@ -226,10 +221,3 @@ class CodeCache:
         if self._writing is None or self._writing.done():
             loop = asyncio.get_running_loop()
             self._writing = loop.run_in_executor(None, disk.write)
-
-
-async def _digest(image: ImageInput) -> bytes:
-    n_bytes = len(image.data) if isinstance(image, Encoded) else image.array.nbytes
-    if n_bytes <= HASHED_ON_THE_LOOP:
-        return image_digest(image)
-    return await asyncio.to_thread(image_digest, image)
