@@ -80,10 +80,17 @@ def test_a_network_is_added_shown_read_and_removed(
         "embed", photos, "--out", tmp_path / "n.npz", "--pool", "cls"
     )
 
+    icecore.done("collections", "create", "pins", "--backbone", "vit")
+    said_of_it = icecore.refused("backbones", "remove", "vit")
+    assert "pinned by 1 collection" in said_of_it
+    assert said_of_it.endswith("('icecore collections delete' and 'icecore probes delete')")
+    icecore.done("collections", "delete", "pins")
     assert icecore.done("backbones", "remove", "vit").lines == ["backbone 'vit' is removed"]
     assert "'vit' is not on this server" in icecore.refused("backbones", "show", "vit")
     assert "'vit' is not on this server" in icecore.refused("backbones", "remove", "vit")
-    assert "default" in icecore.refused("backbones", "remove", "toy")
+    said_of_it = icecore.refused("backbones", "remove", "toy")
+    assert "is the default" in said_of_it
+    assert "icecore probes delete" not in said_of_it, "which would not help"
 
 
 def test_layers_are_drawn_where_a_file_can_be(icecore: Icecore, tmp_path: Path) -> None:

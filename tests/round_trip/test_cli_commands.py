@@ -32,6 +32,10 @@ def test_backbones_and_layers_have_the_keys_that_scripts_read(icecore: Icecore) 
     assert (toy["name"], toy["layers"], toy["is_default"]) == ("toy", 3, True)
     assert len(toy["digest"]) == 64
     assert "toy" in icecore.done("backbones").out
+    for asked in ((), ("--json",)):
+        assert (
+            icecore.done("backbones", "list", *asked).out == icecore.done("backbones", *asked).out
+        )
 
     rows = icecore.done("layers", "toy", "--json").json
     named = {"depth", "name", "channels", "height", "width", "stride"}

@@ -57,7 +57,6 @@ HINTS: Final[dict[str, str]] = {
         "and what was done without a key is of the tenant 'default'"
     ),
     Reason.ADMIN_REQUIRED: "--key or ICECORE_KEY; the server's data folder has it in admin.key",
-    Reason.BACKBONE_IN_USE: "'icecore collections delete' and 'icecore probes delete'",
     INSECURE_TRANSPORT: "--ca, --tls or --insecure-transport",
     TLS_WANTED: "--ca or --tls",
     TLS_NOT_SPOKEN: "leave --ca, ICECORE_CA and --tls out, or start the server with --tls-cert",

@@ -16,9 +16,11 @@ from icecore.cli.mistakes import Mistake
 from icecore.cli.names import completing
 from icecore.cli.output import Column, note, print_json, print_line, print_table
 from icecore.cli.progress import working
-from icecore.client import Backbone, Card, Client
+from icecore.client import Backbone, Card, Client, FailedPrecondition, Reason
 
 _PACKED = (".bz2", ".gz", ".xz", ".zip", ".zst")
+
+FREES = "'icecore collections delete' and 'icecore probes delete'"
 
 BESIDE = "preprocessor_config.json"
 """What Hugging Face's exporters leave beside the network."""
@@ -27,7 +29,7 @@ BESIDE = "preprocessor_config.json"
 @group(
     "backbones",
     examples="""
-    icecore backbones                                     # those there are
+    icecore backbones list                                # those there are; 'list' may be left out
     icecore backbones show efficientnet-lite0
     icecore backbones add resnet50 resnet50.onnx          # then: check resnet50 PHOTOS
     icecore backbones quantise resnet50 --calibrate PHOTOS
@@ -47,27 +49,15 @@ def backbones(context: click.Context, as_json: bool) -> None:
         if as_json:
             raise Mistake(f"--json belongs behind {context.invoked_subcommand!r}")
         return
-    with Connection.given().client() as client:
-        found = client.backbones()
-    if as_json:
-        print_json([backbone_json(one) for one in found])
-        return
-    columns = [Column("name"), Column("digest"), Column("layers", is_number=True)]
-    columns += [Column("input"), Column("precision"), Column("trained on"), Column("licence")]
-    rows = [
-        (
-            one.name,
-            one.digest[:12],
-            one.depths,
-            f"{one.recipe.height}x{one.recipe.width}",
-            one.precision,
-            one.card.trained_on,
-            one.card.licence,
-            "default" if one.is_default else "",
-        )
-        for one in found
-    ]
-    print_table([*columns, Column("")], rows)
+    _list(Connection.given(), as_json=as_json)
+
+
+@backbones.command("list", examples="icecore backbones list --json | jq '.[].name'")
+@json_option
+@connected
+def list_backbones(connection: Connection, as_json: bool) -> None:
+    """List the server's backbones, as 'icecore backbones' alone does."""
+    _list(connection, as_json=as_json)
 
 
 @backbones.command("show", examples="icecore backbones show efficientnet-lite0")
@@ -166,13 +156,43 @@ def remove(connection: Connection, name: str) -> None:
     Refused while a probe or a collection needs it.
     """
     with connection.administrator() as client:
-        client.remove_backbone(name)
+        try:
+            client.remove_backbone(name)
+        except FailedPrecondition as error:
+            # The default one is said to be in use as well, and stays whatever is deleted.
+            if error.reason != Reason.BACKBONE_IN_USE or client.backbone(name).is_default:
+                raise
+            raise Mistake(f"{error} ({FREES})") from error
     print_line(f"backbone {name!r} is removed")
 
 
 backbones.add_command(check)
 backbones.add_command(quantise)
 backbones.add_command(export)
+
+
+def _list(connection: Connection, *, as_json: bool) -> None:
+    with connection.client() as client:
+        found = client.backbones()
+    if as_json:
+        print_json([backbone_json(one) for one in found])
+        return
+    columns = [Column("name"), Column("digest"), Column("layers", is_number=True)]
+    columns += [Column("input"), Column("precision"), Column("trained on"), Column("licence")]
+    rows = [
+        (
+            one.name,
+            one.digest[:12],
+            one.depths,
+            f"{one.recipe.height}x{one.recipe.width}",
+            one.precision,
+            one.card.trained_on,
+            one.card.licence,
+            "default" if one.is_default else "",
+        )
+        for one in found
+    ]
+    print_table([*columns, Column("")], rows)
 
 
 def _recipe_beside(file: Path) -> Path | None:
