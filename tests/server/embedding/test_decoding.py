@@ -7,14 +7,16 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from icecore.server.embedding import decoding
 from icecore.server.embedding.decoding import Limits, decode
-from icecore.server.embedding.headers import read_header
+from icecore.server.embedding.headers import MOST_SEGMENTS, MOST_STRAY_BYTES, read_header
 from icecore.server.errors import ImageInvalid, ImageTooLarge, ImageTruncated, InvalidArgument
 
 WHITE = (255, 255, 255)
@@ -242,6 +244,92 @@ def test_headers_say_the_size(image: Image.Image, format_: str, options: dict[st
     header = read_header(saved(image, format_, **options))
     assert header is not None
     assert (header.format, header.width, header.height) == (format_, *image.size)
+
+
+class Watched(bytes):
+    """Bytes that count how many of them were looked at."""
+
+    n_seen = 0
+
+    def __getitem__(self, key: Any) -> Any:
+        found = super().__getitem__(key)
+        self.n_seen += len(found) if isinstance(found, bytes) else 1
+        return found
+
+    def find(self, sub: Any, *between: Any) -> int:
+        found = super().find(sub, *between)
+        some = range(len(self))[slice(*between)]
+        self.n_seen += found - some[0] if found >= 0 else len(some)
+        return found
+
+
+# What may come, ever again, in a JPEG that has no picture; all are 4 MB.
+ENDLESS = {
+    "zeros": b"\0" * (1 << 22),
+    "fill": b"\xff" * (1 << 22),
+    "escaped": b"\xff\0" * (1 << 21),
+    "restarts": b"\xff\xd0" * (1 << 21),
+    "empty segments": b"\xff\xe0\0\2" * (1 << 20),
+    "segments and zeros": (b"\xff\xe0\0\2" + b"\0" * 8188) * (1 << 9),
+    "segments and fill": (b"\xff" * 60 + b"\xe0\0\2\0") * (1 << 16),
+}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"\xff\xd8\xff\xe0\0\2", saved(picture(), "JPEG").partition(b"\xff\xc4")[0]],
+    ids=["no size", "a size"],
+)
+@pytest.mark.parametrize("rest", ENDLESS.values(), ids=ENDLESS)
+def test_of_a_jpeg_that_goes_on_for_ever_little_is_looked_at(
+    head: bytes, rest: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither here, which is on the event loop too, nor by Pillow, which would walk all of it:
+    also not where a size was found, and the scan is missing.
+    """
+    data = Watched(head + rest)
+    read_header(data)
+    assert data.n_seen <= MOST_STRAY_BYTES + 10 * MOST_SEGMENTS
+    assert_pillow_never_sees(head + rest + b"\xff\xd9", monkeypatch)
+
+
+@pytest.mark.parametrize("marker", [0x02, 0xBF, 0xC8, 0xF0, 0xFD])
+def test_what_is_a_segment_to_no_decoder_ends_the_walk(
+    marker: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow would look for the next one in what it holds, byte by byte."""
+    data = saved(picture(), "JPEG")
+    reserved = bytes((0xFF, marker, 0xFF, 0xFF)) + bytes(65533)
+    assert_pillow_never_sees(data[:20] + reserved + data[20:], monkeypatch)
+
+
+def assert_pillow_never_sees(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setitem(decoding._READERS, "JPEG", lambda file: opened.append(file))
+    with pytest.raises(ImageInvalid, match="a damaged JPEG: no picture was found in it"):
+        decode(data)
+    assert not opened
+
+
+def test_a_jpeg_may_have_much_before_its_picture() -> None:
+    """The largest colour profile there can be, EXIF, a comment, fill bytes and stray ones."""
+    profile = random.Random(5).randbytes(255 * 65519)
+    plain = saved(picture(), "JPEG", quality=98, comment=b"c" * 60_000)
+    full = saved(
+        picture(),
+        "JPEG",
+        quality=98,
+        comment=b"c" * 60_000,
+        icc_profile=profile,
+        exif=b"Exif\0\0" + bytes(60_000),
+    )
+    assert len(full) > 255 * 65519
+    stray = full[:2] + b"\xff" * 30_000 + full[2:20] + bytes(30_000) + full[20:]
+    for data in (full, stray):
+        header = read_header(data)
+        assert header is not None
+        assert (header.width, header.height) == picture().size
+        assert np.array_equal(pixels(data), pixels(plain))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from icecore.server.embedding.headers import (
     Header,
+    first_scan,
     is_cut_short,
     name_format,
     read_header,
@@ -111,7 +112,10 @@ def decode(data: bytes, *, what: str = "the image", limits: Limits = LIMITS) -> 
         raise ImageInvalid(f"{what} is {found}, but must be JPEG, PNG or WebP")
     _check_size(header.width, header.height, what, limits)
     if header.format == "JPEG":
-        _check_scans(data, what, limits)
+        begins = first_scan(data)
+        if begins < 0:
+            raise _refusal(data, header, what, ValueError("no picture was found in it"))
+        _check_scans(data, begins, what, limits)
     try:
         with _READERS[header.format](io.BytesIO(data)) as image:
             _check_size(image.width, image.height, what, limits)
@@ -131,9 +135,9 @@ def _check_size(width: int, height: int, what: str, limits: Limits) -> None:
         )
 
 
-def _check_scans(data: bytes, what: str, limits: Limits) -> None:
-    # Inside a scan 0xFF is always followed by 0 or a restart marker.
-    n_scans = data.count(b"\xff\xda")
+def _check_scans(data: bytes, begins: int, what: str, limits: Limits) -> None:
+    # Inside a scan 0xFF is always followed by 0 or a restart marker; a profile has any bytes.
+    n_scans = data.count(b"\xff\xda", begins)
     if n_scans > limits.max_scans:
         raise ImageTooLarge(f"{what} has {n_scans} scans, but {limits.max_scans} are the most")
 

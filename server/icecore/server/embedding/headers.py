@@ -1,16 +1,30 @@
 """What the first bytes of an image file say, read before any decoder sees them.
 
 Decoders allocate by the size in the header (libwebp already when it opens the
-file), so that size is read here and checked first. Nothing is decoded.
+file), so that size is read here and checked first. Nothing is decoded, and
+the work is bounded: this is done on the event loop too.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 ACCEPTED = ("JPEG", "PNG", "WEBP")
+
+MOST_SEGMENTS: Final = 512
+"""Of a JPEG before its first scan. Colour profiles may have 255, maps of depth as many."""
+
+MOST_STRAY_BYTES: Final = 1 << 16
+"""Of a JPEG, between those segments: some cameras fill up to their own blocks."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
+_SOS = 0xDA
+# With a length: frames, tables, scans, applications' data, comments. No decoder reads others.
+_SEGMENTS = frozenset((*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE)) - {0xC8}
+_FILL = re.compile(rb"\xff+")
 
 # Formats that people send by mistake, by their first bytes; only to say so.
 _OTHERS = (
@@ -53,6 +67,14 @@ def read_header(data: bytes) -> Header | None:
     return None
 
 
+def first_scan(data: bytes) -> int:
+    """Return where a JPEG's first scan begins; -1: not within what is looked at of it.
+
+    Then no decoder is to see it either: Pillow would walk all of it, byte by byte.
+    """
+    return next((at for marker, at in _segments(data) if marker == _SOS), -1)
+
+
 def is_cut_short(data: bytes, header: Header) -> bool:
     """Return whether the file lacks its end: PNG's IEND, JPEG's EOI, RIFF's length."""
     if header.format == "PNG":
@@ -78,24 +100,45 @@ def _big(two_or_four: bytes) -> int:
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Walk the segments up to the first frame header (ITU T.81, B.1 and B.2.2)."""
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            at += 1  # stray bytes between segments are skipped, as libjpeg does
-            continue
-        marker = data[at + 1]
-        if marker == 0xFF or marker == 0x00 or marker in _ALONE:
-            at += 1 if marker == 0xFF else 2
-            continue
-        if marker in (0xD9, 0xDA):
-            break
-        if marker in _SOF:
-            if at + 9 > len(data):
-                break
+    """Read the first frame header (ITU T.81, B.2.2)."""
+    for marker, at in _segments(data):
+        if marker in _SOF and at + 9 <= len(data):
             return _big(data[at + 7 : at + 9]), _big(data[at + 5 : at + 7])
-        at += 2 + max(2, _big(data[at + 2 : at + 4]))
     return 0, 0
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Walk the segments up to the first scan (ITU T.81, B.1): each one's marker and place.
+
+    Stray bytes between them are skipped, as libjpeg does, but not for ever.
+    """
+    at, end, n_left = 2, len(data) - 3, MOST_STRAY_BYTES
+    for _ in range(MOST_SEGMENTS):
+        if at >= end:
+            return
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker == 0xFF:
+            found = _after_stray(data, at, at + n_left)
+            if found < 0:
+                return
+            n_left -= found - at
+            at = found
+        elif marker in _SEGMENTS:
+            yield marker, at
+            if marker == _SOS:
+                return
+            at += 2 + max(2, data[at + 2] << 8 | data[at + 3])
+        elif marker == 0x00 or marker in _ALONE:
+            at += 2
+        else:
+            return
+
+
+def _after_stray(data: bytes, at: int, most: int) -> int:
+    """Return where the next marker begins, by the last 0xFF before it; -1: not before `most`."""
+    first = data.find(b"\xff", at, most)
+    fill = _FILL.match(data, first, most) if first >= 0 else None
+    return -1 if fill is None or fill.end() == most else fill.end() - 1
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
