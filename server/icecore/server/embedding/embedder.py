@@ -64,7 +64,7 @@ class Embedder:
         # is busy with others, since a tenant without a piece in line loses its turn.
         self._ahead = max(8, 2 * threads)
         self._allowances = Allowances() if allowances is None else allowances
-        self._costs = Costs()
+        self._costs = Costs(max_pixels=limits.image.max_pixels)
         self._bounds = Bounds(threads=threads, max_queue_ms=max_queue_ms)
         self._turns = Turns(metrics=self._metrics)
         self._planner = Planner(

@@ -95,6 +95,18 @@ def test_every_kind_of_image_has_a_cost() -> None:
         assert costs.guess(BACKBONE, DEEP, image).cost_ms > 0
 
 
+@pytest.mark.parametrize("side", [2001, 2**32 - 1])
+def test_what_is_refused_by_its_header_costs_no_reading(side: int) -> None:
+    """Its header may say anything, and nothing of it is read."""
+    sides = side.to_bytes(4, "big") * 2
+    png = Encoded(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sides + b"\x08\x02\0\0\0")
+    nothing = Encoded(b"no image")
+    costs = Costs(max_pixels=2000 * 2000)
+    refused, none = (costs.guess(BACKBONE, DEEP, one) for one in (png, nothing))
+    assert refused.megapixels == none.megapixels
+    assert Costs(max_pixels=side * side).guess(BACKBONE, DEEP, png).megapixels > 4
+
+
 def test_the_mean_of_a_call_is_over_some_of_its_images() -> None:
     costs = Costs()
     small, large = jpeg(100, 100), jpeg(4000, 4000)

@@ -153,3 +153,45 @@ def test_a_turn_takes_a_few_steps_however_many_wait(monkeypatch: pytest.MonkeyPa
             shares.join(key)
     assert heap.n_steps <= 8 * n_turns
     assert heap.largest <= 10 * 10_000
+
+
+def test_turns_are_as_fair_after_any_time() -> None:
+    """A float of 1e18 knows no milliseconds: who is charged so much changes nothing for others."""
+    shares: Shares[str] = Shares(credit=200.0)
+    for key in ("waits", "far"):
+        shares.join(key)
+    shares.leave("waits")
+    for _ in range(3):
+        shares.charge("far", 1e18)
+    shares.leave("far")
+    costs = {"dear": 40.0, "cheap": 4.0}
+    for key in costs:
+        shares.join(key)
+    had = dict.fromkeys(costs, 0.0)
+    for _ in range(2000):
+        key = serve(shares, costs, 1)[0]
+        had[key] += costs[key]
+    assert had["dear"] == pytest.approx(had["cheap"], abs=2 * 40.0)
+
+
+def test_setting_virtual_time_back_changes_nobodys_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of those who left and owe. Costs are whole numbers, so that nothing is rounded."""
+
+    def turns() -> list[str]:
+        random = Random(11)
+        shares: Shares[str] = Shares(credit=64.0)
+        order = []
+        for number in range(3000):
+            shares.join(f"t{random.randrange(8)}", random.choice([0.5, 1.0, 2.0]))
+            key = shares.first()
+            assert key is not None
+            shares.charge(key, float(random.randint(1, 50)), in_turn=number % 5 > 0)
+            shares.correct(key, float(random.randint(-20, 100)))
+            if random.random() < 0.5:
+                shares.leave(key)
+            order.append(f"{key} of {len(shares)}")
+        return order
+
+    never = turns()
+    monkeypatch.setattr("icecore.server.embedding.scheduling.shares._FAR", 500.0)
+    assert turns() == never

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icecore.server.backbones.backbone import Backbone
+from icecore.server.embedding.decoding import LIMITS
 from icecore.server.embedding.headers import read_header
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels
 from icecore.server.embedding.scheduling.pieces import Ran
@@ -75,9 +76,14 @@ class Guess:
 
 
 class Costs:
-    """The means of what was seen."""
+    """The means of what was seen.
 
-    def __init__(self) -> None:
+    Args:
+        max_pixels: of an image; one whose header says more is refused by that, unread.
+    """
+
+    def __init__(self, *, max_pixels: int = LIMITS.max_pixels) -> None:
+        self._max_pixels = max_pixels
         self._a_mac = Mean(FIRST_MS_A_MAC)
         self._passes: dict[tuple[str, str], Mean] = {}
         self._megapixels: dict[str, Mean] = {}
@@ -91,7 +97,7 @@ class Costs:
             if len(self._passes) >= _MOST_KNOWN:
                 self._passes.clear()
             a_pass = self._passes[key] = Mean(max(0.05, deepest.macs * self._a_mac.value))
-        kind, megapixels = _seen(image)
+        kind, megapixels = _seen(image, self._max_pixels)
         a_megapixel = self._megapixels.get(kind)
         if a_megapixel is None:
             first = FIRST_MS_A_MEGAPIXEL.get(kind, _OTHER_MS_A_MEGAPIXEL)
@@ -106,12 +112,13 @@ class Costs:
         return sum(self.guess(backbone, taps, one).cost_ms for one in some) / len(some)
 
 
-def _seen(image: ImageInput) -> tuple[str, float]:
-    """The kind of an image and its megapixels, from its first bytes."""
+def _seen(image: ImageInput, max_pixels: int) -> tuple[str, float]:
+    """The kind of an image and its megapixels, from its first bytes; of none but what is read."""
     if isinstance(image, Encoded):
         header = read_header(image.data)
         if header is None:
             return "none", 0.0
-        return header.format, header.width * header.height / 1e6
+        n_pixels = header.width * header.height
+        return header.format, n_pixels / 1e6 if n_pixels <= max_pixels else 0.0
     height, width = image.array.shape[:2] if isinstance(image, Pixels) else image.array.shape[1:3]
     return "pixels" if isinstance(image, Pixels) else "prepared", height * width / 1e6

@@ -16,6 +16,9 @@ from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
+_FAR: Final = 2.0**30
+"""Virtual time is set back to 0 from here: tags of 1e15 would not tell a cost from another."""
+
 _LEFT_OVER: Final = 8
 """Places in the heap a flow; beyond, those that no longer count are thrown out."""
 
@@ -97,6 +100,8 @@ class Shares(Generic[Key]):
         flow = self._flows[key]
         if in_turn:
             self._now = max(self._now, flow.tag)
+            if self._now > _FAR:
+                self._set_back()
         flow.tag += cost / flow.weight
         self._place(key, flow)
         self._forget()
@@ -119,6 +124,14 @@ class Shares(Generic[Key]):
     def _earliest(self) -> float:
         """The lowest tag that a flow may have which did not wait."""
         return self._now - self._credit
+
+    def _set_back(self) -> None:
+        """Count all tags from the present virtual time; nobody's turn or debt changes."""
+        for flow in self._flows.values():
+            flow.tag -= self._now
+        self._order = [(tag - self._now, number, key) for tag, number, key in self._order]
+        self._resting = [(tag - self._now, number, key) for tag, number, key in self._resting]
+        self._now = 0.0
 
     def _first(self) -> Key | None:
         while self._order:
