@@ -1,5 +1,6 @@
 """Sessions of several threads: the same codes, made aside, few at once."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -7,12 +8,14 @@ import numpy.typing as npt
 import pytest
 
 from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.running import sessions as running
 from icecore.server.backbones.running.feeds import Feed
 from icecore.server.backbones.running.kept_sessions import MOST_WIDE, Form, KeptSessions, Session
 from icecore.server.backbones.running.loaded import FloatArray, InputArray
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.backbones.running.shared_weights import Weight
-from icecore.wire.taps import TapId
+from icecore.server.backbones.running.wishes import Wishes
+from icecore.wire.taps import Pooling, PoolingKind, TapId
 from toys import toy_backbone
 
 
@@ -126,3 +129,82 @@ def test_what_could_not_be_made_aside_harms_nobody(monkeypatch: pytest.MonkeyPat
         made = sessions.run(toy, toy.core, images(toy), threads=2)
         settled(sessions)
         assert all(np.array_equal(a, b) for a, b in zip(made, expected, strict=True))
+
+
+def test_where_no_thread_can_be_started_passes_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy = toy_backbone()
+    sessions = Sessions(max_bytes=1 << 24, threads=1)
+    expected = sessions.run(toy, toy.core, images(toy))
+
+    def fails(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fails)
+        made = sessions.run(toy, toy.core, images(toy), threads=2)
+    assert all(np.array_equal(a, b) for a, b in zip(made, expected, strict=True))
+    assert [one.message for one in caplog.records] == ["not_prepared"]
+    sessions.run(toy, toy.core, images(toy), threads=2)
+    settled(sessions)
+    assert sessions._kept.is_ready(Form(toy.core, Feed.FLOATS, 2)), "the next one asks again"
+
+
+def test_close_returns_when_nothing_is_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    began, may_end = threading.Event(), threading.Event()
+    real, real_wait = Sessions._made, Wishes.wait
+
+    def slow(sessions: Sessions, backbone: Backbone, form: Form) -> Session:
+        if form.threads > 1:
+            began.set()
+            assert may_end.wait(30), "nobody waited for it"
+        session = real(sessions, backbone, form)
+        made.append(form.threads)
+        return session
+
+    def told(wishes: Wishes) -> None:
+        may_end.set()
+        real_wait(wishes)
+
+    monkeypatch.setattr(Sessions, "_made", slow)
+    monkeypatch.setattr(Wishes, "wait", told)
+    toy = toy_backbone()
+    sessions = Sessions(max_bytes=1 << 24, threads=2)
+    sessions.run(toy, toy.core, images(toy))
+    assert began.wait(30)
+    sessions.close()
+    assert made == [1, 2]
+    assert sessions.n_kept == 0
+
+
+def test_what_is_often_missed_is_made_once_in_so_many_times(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it cannot be made, it is not tried at every pass from then on."""
+    n_tried = 0
+
+    def fails(*_: object) -> None:
+        nonlocal n_tried
+        n_tried += 1
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(running, "MISSED_OFTEN", 3)
+    monkeypatch.setattr(Sessions, "_made", fails)
+    toy = toy_backbone()
+    sessions = Sessions(max_bytes=1 << 24, threads=1)
+    for _ in range(9):
+        assert not sessions.is_at_hand(toy, toy.core, Feed.FLOATS)
+        settled(sessions)
+    assert n_tried == 3
+
+
+def test_of_what_is_missed_once_little_is_remembered() -> None:
+    """Callers may read layers in ever new ways."""
+    toy = toy_backbone()
+    sessions = Sessions(max_bytes=1 << 24, threads=1)
+    for number in range(3 * running._MOST_MISSED):
+        tap = toy.tap(toy.layer("1"), pooling=Pooling(PoolingKind.GEM, 1 + number / 1000))
+        sessions.is_at_hand(toy, [tap], Feed.FLOATS)
+        assert len(sessions._missed) <= running._MOST_MISSED + 1

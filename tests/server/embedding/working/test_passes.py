@@ -19,10 +19,12 @@ from icecore.server.backbones.running.devices import CPU, Device
 from icecore.server.backbones.running.kept_sessions import Session
 from icecore.server.backbones.running.sessions import Readied, Sessions
 from icecore.server.cores import IdleCores
+from icecore.server.embedding import orders
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Prepared
+from icecore.server.embedding.scheduling.allowances import Allowances
 from icecore.server.embedding.scheduling.costs import Guess
-from icecore.server.embedding.scheduling.pieces import Ran
+from icecore.server.embedding.scheduling.pieces import Piece, Ran
 from icecore.server.embedding.working.plans import Plan
 from icecore.server.embedding.working.sharing import costs_less
 from icecore.server.errors import ImageInvalid
@@ -372,6 +374,119 @@ async def test_a_mistake_of_ours_is_told_and_ends_no_thread(
     finally:
         await asyncio.to_thread(house.embedder.close)
     assert [one.message for one in caplog.records].count("worker_failed") == 2
+
+
+async def test_a_mistake_of_ours_is_told_to_all_of_its_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House(CPU, Plan(1, 4), threads=1)
+    try:
+
+        def fails(*_: object, **__: object) -> None:
+            raise KeyError("no such plan")
+
+        first = await house.busy()
+        rest = [asyncio.create_task(house.codes(seed)) for seed in range(1, 4)]
+        await house.waiting(3)
+        monkeypatch.setattr(house.embedder._workers._passes, "run", fails)
+        house.sessions.gate.set()
+        await first
+        async with asyncio.timeout(PATIENCE_S):
+            told = await asyncio.gather(*rest, return_exceptions=True)
+        assert [type(one) for one in told] == [KeyError] * 3
+    finally:
+        house.sessions.gate.set()
+        await asyncio.to_thread(house.embedder.close)
+
+
+async def test_who_takes_note_of_passes_harms_none(
+    gpu: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also not those that wait for another thread's pass."""
+    noted = threading.Event()
+
+    def fails(_: Any) -> None:
+        noted.set()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(gpu.embedder._workers, "_saw", fails)
+    first = await gpu.busy()
+    other = asyncio.create_task(gpu.codes(1))
+    assert await asyncio.to_thread(noted.wait, PATIENCE_S)
+    gpu.sessions.gate.set()
+    made = await asyncio.gather(first, other)
+    await asyncio.to_thread(gpu.embedder.close)
+    for seed, codes in enumerate(made):
+        assert np.allclose(codes, alone(seed), rtol=1e-5, atol=1e-6), seed
+    assert [one.message for one in caplog.records] == ["not_planned"] * 2
+
+
+async def test_who_leaves_while_others_of_the_batch_are_prepared_is_not_prepared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House(CPU, Plan(1, 4), threads=1)
+    prepared: list[str] = []
+    began, may_end = threading.Event(), threading.Event()
+
+    def slow(_: ImageInput, *rest: object, what: str, **named: object) -> npt.NDArray[np.float32]:
+        prepared.append(what)
+        if what == "b":
+            began.set()
+            assert may_end.wait(PATIENCE_S), "nobody opened the gate"
+        return np.zeros(TOY.recipe.shape, np.float32)
+
+    def call(name: str) -> "asyncio.Task[Any]":
+        return asyncio.create_task(house.embedder.embed(TOY, THREE, [image(1)], names=[name]))
+
+    try:
+        monkeypatch.setattr(orders, "prepare", slow)
+        a = call("a")
+        assert await asyncio.to_thread(house.sessions.began.wait, PATIENCE_S)
+        b, c, d = map(call, "bcd")
+        await house.waiting(3)
+        house.sessions.gate.set()
+        assert await asyncio.to_thread(began.wait, PATIENCE_S)
+        c.cancel()
+        await asyncio.gather(c, return_exceptions=True)
+        may_end.set()
+        await asyncio.gather(a, b, d)
+    finally:
+        house.sessions.gate.set()
+        may_end.set()
+        await asyncio.to_thread(house.embedder.close)
+    assert prepared == ["a", "b", "d"]
+    assert [n for _, n in house.sessions.passes] == [1, 2]
+
+
+async def test_a_pass_that_fails_is_paid_for() -> None:
+    """Else who makes passes fail has as many as it likes."""
+
+    class Failing(Sessions):
+        def readied(self, *_: Any, **__: Any) -> Readied:
+            until = time.thread_time() + 0.05
+            while time.thread_time() < until:
+                pass
+            raise RuntimeError("out of memory")
+
+    sessions = Failing(max_bytes=1 << 24, threads=1)
+    allowances = Allowances()
+    embedder = Embedder(sessions, threads=1, allowances=allowances)
+    charged: list[float] = []
+    settle = embedder._turns.settle
+
+    def told(piece: Piece, spent_ms: float) -> None:
+        charged.append(spent_ms)
+        settle(piece, spent_ms)
+
+    embedder._turns.settle = told  # type: ignore[method-assign]
+    try:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            await embedder.embed(TOY, ONE, [image(1)], tenant_id="t")
+    finally:
+        await asyncio.to_thread(embedder.close)
+        sessions.close()
+    assert charged[0] >= 50, "by its turns"
+    assert allowances.used("t").cpu_s >= 0.05, "and in what is counted"
 
 
 async def test_what_a_session_cost_is_not_taken_for_the_cost_of_a_pass(

@@ -19,7 +19,10 @@ class Wishes:
         self._is_working = False
 
     def add(self, key: Hashable, act: Callable[[], object]) -> None:
-        """Have something done, unless it is in line already."""
+        """Have something done, unless it is in line already.
+
+        Where no thread can be started it is left undone: whoever adds it does not need it now.
+        """
         with self._changed:
             self._line.setdefault(key, act)
             if self._is_working:
@@ -27,12 +30,12 @@ class Wishes:
             self._is_working = True
         try:
             Thread(target=self._work, name="wishes", daemon=True).start()
-        except BaseException:
+        except Exception as error:
             with self._changed:
                 self._is_working = False
                 self._line.clear()
                 self._changed.notify_all()
-            raise
+            telemetry.log_fault("not_prepared", error)
 
     def wait(self) -> None:
         """Forget what was not begun, and return when nothing is being done."""

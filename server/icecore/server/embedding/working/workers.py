@@ -113,12 +113,16 @@ class Workers:
                 # A part that waits for a core holds up all others of its pass.
                 is_wide = is_lone and self._idle_cores.at_least(plan.lone_threads - 1)
                 self._passes.run(ready, threads=plan.lone_threads if is_wide else 1)
-            if self._saw is not None:
-                self._saw(piece.backbone)
         except BaseException as error:  # a mistake of ours: told, and the thread goes on
             telemetry.log_fault("worker_failed", error)
             for one in pieces:
                 one.fail(error)
+            return
+        if self._saw is not None:
+            try:
+                self._saw(piece.backbone)
+            except Exception as error:  # the pieces have their codes, or will
+                telemetry.log_fault("not_planned", error)
 
     def _prepare(self, piece: Piece) -> Ready | None:
         """Prepare a piece's image; None where it cannot be, or not in time: its caller is told."""
