@@ -19,9 +19,11 @@ from icecore.server.backbones.lite0 import efficientnet_lite0
 from icecore.server.backbones.running.loaded import InputArray
 from icecore.server.backbones.running.sessions import Readied, Sessions
 from icecore.server.embedding import orders
+from icecore.server.embedding.decoding import Limits
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.embedding.orders import CallLimits
+from icecore.server.embedding.scheduling.allowances import Allowances
 from icecore.server.errors import (
     DTypeInvalid,
     DTypeOverflow,
@@ -35,6 +37,7 @@ from icecore.server.errors import (
     TapMismatch,
     TensorInvalid,
 )
+from icecore.server.quotas import Used
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
 from toys import toy_backbone
 
@@ -302,6 +305,62 @@ async def test_a_caller_who_left_costs_no_more_decoding(monkeypatch: pytest.Monk
     await embedder.embed(BACKBONE, LAST, [png(noise(0))])
     assert n_prepared == 1 + 1, "the image under way, and the other call's"
     embedder.close()
+
+
+async def test_an_image_whose_thread_cannot_be_started_stands_in_no_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    sessions = GatedSessions()
+    sessions.may_end.set()
+    embedder = Embedder(sessions, threads=1, cache_bytes=1 << 20)
+    for is_cached in (False, True):
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", fails)
+            with pytest.raises(RuntimeError, match="new thread"):
+                await embedder.embed(BACKBONE, LAST, [png(noise(0))], is_cached=is_cached)
+        assert embedder._turns.n_waiting == 0, is_cached
+    await embedder.embed(BACKBONE, LAST, [png(noise(1))])
+    assert sessions.n_images == 1
+    embedder.close()
+
+
+async def test_images_refused_by_their_headers_hold_up_nobody() -> None:
+    """Whatever those say: at 49 megapixels they would be foreseen to take a second each."""
+    sessions = GatedSessions()
+    limits = CallLimits(image=Limits(max_pixels=1_000_000))
+    embedder = Embedder(sessions, threads=1, limits=limits)
+    side = (7000).to_bytes(4, "big")
+    huge = Encoded(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + side * 2 + b"\x08\x02\0\0\0")
+    first = asyncio.create_task(embedder.embed(BACKBONE, LAST, [png(noise(0)), *[huge] * 7]))
+    await asyncio.to_thread(sessions.began.wait, 30)
+    other = asyncio.create_task(embedder.embed(BACKBONE, LAST, [png(noise(1))]))
+    await asyncio.sleep(0)  # it is taken in, or refused
+    sessions.may_end.set()
+    try:
+        with pytest.raises(ImageTooLarge, match="image 1 is 7,000 x 7,000 pixels"):
+            await first
+        await other
+    finally:
+        embedder.close()
+
+
+async def test_what_a_deleted_tenant_had_done_is_not_the_next_ones_of_its_name() -> None:
+    sessions = GatedSessions()
+    allowances = Allowances()
+    embedder = Embedder(sessions, threads=1, allowances=allowances)
+    deleted = allowances.account("t")
+    call = asyncio.create_task(embedder.embed(BACKBONE, LAST, [png(noise(0))], tenant_id="t"))
+    await asyncio.to_thread(sessions.began.wait, 30)
+    allowances.forget("t")
+    sessions.may_end.set()
+    await call
+    embedder.close()
+    assert deleted is not None
+    assert (deleted.used.n_images, deleted.used.cpu_s > 0) == (1, True)
+    assert allowances.used("t") == Used()
 
 
 async def test_a_closed_embedder_embeds_no_more(embedder: Embedder) -> None:

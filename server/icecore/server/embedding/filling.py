@@ -112,7 +112,11 @@ class Filling:
         """One image by itself, straight into the gathering."""
         answer: asyncio.Future[Ran] = self._loop.create_future()
         piece = self._order.piece(index, taps, answer, self._gathering.keeping(index, taps))
-        self._submit(piece)
+        try:
+            self._submit(piece)
+        except BaseException:
+            self._give_up(piece)  # it may stand in line already
+            raise
         return _Waiting(index, own=answer, piece=piece)
 
     async def _end(self, waiting: "_Waiting") -> None:
