@@ -109,3 +109,11 @@ def test_where_the_kernel_does_not_tell_all_others_are_idle(
     idle = IdleCores(load, cores=4)
     assert idle.at_least(3)
     assert not idle.at_least(4)
+
+
+def test_what_gives_way_takes_no_core(tmp_path: Path) -> None:
+    load = tmp_path / "loadavg"
+    load.write_text("0.20 0.18 0.12 4/80 11206\n")
+    for n_giving_way, n_idle in ((0, 0), (1, 1), (3, 3)):
+        idle = IdleCores(load, cores=4, n_giving_way=lambda n=n_giving_way: n)  # type: ignore[misc]
+        assert [idle.at_least(n) for n in (1, 2, 3)] == [n <= n_idle for n in (1, 2, 3)]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import sleep
 
+from icecore.server.giving_way import n_giving_way
+
 _MOUNT = Path("/sys/fs/cgroup")
 _OURS = Path("/proc/self/cgroup")
 _LOAD = Path("/proc/loadavg")
@@ -38,25 +40,34 @@ def usable_cores(*, mount: Path = _MOUNT, ours: Path = _OURS) -> int:
 class IdleCores:
     """How many cores of the machine nothing runs on at the moment, beside who asks.
 
-    The kernel counts what runs or would, on the whole machine also inside a container.
+    The kernel counts what runs or would, on the whole machine also inside a container. What
+    gives way to us takes no core from us.
 
     Args:
         load: whose fourth field begins with that number (proc_loadavg(5)). Where it cannot be
             read, all cores but one are idle.
+        n_giving_way: how many threads of those that run give way to us.
     """
 
-    def __init__(self, load: Path = _LOAD, *, cores: int | None = None) -> None:
+    def __init__(
+        self,
+        load: Path = _LOAD,
+        *,
+        cores: int | None = None,
+        n_giving_way: Callable[[], int] = n_giving_way,
+    ) -> None:
         self._cores = (os.cpu_count() or 1) if cores is None else cores
         self._load = load
+        self._n_giving_way = n_giving_way
 
     def at_least(self, n: int) -> bool:
         """Whether so many are idle; looks twice before it says no. A look takes 4 µs."""
-        if n <= 0:
+        if n <= 0 or self._n_idle() >= n:
             return True
-        if self._n_idle() >= n:
+        if self._n_idle() + self._n_giving_way() >= n:
             return True
         sleep(_AGAIN_S)
-        return self._n_idle() >= n
+        return self._n_idle() + self._n_giving_way() >= n
 
     def _n_idle(self) -> int:
         try:

@@ -13,6 +13,9 @@ at 19 a busy server's trainings hardly ever ended."""
 LATER: Final = 10
 """For what somebody waits for: beside calls that take all cores it still has a tenth of them."""
 
+_given: Final[set[int]] = set()
+"""Children that were told to; those that have ended go when somebody counts."""
+
 
 def give_way(pid: int, niceness: int = LAST) -> None:
     """Let a child of ours run behind everybody else; to be called as soon as it is started,
@@ -22,6 +25,7 @@ def give_way(pid: int, niceness: int = LAST) -> None:
     """
     with suppress(ProcessLookupError):
         os.setpriority(os.PRIO_PROCESS, pid, niceness)
+        _given.add(pid)
         if hasattr(os, "SCHED_BATCH"):
             # It takes no processor away from what runs when it wakes up.
             os.sched_setscheduler(pid, os.SCHED_BATCH, os.sched_param(0))
@@ -30,3 +34,30 @@ def give_way(pid: int, niceness: int = LAST) -> None:
     with suppress(OSError):
         if os.getsid(pid) != os.getsid(0):
             Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
+
+
+def n_giving_way() -> int:
+    """Return how many threads run, or would, of the children that give way to us."""
+    return sum(map(_n_running, tuple(_given)))
+
+
+def _n_running(pid: int) -> int:
+    n = 0
+    for thread in _threads(pid):
+        try:
+            state, parent = thread.read_bytes().rpartition(b")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):  # it has just ended
+            continue
+        if int(parent) != os.getpid():  # another one has its number now
+            _given.discard(pid)
+            return 0
+        n += state == b"R"
+    return n
+
+
+def _threads(pid: int) -> list[Path]:
+    try:
+        return [task / "stat" for task in Path(f"/proc/{pid}/task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        _given.discard(pid)
+        return []
