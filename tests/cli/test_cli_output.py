@@ -7,6 +7,8 @@ import pytest
 
 from icecore.cli.output import Column, one_line, print_json, print_table, printable
 from icecore.cli.progress import in_words, working
+from icecore.cli.waits import waits
+from icecore.client import Reason, Waiting
 
 
 class Terminal(io.StringIO):
@@ -151,6 +153,57 @@ def test_a_line_has_the_rate_and_the_time_left(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_time_is_said_in_words(seconds: float, said: str) -> None:
     assert in_words(seconds) == said
+
+
+AWAY = Waiting("UNAVAILABLE", "no server answers at 'x:1'", seconds=0.2, most_s=60.0)
+SLOWED = Waiting(Reason.RATE_LIMITED, "9 more would pass the quota", seconds=0.2)
+FULL = Waiting(Reason.OVERLOADED, "the queue is full", seconds=0.2)
+
+
+def test_a_server_that_is_away_is_told_of_once_until_it_is_back() -> None:
+    stream = io.StringIO()
+    with working("embedding", 100, unit="images", stream=stream) as work:
+        work.advance(60)
+        for told in (AWAY, AWAY, FULL, SLOWED, SLOWED):
+            waits(told)
+        work.advance(20)
+        waits(AWAY)
+        work.advance(20)
+    away = "no server answers at 'x:1'; waiting up to 60 s for it"
+    assert stream.getvalue().splitlines() == [
+        f"embedding: 60 of 100 images (60%); {away}",
+        "embedding: slowed by the tenant's quota of images a second",
+        f"embedding: 80 of 100 images (80%); {away}",
+    ]
+
+
+def test_a_bar_tells_no_rate_and_no_time_left_while_the_server_is_away() -> None:
+    stream = Terminal()
+    work = working("embedding", 9, unit="images", stream=stream)
+    with pytest.raises(KeyboardInterrupt), work:
+        _interrupted_wait()
+    said = stream.getvalue()
+    assert "embedding: no server answers at 'x:1'; waiting up to 60 s for it" in said
+    last = said[said.rindex("embedding: waiting") :]
+    assert "0/9" in last
+    assert ":--" not in last, "the time left"
+    with working("embedding", 9, unit="images", stream=stream) as work:
+        waits(AWAY)
+        work.advance(9)
+    last = stream.getvalue().rsplit("embedding", 1)[1]
+    assert ("waiting" in last, "9/9" in last) == (False, True)
+
+
+def _interrupted_wait() -> None:
+    waits(AWAY)
+    raise KeyboardInterrupt
+
+
+def test_without_work_a_wait_is_a_line_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    told = Waiting("UNAVAILABLE", "no server answers at 'y:2'", seconds=0.2, most_s=59.7)
+    for one in (told, told, SLOWED):
+        waits(one)
+    assert capsys.readouterr().err == "no server answers at 'y:2'; waiting up to 60 s for it\n"
 
 
 def test_work_that_is_aside_says_nothing_when_it_is_quick() -> None:

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from icecore.client import InvalidArgument
+from icecore.client import InvalidArgument, Waiting
 from icecore.client._batches import MAX_BATCH_BYTES, Batcher
 from icecore.client._channel import MAX_ATTEMPTS
 from icecore.client._pacing import MAX_WAIT_S, RESTART_S, Met, Pacing
@@ -88,6 +88,27 @@ def test_a_server_that_is_full_is_tried_again_when_it_says_and_not_before() -> N
         pacing.wait_s(error)
     with pytest.raises(ResourceExhausted):
         Pacing(None).wait_s(_full(None))
+
+
+def test_who_listens_hears_of_each_wait_for_a_server_that_is_known() -> None:
+    heard: list[Waiting] = []
+    now, met = [0.0], Met(heard.append)
+    pacing = Pacing(None, met, clock=lambda: now[0])
+    pacing.wait_s(Unavailable("gone"))
+    assert not heard, "a server that never answered is soon given up"
+    pacing.progress()
+    first = pacing.wait_s(Unavailable("gone"))
+    now[0] += 2.0
+    second = pacing.wait_s(Unavailable("gone"))
+    full = pacing.wait_s(_full(3.0))
+    assert heard == [
+        Waiting("UNAVAILABLE", "gone", first, RESTART_S),
+        Waiting("UNAVAILABLE", "gone", second, RESTART_S - 2.0),
+        Waiting("RESOURCE_EXHAUSTED", "full", full),
+    ]
+    bounded = Pacing(5.0, met, clock=lambda: now[0])
+    bounded.wait_s(Unavailable("gone"))
+    assert heard[-1].most_s == 5.0, "the call's own deadline comes first"
 
 
 def _full(retry_after_s: float | None) -> ResourceExhausted:

@@ -17,11 +17,13 @@ from icecore.client import (
     ResourceExhausted,
     TapId,
     Unavailable,
+    Waiting,
 )
 from icecore.client._bulk.course import Course, Send, Told, Wait
 from icecore.client._bulk.patience import PATIENCE_S, Patience
 from icecore.client._bulk.plan import ANSWER_BYTES, BulkPlan, numbered
 from icecore.client._operations.codes import embed_plan
+from icecore.client._pacing import Met
 from icecore.client.errors import IcecoreError
 from icecore.wire.codes import Codes
 
@@ -227,6 +229,26 @@ def test_codes_of_a_replaced_backbone_are_not_given() -> None:
 def test_what_cannot_be_is_refused_before_anything_is_read(given: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgument):
         plan(**given)
+
+
+def test_who_listens_hears_of_each_wait() -> None:
+    heard: list[Waiting] = []
+    clock, server, full = Clock(), Model(), ResourceExhausted("full", reason=Reason.RATE_LIMITED)
+    full.retry_after_s = 3.0
+    patience = Patience(None, clock, met=Met(heard.append))
+    shared = BulkPlan(plan().embed, patience)
+    run(shared, server, [b"0"], clock)
+    assert not heard
+    server.hiccups = [full, Unavailable("away"), Unavailable("away")]
+    run(shared, server, [b"1"], clock)
+    assert [(one.reason, one.message) for one in heard] == [
+        ("UNAVAILABLE", "away"),
+        ("UNAVAILABLE", "away"),
+        ("RATE_LIMITED", "full"),
+    ]
+    left = pytest.approx(PATIENCE_S - heard[0].seconds)
+    assert [one.most_s for one in heard] == [PATIENCE_S, left, None]
+    assert sum(one.seconds for one in heard) == pytest.approx(clock.now - 100.0)
 
 
 def test_a_server_that_is_full_for_no_time_at_all_is_not_asked_without_a_pause() -> None:

@@ -109,6 +109,30 @@ def test_the_same_command_goes_on_after_an_interruption(
     assert sorted(path.name for path in tmp_path.glob("*x.npz*")) == ["x.npz"]
 
 
+def test_a_server_that_is_away_is_told_of_and_waited_for(tmp_path: Path) -> None:
+    files, out = numbers(tmp_path / "files", 80), tmp_path / "x.npz"
+
+    def away(some: list[int]) -> None:
+        if max(some) >= 64:
+            raise Refusal(grpc.StatusCode.UNAVAILABLE, "it is away", "SHUTTING_DOWN")
+
+    embed = Counting(hold=away)
+    answers: dict[str, Callable[[Any], Any]] = {"GetBackbone": backbone, "Embed": embed}
+    with FakeServer(tmp_path, answers) as server:
+        process = child(
+            *("--server", server.address, "embed", files, "--out", out), stderr=subprocess.PIPE
+        )
+        assert process.stderr is not None
+        said = process.stderr.readline()  # before it is there again
+        embed.hold = None
+        process.communicate(timeout=60)
+    assert said.startswith("embedding: ")
+    assert "of 80 images" in said
+    assert said.endswith("; it is away; waiting up to 60 s for it\n")
+    assert process.returncode == 0
+    assert read(out) == list(range(80))
+
+
 def test_a_file_that_has_changed_is_embedded_again(tmp_path: Path, icecore: Icecore) -> None:
     files, out = numbers(tmp_path / "files", 80), tmp_path / "x.npz"
     embed = Counting(hold=_fail_from(64))
@@ -176,7 +200,10 @@ def test_an_interruption_before_the_first_codes_leaves_nothing_behind(tmp_path: 
         asked.set()
         over.wait(60)
 
-    answers = {"GetBackbone": backbone, "Embed": Counting(hold=stuck)}
+    answers: dict[str, Callable[[Any], Any]] = {
+        "GetBackbone": backbone,
+        "Embed": Counting(hold=stuck),
+    }
     with FakeServer(tmp_path, answers) as server:
         process = child(
             *("--server", server.address, "embed", files, "--out", out),

@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from icecore.cli.mistakes import Mistake
-from icecore.client import Client, data_folder, read_admin_key
+from icecore.client import Client, Waiting, data_folder, read_admin_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,6 +53,7 @@ class Connection:
             ca=self.ca,
             tls=self.tls,
             insecure_transport=self.insecure_transport,
+            on_wait=_told_of_wait,
             **waiting,
         )
 
@@ -84,6 +85,12 @@ class Connection:
         if self.server is not None:
             return True
         return self.data is None and _variable("ICECORE_SERVER")
+
+
+def _told_of_wait(told: Waiting) -> None:
+    from icecore.cli.waits import waits  # with what draws, which few need
+
+    waits(told)
 
 
 def _variable(name: str) -> bool:

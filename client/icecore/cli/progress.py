@@ -22,6 +22,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from icecore.cli.output import console_of, one_line
+from icecore.cli.waits import Said, under_way
 
 LINE_EVERY_S = 5.0
 """Plain lines come at most so often, besides the last."""
@@ -36,6 +37,10 @@ class Work(Protocol):
     def advance(self, steps: float = 1.0) -> None: ...
 
     def reach(self, done: float, stage: str = "") -> None: ...
+
+    def pause(self, why: str) -> None: ...
+
+    def remark(self, text: str) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -75,11 +80,12 @@ class _BarWork:
         self, title: str, total: float, unit: str, done: float, is_aside: bool, stream: IO[str]
     ) -> None:
         self._title = title
+        self._beside = Said()
         columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
         columns += [BarColumn(bar_width=32)]
         if unit:
             columns += [MofNCompleteColumn(), TextColumn(unit, markup=False), _Rate(unit)]
-            columns += [TimeRemainingColumn(elapsed_when_finished=True)]
+            columns += [_Left(elapsed_when_finished=True)]
         else:
             columns += [TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn()]
         self._bar = Bar(*columns, console=console_of(stream), transient=is_aside)
@@ -87,13 +93,28 @@ class _BarWork:
         self._bar.update(self._task, completed=done)
 
     def advance(self, steps: float = 1.0) -> None:
-        self._bar.advance(self._task, steps)
+        self._beside.ends_pause()
+        self._bar.update(self._task, advance=steps, description=self._title, paused=False)
 
     def reach(self, done: float, stage: str = "") -> None:
         title = f"{self._title}: {one_line(stage)}" if stage else self._title
-        self._bar.update(self._task, completed=done, description=title)
+        self._beside.ends_pause()
+        self._bar.update(self._task, completed=done, description=title, paused=False)
+
+    def pause(self, why: str) -> None:
+        if self._beside.begins_pause():
+            self._say(why)
+            self._bar.update(self._task, description=f"{self._title}: waiting", paused=True)
+
+    def remark(self, text: str) -> None:
+        if self._beside.is_new(text):
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self._bar.console.print(one_line(f"{self._title}: {text}"), soft_wrap=True)
 
     def __enter__(self) -> Self:
+        under_way.append(self)
         self._bar.start()
         return self
 
@@ -103,6 +124,7 @@ class _BarWork:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        under_way.remove(self)
         if error is None:
             self._bar.update(
                 self._task, completed=self._bar.tasks[0].total, description=self._title
@@ -117,6 +139,7 @@ class _LineWork:
         self._title, self._total, self._unit = title, total, unit
         self._is_aside, self._has_spoken = is_aside, False
         self._stream = stream
+        self._beside = Said()
         self._before = self._done = done
         self._stage = ""
         self._start = self._said = time.monotonic()
@@ -126,11 +149,21 @@ class _LineWork:
 
     def reach(self, done: float, stage: str = "") -> None:
         self._done, self._stage = done, one_line(stage)
+        self._beside.ends_pause()
         if time.monotonic() - self._said >= LINE_EVERY_S:
             self._said, self._has_spoken = time.monotonic(), True
             self._say(f"{self._title}: {self._amount()}")
 
+    def pause(self, why: str) -> None:
+        if self._beside.begins_pause():
+            self._say(one_line(f"{self._title}: {self._share()}; {why}"))
+
+    def remark(self, text: str) -> None:
+        if self._beside.is_new(text):
+            self._say(one_line(f"{self._title}: {text}"))
+
     def __enter__(self) -> Self:
+        under_way.append(self)
         self._start = self._said = time.monotonic()
         return self
 
@@ -140,6 +173,7 @@ class _LineWork:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        under_way.remove(self)
         seconds = time.monotonic() - self._start
         is_long = seconds >= SHORT_S and not self._is_aside
         if error is None and (is_long or self._has_spoken):
@@ -148,15 +182,18 @@ class _LineWork:
             self._say(f"{self._title}: {what}in {seconds:.1f} s{rate}")
 
     def _amount(self) -> str:
-        share = f"{self._done / self._total:.0%}" if self._total else "done"
-        if not self._unit:
-            return f"{share} ({self._stage})" if self._stage else share
-        said = f"{self._done:,.0f} of {self._total:,.0f} {self._unit} ({share})"
-        rate = self._rate()
-        if not rate:
+        said, rate = self._share(), self._rate()
+        if not self._unit or not rate:
             return said
         left = in_words((self._total - self._done) / rate)
         return f"{said}, {rate:,.0f} {self._unit}/s, {left} left"
+
+    def _share(self) -> str:
+        """Such as "60 of 100 images (60%)"."""
+        share = f"{self._done / self._total:.0%}" if self._total else "done"
+        if not self._unit:
+            return f"{share} ({self._stage})" if self._stage else share
+        return f"{self._done:,.0f} of {self._total:,.0f} {self._unit} ({share})"
 
     def _rate(self) -> float:
         """Steps a second since it began."""
@@ -175,8 +212,19 @@ class _Rate(ProgressColumn):
         self._unit = unit
 
     def render(self, task: Task) -> Text:
+        if task.fields.get("paused"):
+            return Text("")
         rate = task.finished_speed or task.speed
         return Text("" if rate is None else f"{rate:,.0f} {self._unit}/s")
+
+
+class _Left(TimeRemainingColumn):
+    """The time left, which nobody knows while the server is away."""
+
+    max_refresh = 0.0  # rich would show what was true half a second ago
+
+    def render(self, task: Task) -> Text:
+        return Text("") if task.fields.get("paused") else super().render(task)
 
 
 def in_words(seconds: float) -> str:

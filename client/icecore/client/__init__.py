@@ -63,6 +63,7 @@ from icecore.client.values import (
     Tenant,
     VersionState,
 )
+from icecore.client.waiting import OnWait, Waiting
 from icecore.wire.codes import Codes, TapsDiffer
 from icecore.wire.reasons import Reason
 from icecore.wire.taps import AVG, Activation, Pooling, PoolingKind, TapId
@@ -103,6 +104,7 @@ __all__ = [
     "NotFound",
     "OnDuplicate",
     "OnError",
+    "OnWait",
     "PermissionDenied",
     "Pooling",
     "PoolingKind",
@@ -131,6 +133,7 @@ __all__ = [
     "Unimplemented",
     "Usage",
     "VersionState",
+    "Waiting",
     "data_folder",
     "read_admin_key",
 ]

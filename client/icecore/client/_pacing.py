@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from icecore.client._channel import MAX_ATTEMPTS
 from icecore.client.errors import IcecoreError, ResourceExhausted, Unavailable
+from icecore.client.waiting import OnWait, Waiting
 
 FIRST_WAIT_S = 0.1
 MAX_WAIT_S = 2.0
@@ -23,10 +24,16 @@ One that never did is more likely an address mistyped, of which people hear at o
 
 
 class Met:
-    """Whether the server has ever answered; shared by all calls of a client."""
+    """Whether the server has ever answered, and who hears of waits; shared by all calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_wait: OnWait | None = None) -> None:
         self.has_answered = False
+        self._on_wait = on_wait
+
+    def waits(self, error: IcecoreError, seconds: float, most_s: float | None) -> None:
+        """Tell that a call waits: for a server that is away, `most_s` at the longest."""
+        if self._on_wait is not None:
+            self._on_wait(Waiting(error.reason, error.message, seconds, most_s))
 
 
 class Pacing:
@@ -80,7 +87,16 @@ class Pacing:
         left = self.left_s()
         if left is not None and wait >= left:
             raise error
+        if self._met.has_answered:
+            self._met.waits(error, wait, self._most_s(left))
         return wait
+
+    def _most_s(self, left_s: float | None) -> float | None:
+        """How long the server that is away is waited for yet."""
+        if self._away_since is None:
+            return None
+        most = self._away_since + RESTART_S - self._clock()
+        return most if left_s is None else min(most, left_s)
 
     def _while_away(self, error: IcecoreError) -> float:
         now = self._clock()
@@ -96,7 +112,7 @@ class Pacing:
         return wait * _spread(0.5, 1.0)
 
     def _while_full(self, error: ResourceExhausted) -> float:
-        self._met.has_answered = True
+        self._met.has_answered, self._away_since = True, None
         if error.retry_after_s is None or self._failures >= MAX_ATTEMPTS:
             raise error
         return error.retry_after_s * _spread(1.0, 1.25)

@@ -12,6 +12,7 @@ from icecore.client._async.tenant import AsyncTenantCalls
 from icecore.client._async.transport import Transport
 from icecore.client._where import where
 from icecore.client.client import DEFAULT_TIMEOUT_S, DEFAULT_UNTIL_IDLE_S
+from icecore.client.waiting import OnWait
 
 
 class AsyncClient(
@@ -38,6 +39,7 @@ class AsyncClient(
         timeout_s: float = DEFAULT_TIMEOUT_S,
         insecure_transport: bool = False,
         until_idle_s: float = DEFAULT_UNTIL_IDLE_S,
+        on_wait: OnWait | None = None,
     ) -> None:
         """As `Client`."""
         self._transport = Transport(
@@ -51,6 +53,7 @@ class AsyncClient(
                 until_idle_s=until_idle_s,
             ),
             timeout_s=timeout_s,
+            on_wait=on_wait,
         )
 
     async def connect(self) -> str:

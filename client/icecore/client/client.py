@@ -11,6 +11,7 @@ from icecore.client._sync.probe import ProbeCalls
 from icecore.client._sync.tenant import TenantCalls
 from icecore.client._sync.transport import Transport
 from icecore.client._where import where
+from icecore.client.waiting import OnWait
 
 DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_UNTIL_IDLE_S = 10.0
@@ -41,6 +42,7 @@ class Client(BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls
         timeout_s: float = DEFAULT_TIMEOUT_S,
         insecure_transport: bool = False,
         until_idle_s: float = DEFAULT_UNTIL_IDLE_S,
+        on_wait: OnWait | None = None,
     ) -> None:
         """Check the arguments; nothing is called or started yet.
 
@@ -53,6 +55,7 @@ class Client(BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls
             timeout_s: deadline of each call that names no other.
             insecure_transport: send the key unencrypted to another machine all the same.
             until_idle_s: how long a server started here stays without clients.
+            on_wait: is told when a call waits for a server that is away or full.
 
         Raises:
             InvalidArgument: an address that is none, or a key that would travel in the open.
@@ -69,6 +72,7 @@ class Client(BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls
                 until_idle_s=until_idle_s,
             ),
             timeout_s=timeout_s,
+            on_wait=on_wait,
         )
 
     def connect(self) -> str:

@@ -21,6 +21,7 @@ from icecore.client._translation import awaited_border
 from icecore.client._upload import Upload
 from icecore.client._where import Embedded
 from icecore.client.errors import ResourceExhausted, Unavailable
+from icecore.client.waiting import OnWait
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -29,12 +30,14 @@ T = TypeVar("T")
 class Transport:
     """One channel, opened at the first call, of one event loop."""
 
-    def __init__(self, where: Endpoint | Embedded, *, timeout_s: float) -> None:
+    def __init__(
+        self, where: Endpoint | Embedded, *, timeout_s: float, on_wait: OnWait | None = None
+    ) -> None:
         self._where = where
         self.timeout_s = timeout_s
         self._lock = asyncio.Lock()
         self._link: Link | None = None
-        self._met = Met()
+        self.met = Met(on_wait)
         self._is_closed = False
 
     async def connect(self) -> Endpoint:
@@ -51,7 +54,7 @@ class Transport:
     async def unary(self, operation: Operation[A], timeout_s: float | None = None) -> A:
         """Return the answer to one request; it is sent again as `Pacing` says."""
         timeout = self.timeout_s if timeout_s is None else timeout_s
-        pacing = Pacing(timeout, self._met, strange_attempts=1)
+        pacing = Pacing(timeout, self.met, strange_attempts=1)
         while True:
             try:
                 answer = await self.unary_once(operation, pacing.left_s())
@@ -96,7 +99,7 @@ class Transport:
     ) -> AsyncIterator[A]:
         """Yield what one request's stream says; a broken one is opened again."""
         last: A | None = None
-        pacing = Pacing(timeout_s, self._met)
+        pacing = Pacing(timeout_s, self.met)
         while True:
             operation = operation_after(last)
             link = await self._linked()
@@ -129,7 +132,7 @@ class Transport:
         answer is sent again over a new one.
         """
         waiting: deque[Operation[A]] = deque()
-        pacing = Pacing(timeout_s, self._met)
+        pacing = Pacing(timeout_s, self.met)
         stream: AwaitedStream | None = None
         is_complete = False
         try:
@@ -173,7 +176,7 @@ class Transport:
 
         The requests carry an id where they change anything, so that nothing is done twice.
         """
-        pacing = Pacing(timeout_s, self._met)
+        pacing = Pacing(timeout_s, self.met)
         while True:
             link = await self._linked()
             upload = None

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from icecore.client._pacing import Met
 from icecore.client.errors import DeadlineExceeded, IcecoreError, ResourceExhausted
 
 PATIENCE_S = 60.0
@@ -21,9 +22,17 @@ class Patience:
     """Shared by all batches of one run, from any thread."""
 
     def __init__(
-        self, timeout_s: float | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        timeout_s: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        met: Met | None = None,
     ) -> None:
-        """Take the seconds that the whole run may last; None does not bound it."""
+        """Take the seconds that the whole run may last, and who hears of waits.
+
+        `timeout_s` None does not bound it.
+        """
+        self._met = met or Met()
         self._clock = clock
         self._end = None if timeout_s is None else clock() + timeout_s
         self._timeout_s = timeout_s
@@ -63,8 +72,11 @@ class Patience:
                 self._away_since = now
             if not self._has_answered or now - self._away_since > PATIENCE_S:
                 raise error
+            most = self._away_since + PATIENCE_S - now
         wait = min(MAX_WAIT_S, FIRST_WAIT_S * 2.0 ** min(n_failures, 16))
-        return self._within(wait * _spread(0.5, 1.0))
+        wait = self._within(wait * _spread(0.5, 1.0))
+        self._met.waits(error, wait, self._within(most))
+        return wait
 
     def while_full_s(self, error: ResourceExhausted) -> float:
         """Return how long to wait for a server that is full: as long as it says, and a bit more.
@@ -74,7 +86,9 @@ class Patience:
         """
         if error.retry_after_s is None:
             raise error
-        return self._within(max(LEAST_WAIT_S, error.retry_after_s) * _spread(1.0, 1.25))
+        wait = self._within(max(LEAST_WAIT_S, error.retry_after_s) * _spread(1.0, 1.25))
+        self._met.waits(error, wait, None)
+        return wait
 
     def _within(self, wait_s: float) -> float:
         left = self.left_s()

@@ -150,7 +150,7 @@ class CodesCalls(Calls):
                 dtype=dtype,
                 priority=priority,
             ),
-            Patience(timeout_s),
+            Patience(timeout_s, met=self._transport.met),
             on_error=on_error,
             batch_size=batch_size,
             in_flight=in_flight,

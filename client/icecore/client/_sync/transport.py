@@ -21,6 +21,7 @@ from icecore.client._translation import border
 from icecore.client._upload import Upload
 from icecore.client._where import Embedded
 from icecore.client.errors import ResourceExhausted, Unavailable
+from icecore.client.waiting import OnWait
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -29,12 +30,14 @@ T = TypeVar("T")
 class Transport:
     """One channel, opened at the first call and used by any number of threads."""
 
-    def __init__(self, where: Endpoint | Embedded, *, timeout_s: float) -> None:
+    def __init__(
+        self, where: Endpoint | Embedded, *, timeout_s: float, on_wait: OnWait | None = None
+    ) -> None:
         self._where = where
         self.timeout_s = timeout_s
         self._lock = threading.Lock()
         self._link: Link | None = None
-        self._met = Met()
+        self.met = Met(on_wait)
         self._is_closed = False
 
     def connect(self) -> Endpoint:
@@ -51,7 +54,7 @@ class Transport:
     def unary(self, operation: Operation[A], timeout_s: float | None = None) -> A:
         """Return the answer to one request; it is sent again as `Pacing` says."""
         timeout = self.timeout_s if timeout_s is None else timeout_s
-        pacing = Pacing(timeout, self._met, strange_attempts=1)
+        pacing = Pacing(timeout, self.met, strange_attempts=1)
         while True:
             try:
                 answer = self.unary_once(operation, pacing.left_s())
@@ -101,7 +104,7 @@ class Transport:
     ) -> Iterator[A]:
         """Yield what one request's stream says; a broken one is opened again."""
         last: A | None = None
-        pacing = Pacing(timeout_s, self._met)
+        pacing = Pacing(timeout_s, self.met)
         while True:
             operation = operation_after(last)
             link = self._linked()
@@ -135,7 +138,7 @@ class Transport:
         """
         source = iter(operations)
         waiting: deque[Operation[A]] = deque()
-        pacing = Pacing(timeout_s, self._met)
+        pacing = Pacing(timeout_s, self.met)
         stream: Stream | None = None
         is_complete = False
         try:
@@ -177,7 +180,7 @@ class Transport:
 
         The requests carry an id where they change anything, so that nothing is done twice.
         """
-        pacing = Pacing(timeout_s, self._met)
+        pacing = Pacing(timeout_s, self.met)
         while True:
             link = self._linked()
             upload = None
