@@ -279,7 +279,13 @@ def test_administrators_make_tenants_and_keys(
     assert acme.done("collections", "list", "--json").json == []
     monkeypatch.setenv("ICECORE_KEY", secret)
     elsewhere.done("collections", "list")
-    assert "administrator" in by_folder.refused("tenants", "list")
+    env = "(the key that was sent is that of ICECORE_KEY: unset it, or --key gives another)"
+    said_why = by_folder.refused("tenants", "list")
+    assert "administrator" in said_why
+    assert said_why.endswith(env)
+    assert acme.refused("tenants", "list").endswith("(the key that was sent is that of --key)")
+    monkeypatch.setenv("ICECORE_KEY", "icecore_" + "0" * 64)
+    assert by_folder.refused("collections", "list").endswith(env)
     monkeypatch.delenv("ICECORE_KEY")
     by_folder.done("tenants", "revoke-key", "acme", key["key_id"])
     acme.refused("collections", "list")

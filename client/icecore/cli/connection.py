@@ -77,7 +77,14 @@ class Connection:
 
     @property
     def has_key(self) -> bool:
-        return bool(self.key or _variable("ICECORE_KEY"))
+        return bool(self.key_from)
+
+    @property
+    def key_from(self) -> str:
+        """Where the key was read; "" where none was given."""
+        if self.key:
+            return "--key"
+        return "ICECORE_KEY" if _variable("ICECORE_KEY") else ""
 
     @property
     def is_elsewhere(self) -> bool:

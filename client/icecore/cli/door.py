@@ -18,6 +18,7 @@ import click
 from click.shell_completion import shell_complete
 
 from icecore.cli.app import cli
+from icecore.cli.connection import Connection
 from icecore.cli.mistakes import Interrupted, Mistake
 from icecore.cli.output import one_line
 from icecore.client import (
@@ -63,6 +64,10 @@ HINTS: Final[dict[str, str]] = {
     FOLDER_UNUSABLE: "--data names another",
 }
 """How a word of the server's is said on the command line."""
+
+_ABOUT_KEYS = {Reason.KEY_UNKNOWN, Reason.ADMIN_REQUIRED, Reason.TENANT_KEY_REQUIRED}
+
+_WITHOUT: Final = {"ICECORE_KEY": ": unset it, or --key gives another"}
 
 _SERVERS = (
     Cancelled,
@@ -123,8 +128,11 @@ def status_of(error: Exception) -> int:
     return CALLERS if is_known or isinstance(error, click.ClickException) else SERVERS
 
 
-def sentence_of(error: Exception) -> str:
-    """Return what is said of an error, on one line and without a final stop."""
+def sentence_of(error: Exception, key_from: str = "") -> str:
+    """Return what is said of an error, on one line and without a final stop.
+
+    `key_from` is where the key was read, which one who has forgotten about it is told.
+    """
     if isinstance(error, click.ClickException):
         text = error.format_message().strip()
         text = text[:1].lower() + text[1:]
@@ -136,6 +144,8 @@ def sentence_of(error: Exception) -> str:
         text = name + error.strerror.lower()
     elif isinstance(error, IcecoreError):
         hint = HINTS.get(error.reason)
+        if key_from and error.reason in _ABOUT_KEYS:
+            hint = f"the key that was sent is that of {key_from}{_WITHOUT.get(key_from, '')}"
         text = f"{error} ({hint})" if hint else str(error)
     elif isinstance(error, UnicodeEncodeError):
         text = f"{error.object!r} is not UTF-8, and names are"
@@ -150,6 +160,7 @@ def sentence_of(error: Exception) -> str:
 
 
 def _run(arguments: list[str]) -> int:
+    context: click.Context | None = None
     try:
         with cli.make_context("icecore", arguments) as context:
             cli.invoke(context)
@@ -161,9 +172,13 @@ def _run(arguments: list[str]) -> int:
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
         sys.stdout.flush()
-        sys.stderr.write(f"icecore: {sentence_of(error)}\n")
+        sys.stderr.write(f"icecore: {sentence_of(error, _key_from(context))}\n")
         return status_of(error)
     return DONE
+
+
+def _key_from(context: click.Context | None) -> str:
+    return "" if context is None else Connection.of(context).key_from
 
 
 def _interrupted(sentence: str) -> int:
