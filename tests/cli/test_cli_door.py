@@ -175,6 +175,17 @@ def test_a_data_folder_that_cannot_be_is_the_callers_mistake(
     assert status_of(LocalServerError("ended with 3")) == 3
 
 
+def test_a_data_folder_that_is_new_is_told_of(
+    icecore_: Icecore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "python"
+    program.write_text("#!/bin/sh\nexit 3\n")
+    program.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(program))
+    said = icecore_("collections", "list", "--data", tmp_path / "mistyped")
+    assert said.err.startswith(f"data folder '{tmp_path}/mistyped' is new: its server is started")
+
+
 def test_every_command_has_help_with_an_example(icecore_: Icecore) -> None:
     commands = _leaves(cli)
     assert len(commands) >= len(COMMANDS) + 14

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from icecore.client import Client, LocalServerError, local, read_admin_key
+from icecore.client import Client, LocalServerError, Waiting, local, read_admin_key
 from icecore.client._where import Embedded
-from icecore.client.errors import FOLDER_UNUSABLE, SERVER_REFUSED
+from icecore.client.errors import FOLDER_NEW, FOLDER_UNUSABLE, SERVER_REFUSED
 from icecore.client.local import Search, running_address
 
 
@@ -110,6 +110,19 @@ def test_a_server_that_ends_at_once_tells_why(tmp_path: Path) -> None:
     assert "\n" not in str(refused.value)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert stat.S_IMODE((folder / "server.log").stat().st_mode) == 0o600
+
+
+def test_a_folder_that_is_new_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And one that is not, or in which nothing is begun, is not."""
+    stand_in(tmp_path, monkeypatch, "exit 3")
+    heard: list[Waiting] = []
+    embedded = Embedded(tmp_path / "mistyped", 1.0, on_wait=heard.append)
+    for _ in range(2):
+        with pytest.raises(LocalServerError):
+            Search(embedded).address()
+    [told] = heard
+    assert told.reason == FOLDER_NEW
+    assert told.message.startswith(f"data folder '{tmp_path}/mistyped' is new: ")
 
 
 def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:

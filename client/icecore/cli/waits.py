@@ -5,6 +5,7 @@ from typing import Protocol
 
 from icecore.cli.output import note
 from icecore.client import Reason, Waiting
+from icecore.client.errors import FOLDER_NEW
 
 
 class Beside(Protocol):
@@ -28,6 +29,9 @@ def waits(told: Waiting) -> None:
 
     A server that is full for a moment is no news; one that holds a tenant to its rate is.
     """
+    if told.reason == FOLDER_NEW:
+        note(told.message)
+        return
     work = under_way[-1] if under_way else None
     if told.reason == Reason.RATE_LIMITED:
         if work is not None:

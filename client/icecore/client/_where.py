@@ -8,6 +8,7 @@ from platformdirs import user_data_path
 
 from icecore.client._address import Endpoint, parse_address, read_roots
 from icecore.client.errors import InvalidArgument
+from icecore.client.waiting import OnWait
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Embedded:
     folder: Path
     until_idle_s: float
     key: str | None = field(default=None, repr=False)
+    on_wait: OnWait | None = field(default=None, repr=False)
 
     def endpoint(self, address: str) -> Endpoint:
         return Endpoint(parse_address(address), key=self.key)
@@ -37,6 +39,7 @@ def where(
     tls: bool,
     insecure_transport: bool,
     until_idle_s: float,
+    on_wait: OnWait | None = None,
 ) -> Endpoint | Embedded:
     """Return what arguments and, where they are None, environment say.
 
@@ -57,7 +60,7 @@ def where(
                 "TLS is asked for without the address of a server, which --server, address= or "
                 "ICECORE_SERVER name"
             )
-        embedded = Embedded(data_folder(data), until_idle_s, key)
+        embedded = Embedded(data_folder(data), until_idle_s, key, on_wait)
         embedded.endpoint("unix:/checked-before-anything-starts")
         return embedded
     return Endpoint(

@@ -51,6 +51,7 @@ class AsyncClient(
                 tls=tls,
                 insecure_transport=insecure_transport,
                 until_idle_s=until_idle_s,
+                on_wait=on_wait,
             ),
             timeout_s=timeout_s,
             on_wait=on_wait,

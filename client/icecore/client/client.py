@@ -55,7 +55,8 @@ class Client(BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls
             timeout_s: deadline of each call that names no other.
             insecure_transport: send the key unencrypted to another machine all the same.
             until_idle_s: how long a server started here stays without clients.
-            on_wait: is told when a call waits for a server that is away or full.
+            on_wait: is told when a call waits for a server that is away or full, or is
+                started in a data folder that is new.
 
         Raises:
             InvalidArgument: an address that is none, or a key that would travel in the open.
@@ -70,6 +71,7 @@ class Client(BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls
                 tls=tls,
                 insecure_transport=insecure_transport,
                 until_idle_s=until_idle_s,
+                on_wait=on_wait,
             ),
             timeout_s=timeout_s,
             on_wait=on_wait,

@@ -147,5 +147,8 @@ TLS_NOT_SPOKEN = "TLS_NOT_SPOKEN"
 FOLDER_UNUSABLE = "FOLDER_UNUSABLE"
 """Reason of LocalServerError: the data folder cannot be made."""
 
+FOLDER_NEW = "FOLDER_NEW"
+"""Reason of a `Waiting`: a data folder is made, and a server started there."""
+
 SERVER_REFUSED = "SERVER_REFUSED"
 """Reason of LocalServerError: the server started here says that the mistake is its caller's."""

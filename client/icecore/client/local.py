@@ -21,7 +21,8 @@ from pathlib import Path
 from grpc_health.v1 import health_pb2
 
 from icecore.client._where import Embedded, data_folder
-from icecore.client.errors import FOLDER_UNUSABLE, SERVER_REFUSED, LocalServerError
+from icecore.client.errors import FOLDER_NEW, FOLDER_UNUSABLE, SERVER_REFUSED, LocalServerError
+from icecore.client.waiting import Waiting
 
 START_TIMEOUT_S = 180.0
 """The first start of all builds the default backbone, on a slow machine for a minute."""
@@ -116,6 +117,7 @@ class Search:
 
     def __init__(self, embedded: Embedded) -> None:
         self._folder = embedded.folder
+        self._on_wait = embedded.on_wait
         self._until_idle_s = embedded.until_idle_s
         self._end = time.monotonic() + START_TIMEOUT_S
 
@@ -129,7 +131,11 @@ class Search:
         if address is not None:
             return address
         _require_installed()
-        _make_folder(self._folder)
+        is_new = _make_folder(self._folder)
+        if is_new and self._on_wait is not None:
+            text = f"data folder {str(self._folder)!r} is new: its server is started, which takes "
+            text += "some seconds the first time"
+            self._on_wait(Waiting(FOLDER_NEW, text, _POLL_S, START_TIMEOUT_S))
         with _start_lock(self._folder, self._end):
             address = running_address(self._folder)  # by whoever held the lock before
             return address or self._start()
@@ -203,16 +209,19 @@ def _require_installed() -> None:
         )
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path) -> bool:
+    """Make the folder if there is none, and return whether nothing is in it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not any(folder.iterdir()):
+        is_new = not any(folder.iterdir())
+        if is_new:
             folder.chmod(0o700)
     except OSError as error:
         raise LocalServerError(
             f"data folder {str(folder)!r} cannot be made: {(error.strerror or str(error)).lower()}",
             reason=FOLDER_UNUSABLE,
         ) from error
+    return is_new
 
 
 @contextlib.contextmanager

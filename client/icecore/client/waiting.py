@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A call that is tried again in `seconds`, because the server is away or full.
+    """A call that is tried again in `seconds`: the server is away, full, or just being made.
 
     `reason` and `message` are those of the error that it met. `most_s` is how long a
     server that is away is waited for yet; None for one that is full, which says when.
