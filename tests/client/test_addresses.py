@@ -147,5 +147,6 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not one")
     with pytest.raises(InvalidArgument, match="no certificate in PEM form"):
         decided("example.org:1", ca=tmp_path / "ca.pem")
-    with pytest.raises(FileNotFoundError):
-        decided("example.org:1", ca=tmp_path / "absent.pem")
+    for path, why in ((tmp_path / "absent.pem", "no such file"), (tmp_path, "is a directory")):
+        with pytest.raises(InvalidArgument, match=f"ca is '{path}', which cannot be read: {why}"):
+            decided("example.org:1", ca=path)

@@ -87,10 +87,13 @@ def read_roots(path: Path) -> bytes:
     """Return the certificates of a PEM file.
 
     Raises:
-        InvalidArgument: there are none in it.
-        OSError: it cannot be read.
+        InvalidArgument: it cannot be read, or there are none in it.
     """
-    roots = path.read_bytes()
+    try:
+        roots = path.read_bytes()
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise InvalidArgument(f"ca is {str(path)!r}, which cannot be read: {why}") from error
     if b"-----BEGIN CERTIFICATE-----" not in roots:
         raise InvalidArgument(f"{str(path)!r} holds no certificate in PEM form")
     return roots

@@ -59,8 +59,8 @@ class Client(BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls
                 started in a data folder that is new.
 
         Raises:
-            InvalidArgument: an address that is none, or a key that would travel in the open.
-            OSError: `ca` cannot be read.
+            InvalidArgument: an address that is none, a key that would travel in the open, or a
+                `ca` that cannot be read.
         """
         self._transport = Transport(
             where(
