@@ -144,8 +144,17 @@ def test_a_file_that_cannot_be_read_is_a_refused_image(tmp_path: Path) -> None:
 
 
 def test_what_is_no_image_at_all_is_the_callers_mistake() -> None:
-    with pytest.raises(InvalidArgument, match="image 1 is a 'str'"):
-        run(plan(on_error="skip"), Model(), [b"0", "x.jpg"], Clock())
+    with pytest.raises(InvalidArgument, match="image 1 is a 'int'"):
+        run(plan(on_error="skip"), Model(), [b"0", 5], Clock())
+
+
+def test_a_text_is_the_path_of_an_image(tmp_path: Path) -> None:
+    there, absent = tmp_path / "0.jpg", tmp_path / "absent.jpg"
+    there.write_bytes(b"7")
+    server = Model()
+    batch = run(plan(on_error="skip"), server, [str(there), str(absent)], Clock())
+    assert (batch.indices, server.computed) == ((0,), [b"7"])
+    assert [one.path for one in batch.refused] == [absent]
 
 
 def test_a_full_server_is_waited_for_as_long_as_it_says() -> None:

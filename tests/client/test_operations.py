@@ -34,6 +34,7 @@ from icecore.client._operations import predict as predict_operations
 from icecore.client._operations import probe as probe_operations
 from icecore.client._operations import search as search_operations
 from icecore.client._operations import tenant as tenant_operations
+from icecore.client._operations.places import image_bytes
 from icecore.v1 import codes_pb2, collection_pb2, common_pb2, probe_pb2, tenant_pb2
 from icecore.wire import messages
 
@@ -126,7 +127,14 @@ def test_pooling_is_a_word_or_a_value(pooling: Any, kind: int, gem_p: float) -> 
         (lambda: plan(layers=[1.5]), "layer 1.5 is neither", "ARGUMENT_INVALID"),
         (lambda: plan(layers=True), "layer True is neither", "ARGUMENT_INVALID"),
         (lambda: embed(b"one"), "images are one 'bytes'", "ARGUMENT_INVALID"),
-        (lambda: embed(["a.jpg"]), "image 0 is a 'str'", "ARGUMENT_INVALID"),
+        (lambda: embed("a.jpg"), "images are one 'str'", "ARGUMENT_INVALID"),
+        (
+            lambda: embed([b"x", 5]),
+            "image 1 is a 'int', but must be bytes, a path",
+            "ARGUMENT_INVALID",
+        ),
+        (lambda: embed([""]), "'' is not the path of an image", "ARGUMENT_INVALID"),
+        (lambda: embed(["a\0.jpg"]), "is not the path of an image", "ARGUMENT_INVALID"),
         (
             lambda: embed([b"x", np.zeros((2, 2, 3))]),
             "image 1: the image is an array of 'float64'",
@@ -180,16 +188,19 @@ def test_images_of_all_kinds_are_sent_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"file")
     pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
-    request = plan().embed([b"bytes", path, pixels]).request
+    request = plan().embed([b"bytes", path, str(path), pixels]).request
     assert isinstance(request, codes_pb2.EmbedRequest)
     sent = [messages.image_from_message(image) for image in request.images]
-    assert sent[:2] == [b"bytes", b"file"]
-    np.testing.assert_array_equal(sent[2], pixels)
+    assert sent[:3] == [b"bytes", b"file", b"file"]
+    np.testing.assert_array_equal(sent[3], pixels)
+    assert [image_bytes(one) for one in (b"bytes", path, str(path))] == [5, 4, 4]
 
 
 def test_a_file_that_is_not_there_is_the_systems_own_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        plan().embed([tmp_path / "absent.jpg"])
+    path = tmp_path / "absent.jpg"
+    for absent in (path, str(path)):
+        with pytest.raises(FileNotFoundError, match=r"No such file or directory: '.*absent\.jpg'"):
+            plan().embed([absent])
 
 
 def test_an_empty_query_is_sent_as_one_so_that_the_server_can_refuse_it() -> None:

@@ -162,8 +162,10 @@ def test_a_file_that_cannot_be_read_ends_the_call_unfinished(twin: Twin, tmp_pat
     with talking(twin, tmp_path, answers) as (client, server):
         with pytest.raises(FileNotFoundError):
             client.add_backbone("net", tmp_path / "absent.onnx")
-        with pytest.raises(InvalidArgument, match="is a 'str'"):
-            client.check_recipe("net", [LabelledImage("photo.jpg", "ant")])  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgument, match="is a 'int'"):
+            client.check_recipe("net", [LabelledImage(5, "ant")])  # type: ignore[arg-type]
+        with pytest.raises(FileNotFoundError, match=r"photo\.jpg"):
+            client.check_recipe("net", [LabelledImage(str(tmp_path / "photo.jpg"), "ant")])
         assert server.n_finished == 0, "a stream cut short looked complete"
 
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from icecore.wire.taps import TapId
 
-ImageInput: TypeAlias = bytes | Path | npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-"""An encoded file (its bytes or where it lies: JPEG, PNG, WebP), pixels as uint8
+ImageInput: TypeAlias = bytes | str | Path | npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+"""An encoded file (its bytes, or the path where it lies: JPEG, PNG, WebP), pixels as uint8
 (h, w, 3) RGB, or what comes after the recipe as float32 (3, h, w)."""
 
 LayerSpec: TypeAlias = int | str

@@ -10,9 +10,9 @@ from icecore.client._async.calls import AsyncCalls
 from icecore.client._async.transport import batched
 from icecore.client._batches import Batcher
 from icecore.client._bulk.patience import Patience
-from icecore.client._bulk.plan import BulkPlan, require_many
+from icecore.client._bulk.plan import BulkPlan
 from icecore.client._operations import codes as operations
-from icecore.client._operations.places import image_bytes
+from icecore.client._operations.places import image_bytes, require_many
 from icecore.client.bulk_values import CodesBatch, OnError
 from icecore.client.values import ImageInput, LayerSpec, Priority
 from icecore.wire.codes import Codes
@@ -66,6 +66,7 @@ class AsyncCodesCalls(AsyncCalls):
             dtype=dtype,
             priority=priority,
         )
+        require_many(images)
         batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
         requests = batched(images, batcher, plan.embed_stream)
         return self._transport.exchange(requests, timeout_s)

@@ -8,7 +8,7 @@ from icecore.client._async.transport import batched
 from icecore.client._batches import Batcher
 from icecore.client._operations import predict as predict_operations
 from icecore.client._operations import probe as operations
-from icecore.client._operations.places import image_bytes
+from icecore.client._operations.places import image_bytes, require_many
 from icecore.client._operations.probe import ready
 from icecore.client.values import (
     ImageInput,
@@ -159,6 +159,7 @@ class AsyncProbeCalls(AsyncCalls):
         timeout_s: float | None = None,
     ) -> AsyncIterator[Prediction]:
         """As `Client.predict_stream`."""
+        require_many(images)
         batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
         plan = predict_operations.predict_plan(probe_id, version, priority)
         answers = self._transport.exchange(batched(images, batcher, plan), timeout_s)

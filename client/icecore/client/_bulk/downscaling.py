@@ -8,7 +8,6 @@ so its codes are those of the whole image. What might be read in two ways
 import io
 import struct
 import zlib
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from icecore.client._operations.places import file_of
 from icecore.client.backbone_values import Backbone
 from icecore.client.errors import Unimplemented
 from icecore.client.values import ImageInput
@@ -99,8 +99,9 @@ class Downscaler:
         Raises:
             OSError: the file cannot be read.
         """
-        if isinstance(image, Path):
-            image = image.read_bytes()
+        file = file_of(image)
+        if file is not None:
+            image = file.read_bytes()
         if isinstance(image, bytes):
             picture = _upright(image) if len(image) > self.max_bytes else None
         else:

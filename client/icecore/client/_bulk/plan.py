@@ -7,12 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
 from icecore.client._batches import Batcher
 from icecore.client._bulk.patience import Patience
 from icecore.client._operations.codes import EmbedPlan
-from icecore.client._operations.places import image_bytes
+from icecore.client._operations.places import file_of, image_bytes
 from icecore.client.backbone_values import Backbone
 from icecore.client.bulk_values import CodesBatch, OnError
 from icecore.client.errors import FailedPrecondition, Internal, InvalidArgument
@@ -41,7 +39,7 @@ class Numbered:
 
     @property
     def path(self) -> Path | None:
-        return self.image if isinstance(self.image, Path) else None
+        return file_of(self.image)
 
     @property
     def name(self) -> str:
@@ -150,19 +148,6 @@ class BulkPlan:
 def _require_pillow() -> None:
     if importlib.util.find_spec("PIL") is None:
         raise InvalidArgument("downscale=True needs 'pillow': pip install pillow")
-
-
-def require_many(images: object) -> None:
-    """Refuse one image where many belong.
-
-    Raises:
-        InvalidArgument: it is one.
-    """
-    is_one_array = isinstance(images, np.ndarray) and images.ndim == 3
-    if isinstance(images, bytes | Path | str) or is_one_array:
-        raise InvalidArgument(
-            f"images are one {type(images).__name__!r}, but must be many images, such as a list"
-        )
 
 
 def numbered(images: Iterable[ImageInput]) -> Iterator[Numbered]:

@@ -11,7 +11,7 @@ from icecore.client._operations.backbones import (
 )
 from icecore.client._operations.conversation import Conversation
 from icecore.client._operations.operation import request_id_or_new
-from icecore.client._operations.places import image_message
+from icecore.client._operations.places import file_of, image_message
 from icecore.client.backbone_values import (
     Backbone,
     Card,
@@ -102,7 +102,7 @@ def quantise(
     def requests() -> Iterator[pb.QuantiseBackboneRequest]:
         yield pb.QuantiseBackboneRequest(header=header)
         for place, image in enumerate(calibration):
-            called = _text(str(image)) if isinstance(image, Path) else f"calibration image {place}"
+            called = _text(str(file_of(image) or f"calibration image {place}"))
             yield pb.QuantiseBackboneRequest(
                 calibration=pb.QuantiseBackboneRequest.Calibration(
                     image=image_message(image, called), name=called
@@ -146,7 +146,7 @@ def _card_message(card: Card) -> pb.Card:
 
 def _labelled_message(labelled: LabelledImage, place: int) -> pb.LabelledImage:
     image = labelled.image
-    called = _text(labelled.name or (str(image) if isinstance(image, Path) else f"image {place}"))
+    called = _text(labelled.name or str(file_of(image) or f"image {place}"))
     return pb.LabelledImage(
         image=image_message(image, called), label=labelled.label, set=labelled.set, name=called
     )

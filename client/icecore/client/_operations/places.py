@@ -95,11 +95,12 @@ def image_messages(images: Iterable[ImageInput]) -> list[common_pb2.Image]:
 
 def image_message(image: ImageInput, name: str) -> common_pb2.Image:
     """Return the message of one image, which errors call `name`."""
-    if isinstance(image, Path):
-        return common_pb2.Image(encoded=image.read_bytes())
+    file = file_of(image)
+    if file is not None:
+        return common_pb2.Image(encoded=file.read_bytes())
     if not isinstance(image, bytes | np.ndarray):
         raise InvalidArgument(
-            f"{name} is a {type(image).__name__!r}, but must be bytes, a pathlib.Path, or a "
+            f"{name} is a {type(image).__name__!r}, but must be bytes, a path, or a "
             "numpy array of uint8 (h, w, 3) or float32 (3, h, w)"
         )
     try:
@@ -108,12 +109,38 @@ def image_message(image: ImageInput, name: str) -> common_pb2.Image:
         raise InvalidArgument(f"{name}: {error}", reason=Reason.TENSOR_INVALID) from None
 
 
+def require_many(images: object) -> None:
+    """Refuse one image where many belong.
+
+    Raises:
+        InvalidArgument: it is one.
+    """
+    is_one_array = isinstance(images, np.ndarray) and images.ndim == 3
+    if isinstance(images, bytes | Path | str) or is_one_array:
+        raise InvalidArgument(
+            f"images are one {type(images).__name__!r}, but must be many images, such as a list"
+        )
+
+
+def file_of(image: ImageInput) -> Path | None:
+    """Return the file that an image is given by, if it is; a text is its path.
+
+    Raises:
+        InvalidArgument: a text that no file is called.
+    """
+    if isinstance(image, str) and (not image or "\0" in image):
+        raise InvalidArgument(f"{image!r} is not the path of an image")
+    return Path(image) if isinstance(image, str | Path) else None
+
+
 def image_bytes(image: ImageInput) -> int:
     """Return about how much of a message an image takes; files are not read.
 
     Raises:
         OSError: there is no such file.
+        InvalidArgument: a text that no file is called.
     """
-    if isinstance(image, Path):
-        return image.stat().st_size
+    file = file_of(image)
+    if file is not None:
+        return file.stat().st_size
     return len(image) if isinstance(image, bytes) else int(getattr(image, "nbytes", 0))

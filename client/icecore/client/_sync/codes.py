@@ -6,9 +6,9 @@ import numpy.typing as npt
 
 from icecore.client._batches import Batcher
 from icecore.client._bulk.patience import Patience
-from icecore.client._bulk.plan import BulkPlan, require_many
+from icecore.client._bulk.plan import BulkPlan
 from icecore.client._operations import codes as operations
-from icecore.client._operations.places import image_bytes
+from icecore.client._operations.places import image_bytes, require_many
 from icecore.client._sync.bulk import embed_many
 from icecore.client._sync.calls import Calls
 from icecore.client._sync.transport import batched
@@ -90,6 +90,7 @@ class CodesCalls(Calls):
             dtype=dtype,
             priority=priority,
         )
+        require_many(images)
         batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
         requests = batched(images, batcher, plan.embed_stream)
         return self._transport.exchange(requests, timeout_s)

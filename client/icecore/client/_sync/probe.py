@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from icecore.client._batches import Batcher
 from icecore.client._operations import predict as predict_operations
 from icecore.client._operations import probe as operations
-from icecore.client._operations.places import image_bytes
+from icecore.client._operations.places import image_bytes, require_many
 from icecore.client._operations.probe import ready
 from icecore.client._sync.calls import Calls
 from icecore.client._sync.transport import batched
@@ -199,6 +199,7 @@ class ProbeCalls(Calls):
 
         Batches, look-ahead, breaks and `timeout_s` are as in `embed_stream`.
         """
+        require_many(images)
         batcher = Batcher[ImageInput](image_bytes, batch_size=batch_size)
         plan = predict_operations.predict_plan(probe_id, version, priority)
         answers = self._transport.exchange(batched(images, batcher, plan), timeout_s)
