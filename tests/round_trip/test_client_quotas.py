@@ -97,7 +97,17 @@ def test_the_command_line_shows_and_changes_them(
     assert (first["tenant"], second["tenant"]) == ("acme", "default")
     assert {"n_images", "n_rejected_images", "storage_bytes", "cpu_seconds", "since"} <= set(first)
     assert first["quota"]["weight"] == 1.0
-    assert len(icecore.done("tenants", "usage").lines) == 3
+    icecore.done("tenants", "quota", "acme", "--in-flight", "1")
+    with (
+        Client(server.address, key=acme) as tenant,
+        pytest.raises(ResourceExhausted, match="never"),
+    ):
+        tenant.embed([IMAGE] * 2)
+    icecore.done("tenants", "quota", "acme", "--no-limits")
+    said_of_all = icecore.done("tenants", "usage")
+    assert len(said_of_all.lines) == 3
+    assert "'rejected' counts images refused by a quota or a full server" in said_of_all.err
+    assert "rejected" not in icecore.done("tenants", "usage", "default").err
     [own] = (
         Icecore(capsys, "--server", server.address, "--key", acme)
         .done(*("tenants", "usage", "--json"))

@@ -25,7 +25,9 @@ class Usage:
     """What a tenant has in the store now, and had done since the server started (`since`).
 
     `n_images` counts those that were answered, `n_cached_images` those of them that were known
-    before. `cpu_seconds` are the processor's, for decoding and the network.
+    before, `n_rejected_images` those refused by a quota or a full server, each time they came,
+    which clients send again when the server says. `cpu_seconds` are the processor's, for
+    decoding and the network.
     """
 
     tenant_id: str

@@ -8,9 +8,14 @@ import click
 from icecore.cli.choices import Whole, json_option
 from icecore.cli.connection import Connection, connected
 from icecore.cli.help import command
-from icecore.cli.output import Column, print_json, print_table
+from icecore.cli.output import Column, note, print_json, print_table
 from icecore.cli.sizes import shown, size
 from icecore.client import Client, PermissionDenied, Quota, Reason, Usage
+
+REJECTED = (
+    "counts images refused by a quota or a full server, each time they came; clients send "
+    "them again when the server says"
+)
 
 NO_LIMIT = "no limit"
 
@@ -108,7 +113,9 @@ def usage(connection: Connection, tenant: str, as_json: bool) -> None:
     """Show what tenants have stored and had done.
 
     Of all tenants with the administrator's key; a tenant's key shows its own. What was
-    done is counted since the server started.
+    done is counted since the server started. "rejected" are images refused
+    by a quota or a full server, each time they came: clients send them again when the
+    server says, so most of them are done in the end.
     """
     with connection.administrator() as client:
         found = [client.usage(tenant)] if tenant else _of_all(client)
@@ -133,6 +140,8 @@ def usage(connection: Connection, tenant: str, as_json: bool) -> None:
     ]
     columns = [Column("tenant"), *(Column(title, is_number=True) for title in titles)]
     print_table([*columns, Column("of", is_number=True)], rows)
+    if any(one.n_rejected_images for one in found):
+        note(f"'rejected' {REJECTED}")
 
 
 def _of_all(client: Client) -> list[Usage]:
