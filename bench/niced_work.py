@@ -2,10 +2,11 @@
 
 One client embeds photos with the default backbone, one after the other, without a pause; the code
 cache is off. In turns of some seconds the server has nothing else to do, trains a probe on
-N examples of D values, or is asked to search a collection of so many that has just changed,
-so that its index is built anew again and again. Prints percentiles of all turns of a kind, and
-their ratio to those alone. The law: p99 at most 1.3 times that alone, no error, and in each
-turn a training that ran to its end, or an index built at least.
+N examples of D values (that the server reads those first is told apart), or is asked to search a
+collection of so many that has just changed, so that its index is built anew again and again.
+Prints percentiles of all turns of a kind, and their ratio to those alone. The law: p99 at most
+1.3 times that alone, no error, and in each turn a training that ran to its end, or an index
+built at least.
 
 Usage: python bench/niced_work.py [--examples N] [--values D] [--rounds R] [--seconds S]
 """
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -30,7 +32,12 @@ from servers import Server, process, start
 from wide_collection import fill
 
 LAW = 1.3
+SENT_S = 1.0
+"""In which the codes that were read have reached the process."""
 COLLECTION, PROBE = "large", "large"
+
+Intervals: TypeAlias = dict[str, list[tuple[float, float]]]
+"""From and until when, of `time.perf_counter`, by what was done then."""
 
 
 @dataclass
@@ -49,14 +56,19 @@ class Turns:
 
 
 @contextmanager
-def training(server: Server, turns: Turns) -> Iterator[None]:
-    """A training that is cancelled at the end of the block; it has begun when the block does."""
+def training(server: Server, turns: Turns) -> Iterator[Intervals]:
+    """A training that is cancelled at the end of the block; its process works in the block.
+
+    Before it the server itself reads the codes, and gives them to the process: "reading".
+    """
     with Client(server.address) as client:
+        began = time.perf_counter()
         version = client.train_probe(PROBE, COLLECTION, wait=False).version
         for progress in client.watch_probe(PROBE, version):
-            if progress.stage not in ("waiting", "reading"):
+            if progress.stage not in ("waiting", "codes"):
                 break
-        yield
+        time.sleep(SENT_S)
+        yield {"reading": [(began, time.perf_counter())]}
         ended = client.cancel_training(PROBE, version)
         turns.n_trainings.append(int(ended.state is VersionState.CANCELLED))
         if ended.state is not VersionState.CANCELLED:
@@ -64,7 +76,7 @@ def training(server: Server, turns: Turns) -> Iterator[None]:
 
 
 @contextmanager
-def indexing(server: Server, turns: Turns) -> Iterator[None]:
+def indexing(server: Server, turns: Turns) -> Iterator[Intervals]:
     """Changes and searches, one after the other, until the end of the block.
 
     A search that finds what was added just before it has had its index built.
@@ -84,7 +96,7 @@ def indexing(server: Server, turns: Turns) -> Iterator[None]:
                 turns.n_builds[-1] += 1
 
     with beside(search, turns.errors):
-        yield
+        yield {}
 
 
 def main() -> int:
@@ -109,8 +121,8 @@ def main() -> int:
                 for _ in range(options.rounds):
                     for kind in options.kinds:
                         embedding.turn("alone", options.seconds / 2, calls)
-                        with kinds[kind](server, turns):
-                            embedding.take({}, calls)
+                        with kinds[kind](server, turns) as before:
+                            embedding.take(before, calls)
                             embedding.turn(kind, options.seconds, calls)
                         embedding.take({}, calls)
                         embedding.turn("alone", options.seconds / 2, calls)
