@@ -92,7 +92,7 @@ def _why(host: str, port: int) -> str:
             if error.errno == errno.EADDRNOTAVAIL:
                 return "the host is not an address of this machine"
             return str(error.strerror)
-    return "the port is taken"  # just now
+    return "it could be had a moment later: try again"
 
 
 async def show_metrics(
