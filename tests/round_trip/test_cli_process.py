@@ -29,7 +29,12 @@ def test_a_closed_pipe_ends_the_command_quietly() -> None:
     assert _ended(process) == (-signal.SIGPIPE, "")
 
 
-def test_a_full_disk_under_standard_output_is_one_line() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_under_standard_output_is_one_line(
+    unbuffered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is met only when what was kept back is written."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
     with Path("/dev/full").open("w") as full:
         process = child("train-probe", "--help", stdout=full, stderr=subprocess.PIPE)
         assert _ended(process) == (2, "icecore: no space left on device\n")

@@ -102,6 +102,10 @@ def run(arguments: Sequence[str]) -> int:
         return _interrupted("interrupted")
     except Interrupted as interruption:
         return _interrupted(str(interruption))
+    except OSError as error:  # the last of the output cannot be written
+        _leave_pipe()
+        sys.stderr.write(f"icecore: {sentence_of(error)}\n")
+        return status_of(error)
     return status
 
 
@@ -171,7 +175,12 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:  # the door: nothing passes it but one line and a status
         if os.environ.get(DEBUG_VARIABLE):
             traceback.print_exc()
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except OSError:  # a full disk, perhaps the very error: what is left cannot be written
+            _leave_pipe()
         sys.stderr.write(f"icecore: {sentence_of(error, _key_from(context))}\n")
         return status_of(error)
     return DONE
