@@ -11,10 +11,14 @@ FOLDS = Folds(np.arange(N) % OUTER_FOLDS, (np.arange(N - 2) % INNER_FOLDS,) * OU
 
 
 def seen(inner: list[int], outer: list[int], loss: tuple[float, ...] = (0.0, 0.0)) -> Judgement:
-    """The same in each fold: for each C, inner predictions right, and outer ones right of 10."""
+    """The same in each fold: for each C, inner predictions right, and outer ones right of 10.
+
+    All outer predictions of the i-th C are class i.
+    """
     return Judgement(
         inner_right=np.tile(inner, (OUTER_FOLDS, 1)),
         inner_loss=np.tile(loss, (OUTER_FOLDS, 1)),
+        outer_predicted=np.tile(np.arange(len(outer))[:, None], N),
         outer_right=np.arange(N) < np.array(outer)[:, None],
         outer_loss=np.tile(loss, (OUTER_FOLDS, 1)),
     )
@@ -32,6 +36,14 @@ def test_inner_folds_choose_the_layer_that_outer_folds_judge() -> None:
     assert choice.right.sum() == 3, "a, by 8 to 7 inside"
     assert choice.key == "b", "on all data by 6 to 3, C chosen inside"
     assert choice.C_of == {"a": 1, "b": 0}
+
+
+def test_predictions_told_are_those_judged() -> None:
+    layers = {"a": seen([1, 8], [3, 9]), "b": seen([7, 1], [10, 2])}
+    outer = FOLDS.outer.copy()
+    outer[0] = -1
+    choice = choose(layers, Folds(outer, FOLDS.inner))
+    assert choice.predicted.tolist() == [-1] + [1] * 9, "the second C of a; row 0 is in no fold"
 
 
 def test_equals_are_told_apart_by_loss() -> None:

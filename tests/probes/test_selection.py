@@ -81,6 +81,17 @@ def test_the_estimate_is_not_flattered_by_the_choice() -> None:
     assert np.mean(naive) > 0.55
 
 
+@pytest.mark.parametrize("k", [2, 4])
+def test_what_held_out_images_were_taken_for_is_told(k: int) -> None:
+    codes, y = clouds(60, 12, k, separation=0.4)
+    found = train({"a": codes, "b": codes[:, :9]}, names(y), kind="svm")
+    assert (found.predicted.shape, found.predicted.dtype) == ((60,), np.int64)
+    taken_for = np.array(found.classes)[found.predicted]
+    assert np.mean(taken_for == np.array(names(y))) == found.accuracy.estimate
+    assert set(taken_for) == set(names(y))
+    assert 0.2 < found.accuracy.estimate < 1.0, "or this says nothing"
+
+
 @pytest.mark.parametrize("kind", ProbeKind)
 @pytest.mark.parametrize("d", [6, 50])
 def test_held_out_rows_have_no_part_in_the_choice(kind: ProbeKind, d: int) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, Judgement
+from icecore.probes.folds import NEVER_HELD_OUT
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -13,13 +14,15 @@ class Choice:
     """What was chosen, and which held-out predictions are right, (rows held out,) bool.
 
     `key` and `C_of` (an index of the grid, for each layer) are chosen on all data. `right`
-    is of predictions whose layer and C the outer fold's training part chose; in
+    is of predictions whose layer and C the outer fold's training part chose, and
+    `predicted` (n,) int64 are these predictions, -1 for rows never held out; in
     `right_of` it chose the C of that layer alone.
     """
 
     key: str
     C_of: dict[str, int]
     right: np.ndarray
+    predicted: np.ndarray
     right_of: dict[str, np.ndarray]
 
 
@@ -31,6 +34,7 @@ def choose(judgements: Mapping[str, Judgement], folds: Folds) -> Choice:
     """
     n = len(folds.outer)
     right = np.zeros(n, np.bool_)
+    predicted = np.full(n, NEVER_HELD_OUT, np.int64)
     right_of = {key: np.zeros(n, np.bool_) for key in judgements}
     loss_of = dict.fromkeys(judgements, 0.0)
     for fold in range(OUTER_FOLDS):
@@ -40,8 +44,10 @@ def choose(judgements: Mapping[str, Judgement], folds: Folds) -> Choice:
             i = _best(seen.inner_right[fold], seen.inner_loss[fold])
             right_of[key][held] = seen.outer_right[i, held]
             loss_of[key] += seen.outer_loss[fold, i]
-            ranks.append((-seen.inner_right[fold, i], seen.inner_loss[fold, i], -place, key))
-        right[held] = right_of[min(ranks)[-1]][held]
+            ranks.append((-seen.inner_right[fold, i], seen.inner_loss[fold, i], -place, i, key))
+        *_, i, key = min(ranks)
+        right[held] = right_of[key][held]
+        predicted[held] = judgements[key].outer_predicted[i, held]
     counted = folds.outer >= 0
     _, _, _, chosen = min(
         (-int(right_of[key].sum()), loss_of[key], -place, key)
@@ -54,6 +60,7 @@ def choose(judgements: Mapping[str, Judgement], folds: Folds) -> Choice:
             for key, seen in judgements.items()
         },
         right[counted],
+        predicted,
         {key: values[counted] for key, values in right_of.items()},
     )
 

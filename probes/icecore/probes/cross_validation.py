@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from icecore.probes.folds import stratified_folds
+from icecore.probes.folds import NEVER_HELD_OUT, stratified_folds
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from icecore.probes.losses import loss_of
 from icecore.probes.newton import Problem, Solution
@@ -54,12 +54,14 @@ class Judgement:
     """Held-out predictions at one layer, for each C of a grid.
 
     `inner_right` and `inner_loss` (outer folds, Cs) count over the inner folds of one
-    outer fold's training part; `outer_right` (Cs, n) bool and `outer_loss` (outer folds,
-    Cs) are of the outer folds' held-out rows. Losses are sums of the fitted loss.
+    outer fold's training part; `outer_predicted` (Cs, n) int64, a class or -1,
+    `outer_right` (Cs, n) bool and `outer_loss` (outer folds, Cs) are of the outer folds'
+    held-out rows. Losses are sums of the fitted loss.
     """
 
     inner_right: np.ndarray
     inner_loss: np.ndarray
+    outer_predicted: np.ndarray
     outer_right: np.ndarray
     outer_loss: np.ndarray
 
@@ -80,18 +82,19 @@ def judge(
     """
     inner_right = np.zeros((OUTER_FOLDS, len(Cs)), np.int64)
     inner_loss = np.zeros((OUTER_FOLDS, len(Cs)))
-    outer_right = np.zeros((len(Cs), len(y)), np.bool_)
+    outer_predicted = np.full((len(Cs), len(y)), NEVER_HELD_OUT, np.int64)
     outer_loss = np.zeros((OUTER_FOLDS, len(Cs)))
     for fold in range(OUTER_FOLDS):
         rows, held = np.flatnonzero(folds.outer != fold), np.flatnonzero(folds.outer == fold)
         for inner in range(INNER_FOLDS):
             is_held = folds.inner[fold] == inner
-            right, loss = _held_out(codes, y, k, rows[~is_held], rows[is_held], kind, Cs)
-            inner_right[fold] += right.sum(axis=1)
+            train, judged = rows[~is_held], rows[is_held]
+            predicted, loss = _held_out(codes, y, k, train, judged, kind, Cs)
+            inner_right[fold] += (predicted == y[judged]).sum(axis=1)
             inner_loss[fold] += loss
-        outer_right[:, held], outer_loss[fold] = _held_out(codes, y, k, rows, held, kind, Cs)
+        outer_predicted[:, held], outer_loss[fold] = _held_out(codes, y, k, rows, held, kind, Cs)
         on_fold()
-    return Judgement(inner_right, inner_loss, outer_right, outer_loss)
+    return Judgement(inner_right, inner_loss, outer_predicted, outer_predicted == y, outer_loss)
 
 
 def _held_out(
@@ -103,10 +106,10 @@ def _held_out(
     kind: ProbeKind,
     Cs: Sequence[float],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each C which held-out rows are right (Cs, m), and the summed loss (Cs,)."""
-    right, loss = np.zeros((len(Cs), len(held)), np.bool_), np.zeros(len(Cs))
+    """Return for each C the classes of held-out rows (Cs, m) int64, and the summed loss (Cs,)."""
+    predicted, loss = np.zeros((len(Cs), len(held)), np.int64), np.zeros(len(Cs))
     if not len(held):
-        return right, loss
+        return predicted, loss
     rotation = Rotation.of(codes, rows, held)
     problem = Problem(rotation.train, loss_of(kind, y[rows], k))
     held_loss = loss_of(kind, y[held], k)
@@ -116,7 +119,6 @@ def _held_out(
             C, tol=CHOOSING_TOLERANCE, weights_tol=CHOOSING_WEIGHTS_TOLERANCE, start=solution
         )
         scores = rotation.held @ solution.coefficients + solution.bias
-        predicted = scores[:, 0] > 0.0 if k == 2 else scores.argmax(axis=1)
-        right[i] = predicted == y[held]
+        predicted[i] = scores[:, 0] > 0.0 if k == 2 else scores.argmax(axis=1)
         loss[i] = float(held_loss.at(scores).values.sum())
-    return right, loss
+    return predicted, loss

@@ -62,7 +62,9 @@ class Training:
     `accuracy` is of choosing and fitting together: from outer folds that had no part in
     standardisation, C or layer. `naive` is the chosen layer's and C's accuracy in the
     very folds that chose them, kept to show the difference. `trials` are in the order
-    of the codes given.
+    of the codes given. `predicted` (n,) int64 is what the outer folds behind `accuracy`
+    took each image for, in the order of rows, an index of `classes`; -1 where an image was
+    in no fold.
     """
 
     kind: ProbeKind
@@ -71,6 +73,7 @@ class Training:
     classes: tuple[str, ...]
     fit: Fit
     accuracy: Accuracy
+    predicted: np.ndarray
     naive: float
     trials: tuple[Trial, ...]
     seed: int
@@ -137,6 +140,7 @@ def train(
         classes=data.classes,
         fit=fitted,
         accuracy=held_out_accuracy(choice.right, groups_held, n_folds=OUTER_FOLDS),
+        predicted=choice.predicted,
         naive=float(
             judgements[choice.key].outer_right[choice.C_of[choice.key], folds.outer >= 0].mean()
         ),
