@@ -155,6 +155,8 @@ class ProbeVersion(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
     IS_PROMOTED_FIELD_NUMBER: _builtins.int
+    NOT_PROMOTED_REASON_FIELD_NUMBER: _builtins.int
+    NOT_PROMOTED_MESSAGE_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version: _builtins.int
     version_name: _builtins.str
@@ -178,6 +180,11 @@ class ProbeVersion(_message.Message):
     seconds: _builtins.float
     """From start of work to the end state."""
     is_promoted: _builtins.bool
+    not_promoted_reason: _builtins.str
+    """Set where TrainProbe asked to promote it if not worse and it was not promoted:
+    a stable reason and a sentence. It stays when the version is promoted later.
+    """
+    not_promoted_message: _builtins.str
     @_builtins.property
     def tap(self) -> _common_pb2.Tap:
         """Set once the layer is chosen."""
@@ -217,10 +224,12 @@ class ProbeVersion(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         seconds: _builtins.float = ...,
         is_promoted: _builtins.bool = ...,
+        not_promoted_reason: _builtins.str = ...,
+        not_promoted_message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "create_time", b"create_time", "tap", b"tap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_promoted", b"is_promoted", "kind", b"kind", "n_images", b"n_images", "objective", b"objective", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_promoted", b"is_promoted", "kind", b"kind", "n_images", b"n_images", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,6 +285,7 @@ class TrainProbeRequest(_message.Message):
     POOLING_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     LEAVE_UNPROMOTED_FIELD_NUMBER: _builtins.int
+    PROMOTE_IF_NOT_WORSE_BY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     probe_id: _builtins.str
     collection_id: _builtins.str
@@ -284,6 +294,11 @@ class TrainProbeRequest(_message.Message):
     seed: _builtins.int
     leave_unpromoted: _builtins.bool
     """When set, READY does not move the promoted pointer."""
+    promote_if_not_worse_by: _builtins.float
+    """When set, in 0..1: READY moves the promoted pointer only if the version that is
+    promoted then is not better by more than this accuracy, as PromoteVersion says it;
+    else the version is READY and says why in `not_promoted_reason`.
+    """
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"auto" (default when empty), one depth or name, or several to choose from."""
@@ -302,12 +317,15 @@ class TrainProbeRequest(_message.Message):
         pooling: _common_pb2.Pooling | None = ...,
         seed: _builtins.int = ...,
         leave_unpromoted: _builtins.bool = ...,
+        promote_if_not_worse_by: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["pooling", b"pooling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by", "pooling", b"pooling", "promote_if_not_worse_by", b"promote_if_not_worse_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activation", b"activation", "collection_id", b"collection_id", "kind", b"kind", "layers", b"layers", "leave_unpromoted", b"leave_unpromoted", "pooling", b"pooling", "probe_id", b"probe_id", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by", "activation", b"activation", "collection_id", b"collection_id", "kind", b"kind", "layers", b"layers", "leave_unpromoted", b"leave_unpromoted", "pooling", b"pooling", "probe_id", b"probe_id", "promote_if_not_worse_by", b"promote_if_not_worse_by", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__promote_if_not_worse_by: _TypeAlias = _typing.Literal["promote_if_not_worse_by"]  # noqa: Y015
+    _WhichOneofArgType__promote_if_not_worse_by: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__promote_if_not_worse_by) -> _WhichOneofReturnType__promote_if_not_worse_by | None: ...
 
 Global___TrainProbeRequest: _TypeAlias = TrainProbeRequest  # noqa: Y015
 
@@ -520,11 +538,17 @@ class PromoteVersionRequest(_message.Message):
     PROBE_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    NOT_WORSE_BY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     probe_id: _builtins.str
     version: _builtins.int
     expected_version: _builtins.int
     """When set, the version that must be promoted now (0: none)."""
+    not_worse_by: _builtins.float
+    """When set, in 0..1: refused with VERSION_WORSE unless the interval that
+    CompareVersions gives for this version's accuracy minus the promoted one's begins
+    at -not_worse_by or above. Where none is promoted there is nothing to compare with.
+    """
     def __init__(
         self,
         *,
@@ -532,14 +556,20 @@ class PromoteVersionRequest(_message.Message):
         probe_id: _builtins.str = ...,
         version: _builtins.int = ...,
         expected_version: _builtins.int | None = ...,
+        not_worse_by: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "_not_worse_by", b"_not_worse_by", "expected_version", b"expected_version", "not_worse_by", b"not_worse_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version", "probe_id", b"probe_id", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "_not_worse_by", b"_not_worse_by", "expected_version", b"expected_version", "not_worse_by", b"not_worse_by", "probe_id", b"probe_id", "request_id", b"request_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    _WhichOneofReturnType__not_worse_by: _TypeAlias = _typing.Literal["not_worse_by"]  # noqa: Y015
+    _WhichOneofArgType__not_worse_by: _TypeAlias = _typing.Literal["_not_worse_by", b"_not_worse_by"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__not_worse_by) -> _WhichOneofReturnType__not_worse_by | None: ...
 
 Global___PromoteVersionRequest: _TypeAlias = PromoteVersionRequest  # noqa: Y015
 
@@ -570,19 +600,25 @@ class CompareVersionsRequest(_message.Message):
     PROBE_ID_FIELD_NUMBER: _builtins.int
     VERSION_A_FIELD_NUMBER: _builtins.int
     VERSION_B_FIELD_NUMBER: _builtins.int
+    COLLECTION_ID_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version_a: _builtins.int
     version_b: _builtins.int
+    collection_id: _builtins.str
+    """Whose labelled images, as they are now; empty: of the collection that version_b
+    was trained on.
+    """
     def __init__(
         self,
         *,
         probe_id: _builtins.str = ...,
         version_a: _builtins.int = ...,
         version_b: _builtins.int = ...,
+        collection_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["probe_id", b"probe_id", "version_a", b"version_a", "version_b", b"version_b"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id", "probe_id", b"probe_id", "version_a", b"version_a", "version_b", b"version_b"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -590,18 +626,121 @@ Global___CompareVersionsRequest: _TypeAlias = CompareVersionsRequest  # noqa: Y0
 
 @_typing.final
 class CompareVersionsResponse(_message.Message):
+    """Each image is judged by an answer that did not learn from it: of a version that was
+    trained on the image (by its SHA-256), the one of the outer fold that held it out;
+    of another, that of its weights.
+    """
+
     DESCRIPTOR: _descriptor.Descriptor
 
+    PROBE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_A_FIELD_NUMBER: _builtins.int
+    VERSION_B_FIELD_NUMBER: _builtins.int
+    COLLECTION_ID_FIELD_NUMBER: _builtins.int
+    N_IMAGES_FIELD_NUMBER: _builtins.int
+    N_DIFFERENT_IMAGES_FIELD_NUMBER: _builtins.int
+    N_NEW_TO_A_FIELD_NUMBER: _builtins.int
+    N_NEW_TO_B_FIELD_NUMBER: _builtins.int
+    N_NEW_TO_BOTH_FIELD_NUMBER: _builtins.int
+    N_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    ACCURACY_A_FIELD_NUMBER: _builtins.int
+    ACCURACY_B_FIELD_NUMBER: _builtins.int
+    N_BOTH_RIGHT_FIELD_NUMBER: _builtins.int
+    N_ONLY_A_RIGHT_FIELD_NUMBER: _builtins.int
+    N_ONLY_B_RIGHT_FIELD_NUMBER: _builtins.int
+    N_NEITHER_RIGHT_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    CLASSES_ONLY_IN_A_FIELD_NUMBER: _builtins.int
+    CLASSES_ONLY_IN_B_FIELD_NUMBER: _builtins.int
+    probe_id: _builtins.str
+    version_a: _builtins.int
+    version_b: _builtins.int
+    collection_id: _builtins.str
+    n_images: _builtins.int
+    """Judged, copies of one image each by itself, and how many different ones they are."""
+    n_different_images: _builtins.int
+    n_new_to_a: _builtins.int
+    """Of the judged: what a version was not trained on."""
+    n_new_to_b: _builtins.int
+    n_new_to_both: _builtins.int
+    n_left_out: _builtins.int
+    """Labelled images that one of them has no such answer for; they are not judged."""
+    n_both_right: _builtins.int
+    """Together the images judged."""
+    n_only_a_right: _builtins.int
+    n_only_b_right: _builtins.int
+    n_neither_right: _builtins.int
+    @_builtins.property
+    def accuracy_a(self) -> Global___Accuracy: ...
+    @_builtins.property
+    def accuracy_b(self) -> Global___Accuracy: ...
+    @_builtins.property
+    def difference(self) -> Global___Difference:
+        """Accuracy of b minus that of a, from paired answers."""
+
+    @_builtins.property
+    def classes_only_in_a(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """A version is wrong on all images of a class that it does not know."""
+
+    @_builtins.property
+    def classes_only_in_b(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
+        *,
+        probe_id: _builtins.str = ...,
+        version_a: _builtins.int = ...,
+        version_b: _builtins.int = ...,
+        collection_id: _builtins.str = ...,
+        n_images: _builtins.int = ...,
+        n_different_images: _builtins.int = ...,
+        n_new_to_a: _builtins.int = ...,
+        n_new_to_b: _builtins.int = ...,
+        n_new_to_both: _builtins.int = ...,
+        n_left_out: _builtins.int = ...,
+        accuracy_a: Global___Accuracy | None = ...,
+        accuracy_b: Global___Accuracy | None = ...,
+        n_both_right: _builtins.int = ...,
+        n_only_a_right: _builtins.int = ...,
+        n_only_b_right: _builtins.int = ...,
+        n_neither_right: _builtins.int = ...,
+        difference: Global___Difference | None = ...,
+        classes_only_in_a: _abc.Iterable[_builtins.str] | None = ...,
+        classes_only_in_b: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy_a", b"accuracy_a", "accuracy_b", b"accuracy_b", "difference", b"difference"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy_a", b"accuracy_a", "accuracy_b", b"accuracy_b", "classes_only_in_a", b"classes_only_in_a", "classes_only_in_b", b"classes_only_in_b", "collection_id", b"collection_id", "difference", b"difference", "n_both_right", b"n_both_right", "n_different_images", b"n_different_images", "n_images", b"n_images", "n_left_out", b"n_left_out", "n_neither_right", b"n_neither_right", "n_new_to_a", b"n_new_to_a", "n_new_to_b", b"n_new_to_b", "n_new_to_both", b"n_new_to_both", "n_only_a_right", b"n_only_a_right", "n_only_b_right", b"n_only_b_right", "probe_id", b"probe_id", "version_a", b"version_a", "version_b", b"version_b"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompareVersionsResponse: _TypeAlias = CompareVersionsResponse  # noqa: Y015
+
+@_typing.final
+class Difference(_message.Message):
+    """Of two accuracies, with its 95 % interval; all in -1..1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    estimate: _builtins.float
+    low: _builtins.float
+    high: _builtins.float
+    def __init__(
+        self,
+        *,
+        estimate: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "high", b"high", "low", b"low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Difference: _TypeAlias = Difference  # noqa: Y015
 
 @_typing.final
 class DeleteVersionRequest(_message.Message):

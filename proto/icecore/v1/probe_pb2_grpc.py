@@ -150,7 +150,9 @@ class ProbeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CompareVersions(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Judges two versions on the same labelled images, each by answers that did not
+        learn from the image.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -43,6 +43,9 @@ class ProbeServiceStub:
     PromoteVersion: _grpc.UnaryUnaryMultiCallable[_probe_pb2.PromoteVersionRequest, _probe_pb2.PromoteVersionResponse]
     """Moves the pointer; refused when `expected_version` is not where it stands."""
     CompareVersions: _grpc.UnaryUnaryMultiCallable[_probe_pb2.CompareVersionsRequest, _probe_pb2.CompareVersionsResponse]
+    """Judges two versions on the same labelled images, each by answers that did not
+    learn from the image.
+    """
     DeleteVersion: _grpc.UnaryUnaryMultiCallable[_probe_pb2.DeleteVersionRequest, _probe_pb2.DeleteVersionResponse]
     """Refused for the promoted version and for one in training."""
     DeleteProbe: _grpc.UnaryUnaryMultiCallable[_probe_pb2.DeleteProbeRequest, _probe_pb2.DeleteProbeResponse]
@@ -69,6 +72,9 @@ class ProbeServiceAsyncStub(ProbeServiceStub):
     PromoteVersion: _aio.UnaryUnaryMultiCallable[_probe_pb2.PromoteVersionRequest, _probe_pb2.PromoteVersionResponse]  # type: ignore[assignment]
     """Moves the pointer; refused when `expected_version` is not where it stands."""
     CompareVersions: _aio.UnaryUnaryMultiCallable[_probe_pb2.CompareVersionsRequest, _probe_pb2.CompareVersionsResponse]  # type: ignore[assignment]
+    """Judges two versions on the same labelled images, each by answers that did not
+    learn from the image.
+    """
     DeleteVersion: _aio.UnaryUnaryMultiCallable[_probe_pb2.DeleteVersionRequest, _probe_pb2.DeleteVersionResponse]  # type: ignore[assignment]
     """Refused for the promoted version and for one in training."""
     DeleteProbe: _aio.UnaryUnaryMultiCallable[_probe_pb2.DeleteProbeRequest, _probe_pb2.DeleteProbeResponse]  # type: ignore[assignment]
@@ -133,7 +139,10 @@ class ProbeServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _probe_pb2.CompareVersionsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_probe_pb2.CompareVersionsResponse, _abc.Awaitable[_probe_pb2.CompareVersionsResponse]]: ...
+    ) -> _typing.Union[_probe_pb2.CompareVersionsResponse, _abc.Awaitable[_probe_pb2.CompareVersionsResponse]]:
+        """Judges two versions on the same labelled images, each by answers that did not
+        learn from the image.
+        """
 
     @_abc_1.abstractmethod
     def DeleteVersion(

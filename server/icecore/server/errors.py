@@ -269,6 +269,18 @@ class VersionInUse(FailedPrecondition):
     reason = Reason.VERSION_IN_USE
 
 
+class VersionWorse(FailedPrecondition):
+    """It may be worse than the promoted one by more than was allowed."""
+
+    reason = Reason.VERSION_WORSE
+
+
+class VersionNotComparable(FailedPrecondition):
+    """There is no image that both of two versions can be judged on."""
+
+    reason = Reason.VERSION_NOT_COMPARABLE
+
+
 class FolderInUse(FailedPrecondition):
     reason = Reason.FOLDER_IN_USE
 
