@@ -1,0 +1,1 @@
+"""Published numbers, repeated: programs that read the cores which `cores.py` makes."""
