@@ -32,9 +32,10 @@ PROBES = """
 """
 VERSIONS = """
     SELECT coalesce(sum(length(CAST(request AS BLOB)) + coalesce(length(CAST(result AS BLOB)), 0)
-        + coalesce(length(file), 0)), 0)
+        + coalesce(length(file), 0) + coalesce(length(answers), 0)), 0)
     FROM versions JOIN probes ON probes.pk = probe_pk
-    LEFT JOIN probe_files ON version_pk = versions.pk
+    LEFT JOIN probe_files ON probe_files.version_pk = versions.pk
+    LEFT JOIN held_out_answers ON held_out_answers.version_pk = versions.pk
     JOIN tenants ON tenants.pk = tenant_pk WHERE tenant_id = :tenant
 """
 

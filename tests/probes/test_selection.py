@@ -85,7 +85,8 @@ def test_the_estimate_is_not_flattered_by_the_choice() -> None:
 def test_what_held_out_images_were_taken_for_is_told(k: int) -> None:
     codes, y = clouds(60, 12, k, separation=0.4)
     found = train({"a": codes, "b": codes[:, :9]}, names(y), kind="svm")
-    assert (found.predicted.shape, found.predicted.dtype) == ((60,), np.int64)
+    assert found.predicted.shape == (60,)
+    assert found.predicted.dtype == np.int64
     taken_for = np.array(found.classes)[found.predicted]
     assert np.mean(taken_for == np.array(names(y))) == found.accuracy.estimate
     assert set(taken_for) == set(names(y))

@@ -8,7 +8,7 @@ import pytest
 from icecore.server import errors
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.storage.records import VersionRecord, VersionState
-from storing import make_collection
+from storing import make_collection, request
 
 
 @pytest.fixture
@@ -22,15 +22,24 @@ def start(tenant: TenantStore, probe_id: str = "p") -> VersionRecord:
     )
 
 
-def finish(tenant: TenantStore, version: VersionRecord, *, promote: bool = False) -> VersionRecord:
+def finish(
+    tenant: TenantStore,
+    version: VersionRecord,
+    *,
+    held_out: bytes | None = None,
+    promote: bool = False,
+    expected_version: int | None = None,
+) -> VersionRecord:
     return tenant.finish_training(
         version.probe_id,
         version.version,
         create_time=version.create_time,
         result={"C": 0.1, "classes": ["ant", "bee"]},
         file=f"file {version.version}".encode(),
+        held_out=held_out,
         seconds=1.5,
         promote=promote,
+        expected_version=expected_version,
     )
 
 
@@ -130,6 +139,38 @@ def test_zero_expects_that_none_is_promoted(tenant: TenantStore) -> None:
     assert tenant.promote_version("p", 1, expected_version=0).promoted_version == 1
 
 
+def test_a_version_becomes_ready_and_promoted_by_compare_and_swap(tenant: TenantStore) -> None:
+    finish(tenant, start(tenant), promote=True, expected_version=0)
+    begun = start(tenant)
+    with pytest.raises(errors.PromotionConflict, match="version 1 promoted, not version 0"):
+        finish(tenant, begun, held_out=b"answers", promote=True, expected_version=0)
+    assert tenant.probe_version("p", 2) == begun, "nothing of it is done"
+    assert tenant.held_out_answers("p", 2) is None
+    finish(tenant, begun, held_out=b"answers", promote=True, expected_version=1)
+    assert tenant.probe("p").promoted_version == 2
+
+
+def test_held_out_answers_are_kept_with_their_version(tenant: TenantStore) -> None:
+    finish(tenant, start(tenant), held_out=b"answers")
+    finish(tenant, start(tenant))
+    assert tenant.held_out_answers("p", 1) == b"answers"
+    assert tenant.held_out_answers("p", 2) is None
+    tenant.delete_version("p", 1)
+    with pytest.raises(errors.VersionNotFound):
+        tenant.held_out_answers("p", 1)
+
+
+def test_an_answer_of_promotion_can_be_asked_for_again(tenant: TenantStore) -> None:
+    finish(tenant, start(tenant))
+    asked = request("one", "PromoteVersion")
+    assert tenant.promoted_before(asked) is None
+    promoted = tenant.promote_version("p", 1, mutation=asked)
+    finish(tenant, start(tenant), promote=True)
+    assert tenant.promoted_before(asked) == promoted
+    with pytest.raises(errors.RequestIdReused):
+        tenant.promoted_before(request("one", "PromoteVersion", "1" * 64))
+
+
 def test_a_version_in_use_is_not_deleted(tenant: TenantStore) -> None:
     finish(tenant, start(tenant), promote=True)
     start(tenant)
@@ -149,6 +190,7 @@ def test_a_deleted_probe_is_absent_with_all_its_versions(tenant: TenantStore) ->
         lambda: tenant.probe("p"),
         lambda: tenant.probe_version("p", 1),
         lambda: tenant.probe_file("p", 1),
+        lambda: tenant.held_out_answers("p", 1),
         lambda: tenant.delete_probe("p"),
         lambda: tenant.cancel_training("p", 1),
     ]
@@ -181,6 +223,7 @@ def test_probes_of_another_tenant_are_absent(tenant: TenantStore, other: TenantS
     calls: list[Callable[[], object]] = [
         lambda: other.probe("p"),
         lambda: other.probe_file("p", 1),
+        lambda: other.held_out_answers("p", 1),
         lambda: other.promote_version("p", 1),
         lambda: other.delete_probe("p"),
         lambda: finish(other, version),

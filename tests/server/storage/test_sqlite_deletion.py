@@ -160,6 +160,7 @@ def test_deleted_probes_and_versions_leave_nothing(store: SqliteStore, folder: P
             create_time=version.create_time,
             result={"found": word},
             file=word.encode() * 2000,
+            held_out=word.encode() * 2000,
             seconds=1.0,
             promote=False,
         )
@@ -173,7 +174,7 @@ def test_deleted_probes_and_versions_leave_nothing(store: SqliteStore, folder: P
     assert_gone(folder, b"giraffe")
     tenant.delete_probe(f"{SECRET}-probe")
     assert_gone(folder, SECRET.encode())
-    assert tenant.probe_file("p", 2) == b"horse" * 2000
+    assert tenant.probe_file("p", 2) == tenant.held_out_answers("p", 2) == b"horse" * 2000
 
 
 def test_a_deleted_tenant_leaves_nothing(store: SqliteStore, folder: Path) -> None:

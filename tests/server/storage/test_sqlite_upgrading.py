@@ -139,6 +139,7 @@ def test_what_was_there_before_quotas_is_counted(tmp_path: Path) -> None:
             "ALTER TABLE tenants DROP COLUMN stored_bytes",
             "ALTER TABLE collections DROP COLUMN stored_bytes",
             "DROP TABLE quotas",
+            "DROP TABLE held_out_answers",
             "UPDATE alembic_version SET version_num = '0002'",
         ):
             raw.execute(statement)

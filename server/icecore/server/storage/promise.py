@@ -173,15 +173,20 @@ class TenantStore(Protocol):
         create_time: datetime,
         result: Json,
         file: bytes,
+        held_out: bytes | None = None,
         seconds: float,
         promote: bool,
+        expected_version: int | None = None,
     ) -> VersionRecord:
         """TRAINING to READY with the probe file, and promoted if asked: one commit.
 
         `create_time` is the version's own: when the probe was deleted and made again, its
-        version of the same number is another one (VersionNotFound).
+        version of the same number is another one (VersionNotFound). `held_out` is what its
+        held-out images were taken for, deleted with the version; None: that is not known.
+        `expected_version` is as in `promote_version`; with another promoted nothing is
+        changed.
         Raises ProbeNotFound, VersionNotFound, VersionNotReady (not in TRAINING any more),
-        StorageQuotaExceeded.
+        PromotionConflict, StorageQuotaExceeded.
         """
 
     def fail_training(
@@ -216,6 +221,12 @@ class TenantStore(Protocol):
     def probe_file(self, probe_id: str, version: int) -> bytes:
         """Raises ProbeNotFound, VersionNotFound, VersionNotReady, StorageCorrupt."""
 
+    def held_out_answers(self, probe_id: str, version: int) -> bytes | None:
+        """What `finish_training` was given as `held_out`; None also where it was made before.
+
+        Raises ProbeNotFound, VersionNotFound.
+        """
+
     def promote_version(
         self,
         probe_id: str,
@@ -227,6 +238,12 @@ class TenantStore(Protocol):
         """Move the pointer by compare-and-swap (`expected_version` 0: none promoted).
 
         Raises ProbeNotFound, VersionNotFound, VersionNotReady, PromotionConflict.
+        """
+
+    def promoted_before(self, mutation: Mutation) -> ProbeRecord | None:
+        """The answer an earlier `promote_version` gave under this mutation, if one did.
+
+        Raises RequestIdReused. Lets a retry pass checks that would refuse it now.
         """
 
     def delete_version(

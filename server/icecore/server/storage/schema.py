@@ -244,3 +244,10 @@ probe_files = Table(
     _points("version_pk", "versions", is_key=True),
     _column("file", LargeBinary),
 )
+
+held_out_answers = Table(
+    "held_out_answers",
+    metadata,
+    _points("version_pk", "versions", is_key=True),
+    _column("answers", LargeBinary),
+)

@@ -66,9 +66,16 @@ def next_version(change: Change, tenant: int, probe_id: str) -> tuple[int, int]:
     return int(row.pk), version
 
 
-def point(change: Change, probe: int, version: int) -> None:
+def point(change: Change, probe: Any, version: int, expected_version: int | None) -> None:
+    """Move the pointer of a probe (a row) by compare-and-swap. Raises PromotionConflict."""
+    if expected_version is not None and expected_version != probe.promoted_version:
+        raise PromotionConflict(
+            f"probe {probe.probe_id!r} has version {probe.promoted_version} promoted, not version "
+            f"{expected_version} as expected (0: none): look at it again",
+            promoted_version=str(probe.promoted_version),
+        )
     change.connection.execute(
-        update(probes).where(probes.c.pk == probe).values(promoted_version=version)
+        update(probes).where(probes.c.pk == probe.pk).values(promoted_version=version)
     )
 
 
@@ -83,13 +90,7 @@ def promote(
             f"version {version} of probe {probe_id!r} is {state!r}: only one that is 'ready' can "
             "be promoted"
         )
-    if expected_version is not None and expected_version != row.promoted_version:
-        raise PromotionConflict(
-            f"probe {probe_id!r} has version {row.promoted_version} promoted, not version "
-            f"{expected_version} as expected (0: none): look at it again",
-            promoted_version=str(row.promoted_version),
-        )
-    point(change, row.pk, version)
+    point(change, row, version, expected_version)
     return find(change.connection, tenant, probe_id)
 
 

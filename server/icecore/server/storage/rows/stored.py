@@ -2,8 +2,8 @@
 
 What counts: of an example its image, its codes at each layer (n values of 2 or 4 bytes) and its
 id, label and metadata as UTF-8; of a collection its id and its backbone's name and digest; of a
-probe its id; of a version what was asked, what was found, and its file. What the database needs
-beside that, for its pages and indexes, is not the tenant's.
+probe its id; of a version what was asked, what was found, its file and its held-out answers. What
+the database needs beside that, for its pages and indexes, is not the tenant's.
 
 Whatever changes these adds to `Change.n_bytes`; `book` then writes it down. Batches of codes that
 are packed together may grow, where some are float16 and some float32: that is counted, but never

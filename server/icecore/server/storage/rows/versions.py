@@ -17,7 +17,13 @@ from icecore.server.errors import (
 from icecore.server.storage.change import Change
 from icecore.server.storage.records import Json, VersionRecord, VersionState
 from icecore.server.storage.rows import stored, values
-from icecore.server.storage.schema import probe_files, probes, tenants, versions
+from icecore.server.storage.schema import (
+    held_out_answers,
+    probe_files,
+    probes,
+    tenants,
+    versions,
+)
 
 _ID_CHUNK = 500
 """How many ids one statement names: old SQLites allow 999 parameters."""
@@ -145,6 +151,20 @@ def file(connection: Connection, probe: Any, row: Any) -> bytes:
     return stored
 
 
+def put_held_out(change: Change, row: Any, answers: bytes) -> None:
+    """Store what the version's held-out images were taken for."""
+    change.n_bytes += len(answers)
+    change.connection.execute(insert(held_out_answers).values(version_pk=row.pk, answers=answers))
+
+
+def held_out(connection: Connection, row: Any) -> bytes | None:
+    """Return what the version's held-out images were taken for, None where that was not kept."""
+    answers: bytes | None = connection.scalar(
+        select(held_out_answers.c.answers).where(held_out_answers.c.version_pk == row.pk)
+    )
+    return answers
+
+
 def remove(change: Change, probe: Any, version: int) -> None:
     """Raises VersionNotFound, VersionInUse."""
     row = row_of(change.connection, probe, version)
@@ -166,11 +186,19 @@ def n_bytes_of(connection: Connection, probe: Any, version: int | None = None) -
     if version is not None:
         wanted &= versions.c.version == version
     rows = connection.execute(
-        select(versions.c.request, versions.c.result, func.length(probe_files.c.file).label("file"))
+        select(
+            versions.c.request,
+            versions.c.result,
+            func.length(probe_files.c.file).label("file"),
+            func.length(held_out_answers.c.answers).label("answers"),
+        )
         .outerjoin_from(versions, probe_files)
+        .outerjoin(held_out_answers, held_out_answers.c.version_pk == versions.c.pk)
         .where(wanted)
     )
-    return sum(stored.text(row.request, row.result) + (row.file or 0) for row in rows)
+    return sum(
+        stored.text(row.request, row.result) + (row.file or 0) + (row.answers or 0) for row in rows
+    )
 
 
 def record(row: Any, probe: Any) -> VersionRecord:

@@ -57,8 +57,10 @@ class TenantProbes(TenantRows):
         create_time: datetime,
         result: Json,
         file: bytes,
+        held_out: bytes | None = None,
         seconds: float,
         promote: bool,
+        expected_version: int | None = None,
     ) -> VersionRecord:
         def work(change: Change) -> VersionRecord:
             probe, row = self._in_training(change, probe_id, version, create_time)
@@ -70,8 +72,10 @@ class TenantProbes(TenantRows):
                 file_digest=versions.put_file(change, row, file),
                 seconds=seconds,
             )
+            if held_out is not None:
+                versions.put_held_out(change, row, held_out)
             if promote:
-                probes.point(change, probe.pk, version)
+                probes.point(change, probe, version, expected_version)
             return self._version(change.connection, probe_id, version)
 
         return self._write(work)
@@ -132,6 +136,13 @@ class TenantProbes(TenantRows):
 
         return self._read(look)
 
+    def held_out_answers(self, probe_id: str, version: int) -> bytes | None:
+        def look(connection: Connection) -> bytes | None:
+            probe = probes.row_of(connection, self._number, probe_id)
+            return versions.held_out(connection, versions.row_of(connection, probe, version))
+
+        return self._read(look)
+
     def promote_version(
         self,
         probe_id: str,
@@ -149,6 +160,10 @@ class TenantProbes(TenantRows):
 
         answer = self._once(mutation, subject, ProbeNotFound, work)
         return probes.from_json(answer)
+
+    def promoted_before(self, mutation: Mutation) -> ProbeRecord | None:
+        answer = self._read(lambda db: mutations.answered(db, self._number, mutation))
+        return None if answer is None else probes.from_json(answer)
 
     def delete_version(
         self, probe_id: str, version: int, *, mutation: Mutation | None = None
