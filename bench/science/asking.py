@@ -29,11 +29,6 @@ class Part:
     def groups(self) -> list[str]:
         return [self.core.sha[row] for row in self.rows]
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether no image is left out."""
-        return len(self.rows) == len(self.core.labels)
-
     def codes(self, key: str) -> FloatArray:
         """Return the codes of an array of the core at these images."""
         codes: FloatArray = self.core.codes[key][self.rows]
