@@ -13,7 +13,7 @@ of seven, 86.9 %):
 
 - on near data accuracy rises with depth (last minus first is surely above 0) and then
   stays (choosing a layer is not surely better than the last);
-- on shifted data the best depth comes before the last.
+- on shifted data a layer before the last is better (choosing one is surely better than the last).
 
 Usage: nice python bench/science/depth_curves.py [--cache DIR] [--network NAME]... [--set NAME]...
        [--layers N] [--images N] [--plots DIR]
@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from science.asking import Part, headline, parser, parts
-from science.held_out import held_out_right, paired, trained, written
+from science.held_out import Difference, held_out_right, paired, trained, written
 from science.plots import Curve, plot
 
 NEAR = ("hymenoptera", "clothing")
@@ -64,8 +64,7 @@ def curve_of(part: Part) -> Curve:
         rises, stays = rise.low > 0.0, honest.low <= 0.0
         print(f"rises: {said(rises)}; then stays: {said(stays)}")
     if core.set in SHIFTED:
-        peaks = best.depth < layers[-1].depth
-        print(f"peaks before the last: {said(peaks)}{', surely' if honest.low > 0.0 else ''}")
+        print(f"peaks before the last: {seen(honest)}")
     sys.stdout.flush()
     depths = [layer.depth / core.layers[-1].depth for layer in layers]
     return Curve(core.backbone, depths, [accuracies[layer.key] for layer in layers])
@@ -73,6 +72,17 @@ def curve_of(part: Part) -> Curve:
 
 def said(is_met: bool) -> str:
     return "PASS" if is_met else "not met"
+
+
+def seen(honest: Difference) -> str:
+    """Return what a layer chosen without the judging images says of an earlier peak.
+
+    The best of thirty layers that are all alike is nearly always another than the last; so
+    where it stands says little by itself.
+    """
+    if honest.low > 0.0:
+        return "PASS"
+    return "seen, but not surely" if honest.estimate > 0.0 else "not seen"
 
 
 def main() -> None:
