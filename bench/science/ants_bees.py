@@ -31,7 +31,7 @@ def main() -> int:
     print(
         f"{'network':20} {'last layer, 95 %':25} {'layer chosen in folds, 95 %':28} chosen - last"
     )
-    is_met, curves = False, []
+    verdict, curves = "not asked", []
     for part in parts(asked, SET):
         layers = part.layers
         codes = {layer.key: part.codes(layer.key) for layer in layers}
@@ -39,7 +39,8 @@ def main() -> int:
         at_last, last_right = trained({last: codes[last]}, part.labels, part.groups)
         chosen, chosen_right = trained(codes, part.labels, part.groups)
         reached = max(at_last.accuracy.estimate, chosen.accuracy.estimate) >= WANTED
-        is_met |= reached and part.core.backbone == lite0.NAME
+        if part.core.backbone == lite0.NAME:
+            verdict = "PASS" if reached else "not met"
         print(
             f"{part.core.backbone:20} {written(at_last.accuracy):25} {written(chosen.accuracy):28} "
             f"{paired(last_right, chosen_right)}  {'>=' if reached else '<'} {WANTED}",
@@ -49,8 +50,8 @@ def main() -> int:
         curves.append(Curve(part.core.backbone, depths, [one.accuracy for one in chosen.trials]))
     if asked.plots is not None and curves:
         plot(curves, asked.plots / "ants-bees.png", "Held-out accuracy: ants and bees")
-    print(f"the law, of {lite0.NAME}: {'PASS' if is_met else 'not met'}")
-    return 0 if is_met else 1
+    print(f"the law, of {lite0.NAME}: {verdict}")
+    return 1 if verdict == "not met" else 0
 
 
 if __name__ == "__main__":

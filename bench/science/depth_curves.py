@@ -59,7 +59,8 @@ def curve_of(part: Part) -> Curve:
     print(
         f"best depth {best.depth} of {layers[-1].depth}, {best.macs / layers[-1].macs:.0%} of MACs"
     )
-    print(f"last - first: {rise}; best - last: {flattered}; chosen in folds - last: {honest}")
+    above = "the best is the last" if best is layers[-1] else f"best - last: {flattered}"
+    print(f"last - first: {rise}; {above}; chosen in folds - last: {honest}")
     if core.set in NEAR:
         rises, stays = rise.low > 0.0, honest.low <= 0.0
         print(f"rises: {said(rises)}; then stays: {said(stays)}")
