@@ -1,0 +1,1 @@
+"""What a tenant is told of transfer, held against what comes true."""
