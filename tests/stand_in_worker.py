@@ -69,6 +69,7 @@ def answer(stdout, key: str = "three") -> None:  # type: ignore[no-untyped-def]
     }
     write_message(stdout, {"event": "trained", "found": found})
     write_frame(stdout, b"a probe file")
+    write_frame(stdout, b"held-out answers")
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ def train(**given: Any) -> Any:
         "activation": "as-trained",
         "pooling": "avg",
         "seed": 0,
+        "not_worse_by": None,
         "promote": True,
         "request_id": None,
     }

@@ -16,7 +16,6 @@ from icecore.client import AsyncClient, Client, _operations
 from icecore.client._channel import NOT_REPEATED, repeated_methods
 
 FILLED_LATER = {
-    "CompareVersions",
     "Explain",
     "ExportProbe",
     "AdviseTransfer",

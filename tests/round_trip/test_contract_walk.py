@@ -24,7 +24,6 @@ METHODS = {
 UNIMPLEMENTED = {
     "AdviseTransfer",
     "Backup",
-    "CompareVersions",
     "Explain",
     "ExportProbe",
 }

@@ -60,6 +60,13 @@ metric_option = click.option(
 skip_bad_option = click.option(
     "--skip-bad", is_flag=True, help="Leave out files that cannot be read, and name them."
 )
+not_worse_option = click.option(
+    "--not-worse-by",
+    type=click.FloatRange(0, 100),
+    metavar="POINTS",
+    help="Promote only if the 95 % interval of its accuracy minus the promoted version's does "
+    "not go below -POINTS.",
+)
 prune_option = click.option(
     "--prune", is_flag=True, help="Remove examples whose files are no longer there."
 )
@@ -77,3 +84,8 @@ def layer_options(default: str, text: str) -> Callable[[Any], Any]:
         shell_complete=completing(names.layers),
         help=text,
     )
+
+
+def accuracy_of(points: float | None) -> float | None:
+    """Return points (of 100) as an accuracy in 0..1."""
+    return None if points is None else points / 100

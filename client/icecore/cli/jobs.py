@@ -25,6 +25,7 @@ class Wanted:
     pooling: str = "avg"
     seed: int = 0
     promote: bool = True
+    not_worse_by: float | None = None
 
 
 def require_taps(client: Client, collection_id: str, backbone: str, wanted: Wanted) -> None:
@@ -82,6 +83,7 @@ def train(client: Client, probe_id: str, collection_id: str, wanted: Wanted) -> 
                 pooling=wanted.pooling,
                 seed=wanted.seed,
                 promote=wanted.promote,
+                not_worse_by=wanted.not_worse_by,
                 wait=True,
                 on_progress=show,
             )
@@ -135,6 +137,11 @@ def version_json(version: ProbeVersion) -> dict[str, Any]:
         "n_images": version.n_images,
         "accuracy": None if accuracy is None else accuracy_json(accuracy),
         "seconds": round(version.seconds, 3),
+        "not_promoted": (
+            {"reason": version.not_promoted_reason, "message": version.not_promoted_message}
+            if version.not_promoted_reason
+            else None
+        ),
     }
 
 

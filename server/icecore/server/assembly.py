@@ -25,6 +25,7 @@ from icecore.server.settings import Settings
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.promise import Store
 from icecore.server.telemetry.metrics import Metrics
+from icecore.server.training.comparing import Comparer
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.recipe_check import RecipeChecker
 from icecore.server.training.trainer import Trainer
@@ -66,6 +67,7 @@ def assemble(
     stack.callback(searcher.close)
     collection_codes = CollectionCodes(catalog, embedder)
     reports = Turns(1, "a recipe is being checked or a backbone quantised; try again after that")
+    comparer = Comparer(catalog, collection_codes)
     predictor = Predictor(catalog, embedder)
     sharing = Sharing(is_on=settings.shared_memory, listens_to_others=settings.listens_to_others)
     stack.callback(sharing.close)
@@ -80,7 +82,10 @@ def assemble(
         ingest=Ingest(catalog, embedder),
         collection_codes=collection_codes,
         searcher=searcher,
-        trainer=Trainer(store, catalog, collection_codes, workers=settings.training_workers),
+        comparer=comparer,
+        trainer=Trainer(
+            store, catalog, collection_codes, comparer, workers=settings.training_workers
+        ),
         predictor=predictor,
         sharing=sharing,
         inferring=Inferring(

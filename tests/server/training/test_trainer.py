@@ -45,6 +45,7 @@ from icecore.server.storage.records import (
     VersionRecord,
     VersionState,
 )
+from icecore.server.training.comparing import Comparer
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.trainer import Progress, Trainer, TrainRequest
 from icecore.wire.taps import Pooling, PoolingKind
@@ -67,7 +68,10 @@ class House:
     trainers: list[Trainer] = field(default_factory=list)
 
     async def trainer(self, command: Sequence[str], *, workers: int = 1) -> Trainer:
-        trainer = Trainer(self.store, self.catalog, self.codes, workers=workers, command=command)
+        comparer = Comparer(self.catalog, self.codes)
+        trainer = Trainer(
+            self.store, self.catalog, self.codes, comparer, workers=workers, command=command
+        )
         self.trainers.append(trainer)
         await trainer.start()
         return trainer

@@ -23,6 +23,7 @@ from icecore.server.embedding.ingest import ExampleInput, Ingest
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import VersionRecord, VersionState
+from icecore.server.training.comparing import Comparer
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.trainer import Trainer, TrainRequest
@@ -71,7 +72,7 @@ async def housed(store: Store, default: str) -> AsyncIterator[House]:
     sessions = Sessions(max_bytes=1 << 28, threads=2)
     embedder = Embedder(sessions, threads=2)
     codes = CollectionCodes(catalog, embedder)
-    trainer = Trainer(store, catalog, codes)
+    trainer = Trainer(store, catalog, codes, Comparer(catalog, codes))
     yield House(
         store,
         catalog,

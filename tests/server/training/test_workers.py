@@ -23,7 +23,7 @@ TAP = TapId("0" * 64, "three", backbone="toy", depth=3)
 SET = TrainingSet(
     example_ids=["a", "b", "c", "d"],
     labels=["ant", "ant", "bee", "bee"],
-    groups=["1", "2", "3", "4"],
+    groups=[f"{n:064x}" for n in range(4)],
     codes={TAP: np.arange(24, dtype=np.float16).reshape(4, 6)},
 )
 

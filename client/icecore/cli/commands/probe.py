@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from icecore.cli import names
-from icecore.cli.choices import Whole, json_option
+from icecore.cli.choices import Whole, accuracy_of, json_option, not_worse_option
+from icecore.cli.commands.probe_compare import compare
 from icecore.cli.connection import Connection, connected
 from icecore.cli.help import group
 from icecore.cli.jobs import percent, print_trials, trial_json, version_json
@@ -20,14 +21,18 @@ from icecore.client import Probe, ProbeVersion
     icecore probes list
     icecore probes show ants-bees
     icecore probes promote ants-bees 1                    # back to the first version
+    icecore probes compare ants-bees 1 2                  # on the same held-out images
     icecore probes delete ants-bees --version 2
     """,
 )
 def probes() -> None:
-    """List, show, promote and delete probes.
+    """List, show, compare, promote and delete probes.
 
     `icecore train-probe` makes them.
     """
+
+
+probes.add_command(compare)
 
 
 @probes.command("list", examples="icecore probes list --json | jq '.[].name'")
@@ -73,6 +78,9 @@ def show(connection: Connection, name: str, as_json: bool) -> None:
     for one in probe.versions:
         if one.failure_message:
             print_line(f"version {one.version} {one.state.value}: {one_line(one.failure_message)}")
+        if one.not_promoted_message and not one.is_promoted:
+            why = one_line(one.not_promoted_message)
+            print_line(f"version {one.version} was not promoted: {why}")
     shown = next(iter(one for one in probe.versions if one.is_promoted), None)
     if shown is not None and shown.trials:
         print_line()
@@ -84,7 +92,13 @@ def show(connection: Connection, name: str, as_json: bool) -> None:
         print_trials(shown.trials)
 
 
-@probes.command("promote", examples="icecore probes promote ants-bees 2 --expected 1")
+@probes.command(
+    "promote",
+    examples="""
+    icecore probes promote ants-bees 2 --expected 1
+    icecore probes promote ants-bees 2 --not-worse-by 2   # points of accuracy
+    """,
+)
 @click.argument("name", shell_complete=completing(names.probes))
 @click.argument("version", type=Whole(min=1))
 @click.option(
@@ -93,11 +107,20 @@ def show(connection: Connection, name: str, as_json: bool) -> None:
     metavar="VERSION",
     help="Only if this one is promoted now (0: none).",
 )
+@not_worse_option
 @connected
-def promote(connection: Connection, name: str, version: int, expected: int | None) -> None:
+def promote(
+    connection: Connection,
+    name: str,
+    version: int,
+    expected: int | None,
+    not_worse_by: float | None,
+) -> None:
     """Make a version the one that `icecore predict` uses."""
     with connection.client() as client:
-        client.promote_version(name, version, expected_version=expected)
+        client.promote_version(
+            name, version, expected_version=expected, not_worse_by=accuracy_of(not_worse_by)
+        )
     print_line(f"version {version} of probe {name!r} is promoted")
 
 

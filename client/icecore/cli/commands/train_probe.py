@@ -8,11 +8,13 @@ from icecore.cli import bringing, names
 from icecore.cli.choices import (
     FOLDER,
     Whole,
+    accuracy_of,
     activation_option,
     backbone_option,
     json_option,
     kind_option,
     layer_options,
+    not_worse_option,
     pool_option,
     prune_option,
     skip_bad_option,
@@ -23,7 +25,7 @@ from icecore.cli.help import command
 from icecore.cli.jobs import Wanted, percent, print_trials, require_taps, train, version_json
 from icecore.cli.mistakes import Mistake
 from icecore.cli.names import completing
-from icecore.cli.output import note, print_json, print_line
+from icecore.cli.output import note, one_line, print_json, print_line
 from icecore.client import ProbeVersion
 
 
@@ -35,6 +37,7 @@ from icecore.client import ProbeVersion
     icecore train-probe cells photos --layer '*'           # every depth, not five of them
     icecore train-probe cells --collection blood --layer 20 --layer 25 --layer 33
     icecore train-probe cells photos --backbone resnet50  # of 'icecore backbones'
+    icecore train-probe ants-bees photos --not-worse-by 2 # else the promoted one stays
     icecore train-probe ants-bees photos --json | jq .accuracy
     """,
 )
@@ -55,6 +58,7 @@ from icecore.client import ProbeVersion
     "--seed", type=Whole(min=0), default=0, show_default=True, metavar="N", help="Of the folds."
 )
 @click.option("--no-promote", is_flag=True, help="Leave the promoted version where it is.")
+@not_worse_option
 @prune_option
 @skip_bad_option
 @json_option
@@ -71,6 +75,7 @@ def train_probe(
     activation: str,
     seed: int,
     no_promote: bool,
+    not_worse_by: float | None,
     prune: bool,
     skip_bad: bool,
     as_json: bool,
@@ -86,7 +91,17 @@ def train_probe(
         raise Mistake("give DIR, one sub-folder a class, or --collection C, and not both")
     if collection is not None and (prune or skip_bad or backbone):
         raise Mistake("--prune, --skip-bad and --backbone go with DIR, not with --collection")
-    wanted = Wanted(kind, layers, activation, pooling, seed, promote=not no_promote)
+    if no_promote and not_worse_by is not None:
+        raise Mistake("--not-worse-by says when to promote, and --no-promote not to: give one")
+    wanted = Wanted(
+        kind,
+        layers,
+        activation,
+        pooling,
+        seed,
+        promote=not no_promote,
+        not_worse_by=accuracy_of(not_worse_by),
+    )
     with connection.client() as client:
         if folder is not None:
             files = labelled_files(folder)
@@ -119,3 +134,5 @@ def _print(version: ProbeVersion) -> None:
             f"(95 % interval {interval}), from {version.n_images:,} images of "
             f"{len(version.classes):,} classes, in {version.seconds:.1f} s"
         )
+    if version.not_promoted_message:
+        print_line(f"not promoted: {one_line(version.not_promoted_message)}")

@@ -11,6 +11,7 @@ from icecore.client._operations import probe as operations
 from icecore.client._operations.places import image_bytes, require_many
 from icecore.client._operations.probe import ready
 from icecore.client.values import (
+    Comparison,
     ImageInput,
     LayerSpec,
     Prediction,
@@ -36,6 +37,7 @@ class AsyncProbeCalls(AsyncCalls):
         pooling: Pooling | str = AVG,
         seed: int = 0,
         promote: bool = True,
+        not_worse_by: float | None = None,
         wait: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
         request_id: str | None = None,
@@ -51,6 +53,7 @@ class AsyncProbeCalls(AsyncCalls):
             pooling=pooling,
             seed=seed,
             promote=promote,
+            not_worse_by=not_worse_by,
             request_id=request_id,
         )
         version = await self._transport.unary(operation, timeout_s)
@@ -99,12 +102,32 @@ class AsyncProbeCalls(AsyncCalls):
         version: int,
         *,
         expected_version: int | None = None,
+        not_worse_by: float | None = None,
         request_id: str | None = None,
         timeout_s: float | None = None,
     ) -> Probe:
         """As `Client.promote_version`."""
         operation = operations.promote_version(
-            probe_id, version, expected_version=expected_version, request_id=request_id
+            probe_id,
+            version,
+            expected_version=expected_version,
+            not_worse_by=not_worse_by,
+            request_id=request_id,
+        )
+        return await self._transport.unary(operation, timeout_s)
+
+    async def compare_versions(
+        self,
+        probe_id: str,
+        version_a: int,
+        version_b: int,
+        *,
+        collection_id: str = "",
+        timeout_s: float | None = None,
+    ) -> Comparison:
+        """As `Client.compare_versions`."""
+        operation = operations.compare_versions(
+            probe_id, version_a, version_b, collection_id=collection_id
         )
         return await self._transport.unary(operation, timeout_s)
 

@@ -18,6 +18,8 @@ from icecore.client._operations.places import (
 from icecore.client.errors import InvalidArgument, TrainingFailed
 from icecore.client.values import (
     Accuracy,
+    Comparison,
+    Difference,
     LayerSpec,
     LayerTrial,
     Probe,
@@ -52,6 +54,7 @@ def train_probe(
     pooling: Pooling | str,
     seed: int,
     promote: bool,
+    not_worse_by: float | None,
     request_id: str | None,
 ) -> Operation[ProbeVersion]:
     if not 0 <= seed < 1 << 64:
@@ -69,6 +72,7 @@ def train_probe(
             pooling=pooling_message(pooling),
             seed=seed,
             leave_unpromoted=not promote,
+            promote_if_not_worse_by=not_worse_by,
         ),
         pb.TrainProbeResponse,
         lambda answer: version_value(answer.version),
@@ -122,10 +126,18 @@ def probes(page_token: str) -> Operation[Page[Probe]]:
 
 
 def promote_version(
-    probe_id: str, version: int, *, expected_version: int | None, request_id: str | None
+    probe_id: str,
+    version: int,
+    *,
+    expected_version: int | None,
+    not_worse_by: float | None,
+    request_id: str | None,
 ) -> Operation[Probe]:
     request = pb.PromoteVersionRequest(
-        request_id=request_id_or_new(request_id), probe_id=probe_id, version=_number(version)
+        request_id=request_id_or_new(request_id),
+        probe_id=probe_id,
+        version=_number(version),
+        not_worse_by=not_worse_by,
     )
     if expected_version is not None:
         request.expected_version = _number(expected_version)
@@ -135,6 +147,23 @@ def promote_version(
         request,
         pb.PromoteVersionResponse,
         lambda answer: probe_value(answer.probe),
+    )
+
+
+def compare_versions(
+    probe_id: str, version_a: int, version_b: int, *, collection_id: str
+) -> Operation[Comparison]:
+    return Operation(
+        SERVICE,
+        "CompareVersions",
+        pb.CompareVersionsRequest(
+            probe_id=probe_id,
+            version_a=_number(version_a),
+            version_b=_number(version_b),
+            collection_id=collection_id,
+        ),
+        pb.CompareVersionsResponse,
+        comparison_value,
     )
 
 
@@ -188,6 +217,31 @@ def probe_value(message: pb.Probe) -> Probe:
     )
 
 
+def comparison_value(message: pb.CompareVersionsResponse) -> Comparison:
+    difference = message.difference
+    return Comparison(
+        probe_id=message.probe_id,
+        version_a=message.version_a,
+        version_b=message.version_b,
+        collection_id=message.collection_id,
+        n_images=message.n_images,
+        n_different_images=message.n_different_images,
+        n_new_to_a=message.n_new_to_a,
+        n_new_to_b=message.n_new_to_b,
+        n_new_to_both=message.n_new_to_both,
+        n_left_out=message.n_left_out,
+        accuracy_a=_accuracy(message.accuracy_a),
+        accuracy_b=_accuracy(message.accuracy_b),
+        n_both_right=message.n_both_right,
+        n_only_a_right=message.n_only_a_right,
+        n_only_b_right=message.n_only_b_right,
+        n_neither_right=message.n_neither_right,
+        difference=Difference(difference.estimate, difference.low, difference.high),
+        classes_only_in_a=tuple(message.classes_only_in_a),
+        classes_only_in_b=tuple(message.classes_only_in_b),
+    )
+
+
 def version_value(message: pb.ProbeVersion) -> ProbeVersion:
     is_ready = message.state == pb.VERSION_STATE_READY
     return ProbeVersion(
@@ -222,6 +276,8 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
         data_digest=message.data_digest,
         file_digest=message.file_digest,
         seconds=message.seconds,
+        not_promoted_reason=message.not_promoted_reason,
+        not_promoted_message=message.not_promoted_message,
     )
 
 

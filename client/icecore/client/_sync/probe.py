@@ -10,6 +10,7 @@ from icecore.client._operations.probe import ready
 from icecore.client._sync.calls import Calls
 from icecore.client._sync.transport import batched
 from icecore.client.values import (
+    Comparison,
     ImageInput,
     LayerSpec,
     Prediction,
@@ -35,6 +36,7 @@ class ProbeCalls(Calls):
         pooling: Pooling | str = AVG,
         seed: int = 0,
         promote: bool = True,
+        not_worse_by: float | None = None,
         wait: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
         request_id: str | None = None,
@@ -53,6 +55,8 @@ class ProbeCalls(Calls):
             pooling: how a map becomes a vector.
             seed: of the folds.
             promote: whether READY moves the promoted pointer here.
+            not_worse_by: an accuracy in 0..1; READY moves the pointer only as
+                `promote_version` would with it, and the version says why it did not.
             wait: return the READY version, not at once the one in TRAINING.
             on_progress: while waiting, called with each change.
             request_id: makes this call exactly-once; None makes one.
@@ -71,6 +75,7 @@ class ProbeCalls(Calls):
             pooling=pooling,
             seed=seed,
             promote=promote,
+            not_worse_by=not_worse_by,
             request_id=request_id,
         )
         version = self._transport.unary(operation, timeout_s)
@@ -127,18 +132,50 @@ class ProbeCalls(Calls):
         version: int,
         *,
         expected_version: int | None = None,
+        not_worse_by: float | None = None,
         request_id: str | None = None,
         timeout_s: float | None = None,
     ) -> Probe:
         """Make a READY version the one that `predict` uses.
 
-        With `expected_version` (0: none) only if that is the promoted one now.
+        With `expected_version` (0: none) only if that is the promoted one now. With
+        `not_worse_by`, an accuracy in 0..1, only if the 95 % interval of its accuracy minus
+        the promoted one's, as `compare_versions` gives it, begins at -not_worse_by or above.
 
         Raises:
-            FailedPrecondition: another is promoted than expected, or this one is not READY.
+            FailedPrecondition: another is promoted than expected, this one is not READY, it
+                may be worse (VERSION_WORSE), or that cannot be found out.
         """
         operation = operations.promote_version(
-            probe_id, version, expected_version=expected_version, request_id=request_id
+            probe_id,
+            version,
+            expected_version=expected_version,
+            not_worse_by=not_worse_by,
+            request_id=request_id,
+        )
+        return self._transport.unary(operation, timeout_s)
+
+    def compare_versions(
+        self,
+        probe_id: str,
+        version_a: int,
+        version_b: int,
+        *,
+        collection_id: str = "",
+        timeout_s: float | None = None,
+    ) -> Comparison:
+        """Judge two versions on the labelled images of a collection, as they are now.
+
+        Each image is judged by answers that did not learn from it, also where a version was
+        trained on it. `collection_id` "" is the collection that `version_b` was trained on.
+        Codes that it does not have are computed, which may take long: `timeout_s`.
+
+        Raises:
+            FailedPrecondition: a version is not READY, is older than such comparisons
+                (train it again), or no image can be judged.
+        """
+        operation = operations.compare_versions(
+            probe_id, version_a, version_b, collection_id=collection_id
         )
         return self._transport.unary(operation, timeout_s)
 

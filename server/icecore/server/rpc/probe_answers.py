@@ -1,7 +1,9 @@
 """Probes, versions and predictions to messages of the contract."""
 
+from icecore.probes.intervals import Accuracy as Share
 from icecore.server.rpc.answers import time, timings
 from icecore.server.storage.records import ProbeRecord, VersionRecord, VersionState
+from icecore.server.training.comparing import Compared
 from icecore.server.training.facts import Accuracy, VersionFacts
 from icecore.server.training.predictor import Predicted
 from icecore.server.training.progress import Progress
@@ -75,6 +77,31 @@ def predicted(found: Predicted) -> pb.PredictResponse:
     )
 
 
+def compared(said: Compared) -> pb.CompareVersionsResponse:
+    found = said.found
+    return pb.CompareVersionsResponse(
+        probe_id=said.probe_id,
+        version_a=said.version_a,
+        version_b=said.version_b,
+        collection_id=said.collection_id,
+        n_images=found.n_images,
+        n_different_images=found.n_different,
+        n_new_to_a=found.n_new_to_a,
+        n_new_to_b=found.n_new_to_b,
+        n_new_to_both=found.n_new_to_both,
+        n_left_out=said.n_left_out,
+        accuracy_a=_accuracy(found.accuracy_a),
+        accuracy_b=_accuracy(found.accuracy_b),
+        n_both_right=found.n_both_right,
+        n_only_a_right=found.n_only_a_right,
+        n_only_b_right=found.n_only_b_right,
+        n_neither_right=found.n_neither_right,
+        difference=pb.Difference(estimate=found.difference, low=found.low, high=found.high),
+        classes_only_in_a=said.classes_only_in_a,
+        classes_only_in_b=said.classes_only_in_b,
+    )
+
+
 def _found(facts: VersionFacts) -> pb.ProbeVersion:
     return pb.ProbeVersion(
         tap=messages.tap_to_message(facts.tap),
@@ -96,10 +123,12 @@ def _found(facts: VersionFacts) -> pb.ProbeVersion:
         gap=facts.gap,
         seed=facts.seed,
         data_digest=facts.data_digest,
+        not_promoted_reason=facts.not_promoted_reason,
+        not_promoted_message=facts.not_promoted_message,
     )
 
 
-def _accuracy(accuracy: Accuracy) -> pb.Accuracy:
+def _accuracy(accuracy: Accuracy | Share) -> pb.Accuracy:
     return pb.Accuracy(estimate=accuracy.estimate, low=accuracy.low, high=accuracy.high)
 
 

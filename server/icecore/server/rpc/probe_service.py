@@ -11,7 +11,10 @@ from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.finishing import finish
 from icecore.server.rpc.streams import in_order
 from icecore.server.storage.promise import Store, TenantStore
+from icecore.server.training.comparing import Comparer, Contender
+from icecore.server.training.opening import ready_version
 from icecore.server.training.predictor import Predictor
+from icecore.server.training.promoting import promote
 from icecore.server.training.request import TrainRequest
 from icecore.server.training.trainer import Trainer
 from icecore.v1 import probe_pb2 as pb
@@ -27,9 +30,12 @@ _KINDS = {
 class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
     """Every call works on the data of the tenant that makes it."""
 
-    def __init__(self, store: Store, trainer: Trainer, predictor: Predictor) -> None:
+    def __init__(
+        self, store: Store, trainer: Trainer, comparer: Comparer, predictor: Predictor
+    ) -> None:
         self._store = store
         self._trainer = trainer
+        self._comparer = comparer
         self._predictor = predictor
 
     async def TrainProbe(
@@ -45,6 +51,11 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
             pooling=inputs.pooling(request.pooling),
             seed=request.seed,
             promote=not request.leave_unpromoted,
+            not_worse_by=(
+                request.promote_if_not_worse_by
+                if request.HasField("promote_if_not_worse_by")
+                else None
+            ),
         )
         record = await self._trainer.train(
             tenant_id, wanted, mutation=arguments.mutation(request.request_id, request)
@@ -99,10 +110,12 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
         version = arguments.version(request.version)
         mutation = arguments.mutation(request.request_id, request)
         tenant = await self._tenant()
-        record = await asyncio.to_thread(
-            tenant.promote_version,
+        record = await promote(
+            tenant,
+            self._comparer,
             probe_id,
             version,
+            not_worse_by=request.not_worse_by if request.HasField("not_worse_by") else None,
             expected_version=(
                 request.expected_version if request.HasField("expected_version") else None
             ),
@@ -143,7 +156,21 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
     async def CompareVersions(
         self, request: pb.CompareVersionsRequest, context: object
     ) -> pb.CompareVersionsResponse:
-        raise Unimplemented("this server compares no versions yet")
+        probe_id = arguments.named("probe", request.probe_id)
+        versions = [arguments.version(n) for n in (request.version_a, request.version_b)]
+        collection_id = request.collection_id
+        if collection_id:
+            arguments.named("collection", collection_id)
+        tenant = await self._tenant()
+        records = [
+            await asyncio.to_thread(ready_version, tenant, probe_id, version)
+            for version in versions
+        ]
+        a, b = [await asyncio.to_thread(Contender.stored, tenant, record) for record in records]
+        found = await self._comparer.compare(
+            tenant, probe_id, a, b, collection_id or records[1].collection_id
+        )
+        return probe_answers.compared(found)
 
     async def Explain(self, request: pb.ExplainRequest, context: object) -> pb.ExplainResponse:
         raise Unimplemented("this server explains no predictions yet")

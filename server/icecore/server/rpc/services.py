@@ -32,6 +32,7 @@ from icecore.server.rpc.searching import Searching
 from icecore.server.rpc.tenant_service import TenantService
 from icecore.server.search.searcher import Searcher
 from icecore.server.storage.promise import Store
+from icecore.server.training.comparing import Comparer
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.trainer import Trainer
 from icecore.v1 import (
@@ -70,6 +71,7 @@ class Parts:
     ingest: Ingest
     collection_codes: CollectionCodes
     searcher: Searcher
+    comparer: Comparer
     trainer: Trainer
     predictor: Predictor
     sharing: Sharing
@@ -98,7 +100,7 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
         server,
     )
     probe_pb2_grpc.add_ProbeServiceServicer_to_server(
-        ProbeService(parts.store, parts.trainer, parts.predictor), server
+        ProbeService(parts.store, parts.trainer, parts.comparer, parts.predictor), server
     )
     tenant_pb2_grpc.add_TenantServiceServicer_to_server(
         TenantService(parts.store, parts.allowances, keys_changed=gate.forget, forget=forget),

@@ -36,7 +36,9 @@ class VersionFacts:
     accuracy in the folds that chose it, kept to show the difference. `gap` is
     an upper bound of the relative distance to the optimum. `data_digest` is
     over ids, labels and codes (see `training_set`). `n_images` counts what was
-    trained on; images without a label are not among them.
+    trained on; images without a label are not among them. `not_promoted_reason` and
+    `not_promoted_message` say why READY did not promote it, where that hung on a
+    comparison; else "".
     """
 
     tap: TapId
@@ -50,6 +52,8 @@ class VersionFacts:
     seed: int
     data_digest: str
     n_images: int
+    not_promoted_reason: str = ""
+    not_promoted_message: str = ""
 
     def to_json(self) -> Json:
         return {
@@ -73,6 +77,8 @@ class VersionFacts:
             "seed": self.seed,
             "data_digest": self.data_digest,
             "n_images": self.n_images,
+            "not_promoted_reason": self.not_promoted_reason,
+            "not_promoted_message": self.not_promoted_message,
         }
 
     @classmethod
@@ -105,6 +111,9 @@ class VersionFacts:
                 seed=int(values["seed"]),
                 data_digest=str(values["data_digest"]),
                 n_images=int(values["n_images"]),
+                # Versions of before were always promoted, or never.
+                not_promoted_reason=str(values.get("not_promoted_reason", "")),
+                not_promoted_message=str(values.get("not_promoted_message", "")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StorageCorrupt(f"the stored facts of a version are broken: {error!r}") from error

@@ -1,47 +1,16 @@
-"""One training, from codes to its committed end.
-
-It publishes its progress, and whatever happens ends the version: READY, FAILED with a
-reason, or left in TRAINING when the server stops, to be taken up at the next start.
-"""
+"""A version in training, and what those who train it work with."""
 
 import asyncio
-import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
-from time import perf_counter
-from typing import Final, TypeVar
+from typing import Final
 
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.collection_codes import CollectionCodes
-from icecore.server.errors import (
-    CollectionNotFound,
-    IcecoreError,
-    Internal,
-    NotFound,
-    ShuttingDown,
-    StorageFull,
-    TenantNotFound,
-    VersionNotFound,
-    VersionNotReady,
-)
-from icecore.server.storage.promise import Store, TenantStore
-from icecore.server.storage.records import VersionRecord, VersionState
-from icecore.server.training.candidates import candidate_taps
-from icecore.server.training.facts import VersionFacts
-from icecore.server.training.findings import facts_of
+from icecore.server.storage.promise import Store
+from icecore.server.storage.records import VersionRecord
+from icecore.server.training.comparing import Comparer
 from icecore.server.training.progress import Feed, Progress
-from icecore.server.training.request import TrainRequest
-from icecore.server.training.training_set import TrainingSet
-from icecore.server.training.workers import Trained, TrainingRefused, WorkerDied, Workers
-from icecore.wire.reasons import Reason
-
-T = TypeVar("T")
-
-LOG = logging.getLogger(__name__)
-
-ATTEMPTS: Final = 2
-"""A worker may be killed by chance (memory was short); twice is a reason."""
+from icecore.server.training.workers import Workers
 
 _SHARES: Final = {"codes": (0.0, 0.3), "choosing": (0.3, 0.67), "fitting": (0.3, 0.67)}
 """Where a stage begins and how much of the whole it is; the worker's two are one work."""
@@ -54,6 +23,7 @@ class Tools:
     store: Store
     catalog: Catalog
     collection_codes: CollectionCodes
+    comparer: Comparer
     workers: Workers
 
 
@@ -88,142 +58,3 @@ class Job:
 
     def end(self, record: VersionRecord) -> None:
         self.feed.publish(Progress(record, "done", 1.0))
-
-
-async def carry_out(job: Job, tools: Tools) -> None:
-    """Do the job and end its feed.
-
-    Raises:
-        asyncio.CancelledError: it was cancelled; the worker is dead and the feed open.
-    """
-    try:
-        tenant = await asyncio.to_thread(tools.store.tenant, job.tenant_id)
-        record = await asyncio.to_thread(
-            tenant.probe_version, job.record.probe_id, job.record.version
-        )
-        if not job.is_of(record):
-            raise VersionNotFound(
-                f"version {job.record.version} of probe {job.record.probe_id!r} was deleted"
-            )
-        if record.state is VersionState.TRAINING:
-            record = await _to_its_end(job, tenant, tools)
-        job.end(record)
-    except (NotFound, ShuttingDown, StorageFull) as error:
-        # Deleted while it was trained, or its end cannot be written now: then
-        # the version stays in TRAINING, and the next watch or start takes it up.
-        LOG.info("training of %s ended without a state: %s", job.key, error.message)
-        job.feed.fail(error)
-
-
-async def _to_its_end(job: Job, tenant: TenantStore, tools: Tools) -> VersionRecord:
-    began = perf_counter()
-    probe_id, version = job.record.probe_id, job.record.version
-
-    async def fail(reason: str, message: str) -> VersionRecord:
-        return await _committed(
-            partial(
-                tenant.fail_training,
-                probe_id,
-                version,
-                create_time=job.record.create_time,
-                reason=reason,
-                message=message,
-                seconds=perf_counter() - began,
-            )
-        )
-
-    try:
-        try:
-            facts, file = await _trained(job, tenant, tools)
-            job.tell("storing")
-            return await _committed(
-                partial(
-                    tenant.finish_training,
-                    probe_id,
-                    version,
-                    create_time=job.record.create_time,
-                    result=facts.to_json(),
-                    file=file,
-                    seconds=perf_counter() - began,
-                    promote=TrainRequest.from_json(job.record.request).promote,
-                )
-            )
-        except (ShuttingDown, TenantNotFound, VersionNotReady):
-            raise
-        except TrainingRefused as error:
-            return await fail(error.reason, error.message)
-        except WorkerDied as error:
-            return await fail(Reason.TRAINING_FAILED, f"{error}, {ATTEMPTS} times")
-        except Internal as error:
-            LOG.exception("training of %s failed", job.key)
-            return await fail(error.reason, "training failed inside the server; its log says more")
-        except IcecoreError as error:
-            return await fail(error.reason, error.message)
-        except Exception:  # the door of work that no call waits for
-            LOG.exception("training of %s failed", job.key)
-            return await fail(
-                Reason.INTERNAL, "training failed inside the server; its log says more"
-            )
-    except VersionNotReady:  # cancelled just before
-        return await asyncio.to_thread(tenant.probe_version, probe_id, version)
-
-
-async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[VersionFacts, bytes]:
-    request = TrainRequest.from_json(job.record.request)
-    job.tell("codes", 0.0)
-    collection = await asyncio.to_thread(tenant.collection, request.collection_id)
-    if job.record.digest not in ("", collection.digest):  # what the version pins
-        raise CollectionNotFound(
-            f"collection {request.collection_id!r} was deleted, and made anew over another "
-            "backbone, since this training began"
-        )
-    backbone = await asyncio.to_thread(tools.catalog.by_digest, collection.digest)
-    taps = candidate_taps(backbone, collection, request)
-    snapshot = await tools.collection_codes.read(
-        tenant,
-        request.collection_id,
-        taps,
-        number=collection.number,
-        on_progress=partial(job.tell, "codes"),
-    )
-    training_set = await asyncio.to_thread(TrainingSet.of, request.collection_id, snapshot)
-    digest = await asyncio.to_thread(training_set.digest)
-    del snapshot
-    job.tell("choosing", 0.0)
-    trained = await _attempted(job, training_set, request, tools.workers)
-    facts = facts_of(
-        trained.found,
-        training_set.codes,
-        seed=request.seed,
-        data_digest=digest,
-        n_images=len(training_set),
-    )
-    return facts, trained.file
-
-
-async def _attempted(
-    job: Job, training_set: TrainingSet, request: TrainRequest, workers: Workers
-) -> Trained:
-    for attempt in range(1, ATTEMPTS + 1):
-        worker = await workers.take()
-        try:
-            return await worker.train(
-                training_set, kind=request.kind, seed=request.seed, on_progress=job.tell
-            )
-        except WorkerDied as error:
-            LOG.warning("training of %s, attempt %d: %s", job.key, attempt, error)
-            if attempt == ATTEMPTS:
-                raise
-        finally:
-            await worker.kill()
-    raise AssertionError("the last attempt returns or raises")
-
-
-async def _committed(change: Callable[[], T]) -> T:
-    """Run a change of the store to its end, also when this task is cancelled meanwhile."""
-    running = asyncio.ensure_future(asyncio.to_thread(change))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.wait([running])
-        raise

@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-from icecore.probes.errors import ProbeFileInvalid
-from icecore.probes.files import from_bytes
 from icecore.probes.linear_probe import LinearProbe, Predictions
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.embedder import Embedder, Priority, Timings
 from icecore.server.embedding.images import ImageInput
-from icecore.server.errors import (
-    CodesInvalid,
-    ProbeNotPromoted,
-    StorageCorrupt,
-    TapMismatch,
-    VersionNotReady,
-)
+from icecore.server.errors import CodesInvalid, TapMismatch
 from icecore.server.storage.promise import TenantStore
-from icecore.server.storage.records import VersionRecord, VersionState
-from icecore.server.training.facts import VersionFacts
+from icecore.server.storage.records import VersionRecord
+from icecore.server.training.opening import open_version, ready_version
 from icecore.server.training.training_set import identity
 from icecore.wire.codes import CodeArray, Codes
 from icecore.wire.taps import TapId
@@ -80,7 +72,7 @@ class Predictor:
             ImagesEmpty and the others of `Embedder.embed`.
         """
         began = perf_counter()
-        record = await asyncio.to_thread(_ready_version, store, probe_id, version)
+        record = await asyncio.to_thread(ready_version, store, probe_id, version)
         probe, tap = await self._opened(store, record)
         if isinstance(given, Codes):
             values, timings = _checked(given, probe, tap, record), Timings(0.0, 0.0, 0.0, 0.0)
@@ -127,41 +119,12 @@ class Predictor:
             self._probes.move_to_end(key)
             return known
         n_forgotten = self._n_forgotten
-        known = await asyncio.to_thread(_read, store, record)
+        known = await asyncio.to_thread(open_version, store, record)
         if n_forgotten == self._n_forgotten:  # nothing was deleted meanwhile
             self._probes[key] = known
             while len(self._probes) > self._max_probes:
                 self._probes.popitem(last=False)
         return known
-
-
-def _ready_version(store: TenantStore, probe_id: str, version: int) -> VersionRecord:
-    if not version:
-        version = store.probe(probe_id).promoted_version
-        if not version:
-            raise ProbeNotPromoted(
-                f"probe {probe_id!r} has no promoted version: promote one, or name a version"
-            )
-    record = store.probe_version(probe_id, version)
-    if record.state is not VersionState.READY:
-        raise VersionNotReady(
-            f"version {version} of probe {probe_id!r} is {record.state.value!r}, not 'ready'"
-        )
-    return record
-
-
-def _read(store: TenantStore, record: VersionRecord) -> tuple[LinearProbe, TapId]:
-    facts = VersionFacts.of(record)
-    try:
-        probe = from_bytes(store.probe_file(record.probe_id, record.version))
-    except ProbeFileInvalid as error:
-        raise StorageCorrupt(str(error)) from error
-    if facts is None or probe.tap != identity(facts.tap):
-        raise StorageCorrupt(
-            f"version {record.version} of probe {record.probe_id!r} and its file are of "
-            "different taps"
-        )
-    return probe, facts.tap
 
 
 def _checked(codes: Codes, probe: LinearProbe, tap: TapId, record: VersionRecord) -> CodeArray:

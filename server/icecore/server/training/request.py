@@ -22,11 +22,13 @@ class TrainRequest:
     """A probe to be trained on a collection.
 
     `layers` holds depths or names to choose from; none, or `("auto",)`, asks
-    for the spread ones. `promote` moves the probe's pointer once it is READY.
+    for the spread ones. `promote` moves the probe's pointer once it is READY; with
+    `not_worse_by`, an accuracy in 0..1, only if it passes `promoting.check_not_worse`.
 
     Raises:
         NameInvalid: the probe's or the collection's id.
-        InvalidArgument: another kind, a seed out of range, or "auto" among other layers.
+        InvalidArgument: another kind, a seed or an accuracy out of range, "auto" among other
+            layers, or a condition for what is not to be promoted.
     """
 
     probe_id: str
@@ -37,6 +39,7 @@ class TrainRequest:
     pooling: Pooling = AVG
     seed: int = 0
     promote: bool = True
+    not_worse_by: float | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -48,6 +51,13 @@ class TrainRequest:
             raise InvalidArgument(f"kind {self.kind!r} is not known: there are 'svm' and 'softmax'")
         if not 0 <= self.seed <= _MAX_SEED:
             raise InvalidArgument(f"seed is {self.seed!r}, but must be in 0..{_MAX_SEED}")
+        if self.not_worse_by is not None:
+            check_margin("promote_if_not_worse_by", self.not_worse_by)
+            if not self.promote:
+                raise InvalidArgument(
+                    "leave_unpromoted and promote_if_not_worse_by are both set, but a version "
+                    "that is not to be promoted needs no condition"
+                )
         if not self.layers:
             object.__setattr__(self, "layers", (AUTO,))
         if AUTO in self.layers and len(self.layers) > 1:
@@ -71,6 +81,7 @@ class TrainRequest:
             "gem_p": self.pooling.gem_p,
             "seed": self.seed,
             "promote": self.promote,
+            "not_worse_by": self.not_worse_by,
         }
 
     @classmethod
@@ -82,6 +93,7 @@ class TrainRequest:
         """
         values = cast(Mapping[str, str | float | list[str]], fields)
         try:
+            margin = values.get("not_worse_by")  # requests of before have none
             return cls(
                 probe_id=str(values["probe_id"]),
                 collection_id=str(values["collection_id"]),
@@ -93,6 +105,13 @@ class TrainRequest:
                 ),
                 seed=int(cast(int, values["seed"])),
                 promote=bool(values["promote"]),
+                not_worse_by=None if margin is None else float(cast(float, margin)),
             )
         except (KeyError, TypeError, ValueError, InvalidArgument) as error:
             raise StorageCorrupt(f"the stored training request is broken: {error!r}") from error
+
+
+def check_margin(noun: str, margin: float) -> None:
+    """Raises InvalidArgument: no accuracy in 0..1."""
+    if not 0.0 <= margin <= 1.0:
+        raise InvalidArgument(f"{noun} is {margin!r}, but must be an accuracy in 0..1")

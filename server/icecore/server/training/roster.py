@@ -11,7 +11,8 @@ from typing import Final
 
 from icecore.server.errors import IcecoreError, Internal, ProbeNotFound, ShuttingDown
 from icecore.server.storage.records import VersionRecord
-from icecore.server.training.job import Job, Tools, carry_out
+from icecore.server.training.carrying_out import carry_out
+from icecore.server.training.job import Job, Tools
 from icecore.server.training.turns import Turns
 
 LOG = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from icecore.server.errors import NotFound, ProbeNotFound, ShuttingDown, Version
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import Mutation, VersionRecord, VersionState
 from icecore.server.training.candidates import candidate_taps, check_classes
+from icecore.server.training.comparing import Comparer
 from icecore.server.training.job import Job, Tools
 from icecore.server.training.progress import Progress
 from icecore.server.training.request import TrainRequest
@@ -38,6 +39,7 @@ class Trainer:
         store: Store,
         catalog: Catalog,
         collection_codes: CollectionCodes,
+        comparer: Comparer,
         *,
         workers: int = 1,
         command: Sequence[str] = COMMAND,
@@ -46,7 +48,7 @@ class Trainer:
         self._catalog = catalog
         self._collection_codes = collection_codes
         self._workers = Workers(command)
-        tools = Tools(store, catalog, collection_codes, self._workers)
+        tools = Tools(store, catalog, collection_codes, comparer, self._workers)
         self._roster = Roster(tools, n_workers=workers)
         self._changing: set[asyncio.Task[Any]] = set()
         self._is_closed = False

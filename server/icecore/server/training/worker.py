@@ -15,8 +15,10 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import ProbesError
 from icecore.probes.files import to_bytes
+from icecore.probes.held_out import HeldOut
 from icecore.probes.selection import Training, train
 from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
 
@@ -61,6 +63,13 @@ def _answer(stdout: BinaryIO, request: dict[str, Any], arrays: list[np.ndarray])
     (tap,) = [entry["tap"] for entry in entries if entry["key"] == training.key]
     write_message(stdout, {"event": "trained", "found": _found(training)})
     write_frame(stdout, to_bytes(training.probe(tap)))
+    held_out = HeldOut.of(
+        request["groups"],
+        training.predicted,
+        n_classes=len(training.classes),
+        n_folds=OUTER_FOLDS,
+    )
+    write_frame(stdout, held_out.to_bytes())
 
 
 def _found(training: Training) -> dict[str, object]:

@@ -59,10 +59,13 @@ class TrainingRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A worker's answer: what it found, as JSON of its own, and the probe file."""
+    """A worker's answer: what it found, as JSON of its own, the probe file, and what
+    held-out images were taken for, as `HeldOut` writes it.
+    """
 
     found: dict[str, Any]
     file: bytes
+    held_out: bytes
 
 
 class Worker:
@@ -123,7 +126,8 @@ class Worker:
                         raise TrainingRefused(str(message["reason"]), str(message["message"]))
                     case "trained":
                         file = await receive_frame(self._reader)
-                        return Trained(cast(dict[str, Any], message["found"]), file)
+                        held_out = await receive_frame(self._reader)
+                        return Trained(cast(dict[str, Any], message["found"]), file, held_out)
                     case other:
                         raise AssertionError(f"a worker sent the event {other!r}")
         except (EOFError, ConnectionError) as error:

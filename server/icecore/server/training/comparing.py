@@ -1,0 +1,206 @@
+"""Two versions judged on the same labelled images, by answers that learned from none.
+
+Of a version that was trained on an image, the answer is that of the outer fold that held
+it out, as the store kept it; of another, that of its weights on the collection's codes.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+from weakref import WeakValueDictionary
+
+import numpy as np
+import numpy.typing as npt
+
+from icecore.probes.comparing import Answers, Comparison, compare
+from icecore.probes.errors import ProbeFileInvalid
+from icecore.probes.files import from_bytes
+from icecore.probes.held_out import HeldOut
+from icecore.probes.linear_probe import LinearProbe
+from icecore.server.backbones.catalog import Catalog
+from icecore.server.embedding.collection_codes import CollectionCodes
+from icecore.server.errors import ImagesNotKept, StorageCorrupt, VersionNotComparable
+from icecore.server.storage.promise import TenantStore
+from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord, VersionRecord
+from icecore.server.training.opening import open_version
+from icecore.server.training.training_set import identity
+from icecore.wire.taps import TapId
+
+NO_ANSWER: Final = -1
+UNKNOWN: Final = -2
+"""Stands for a class that a version does not know: equal to none of its answers."""
+
+_ROWS_AT_ONCE: Final = 4096
+"""A probe works in float64: 40 MB of codes of 1,280 values."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contender:
+    """A version, as it is compared."""
+
+    version: int
+    probe: LinearProbe
+    tap: TapId
+    held_out: HeldOut
+
+    @classmethod
+    def of(cls, version: int, tap: TapId, file: bytes, held_out: bytes) -> Self:
+        """Return what training just made."""
+        return cls(version, from_bytes(file), tap, HeldOut.from_bytes(held_out))
+
+    @classmethod
+    def stored(cls, store: TenantStore, record: VersionRecord) -> Self:
+        """Return a READY version.
+
+        Raises:
+            VersionNotComparable: it is of a time when held-out answers were not kept.
+            StorageCorrupt: what is kept of it cannot be read.
+        """
+        probe, tap = open_version(store, record)
+        kept = store.held_out_answers(record.probe_id, record.version)
+        if kept is None:
+            raise VersionNotComparable(
+                f"version {record.version} of probe {record.probe_id!r} was trained by an icecore "
+                "that did not keep what held-out images were taken for: train it again to compare"
+            )
+        try:
+            held_out = HeldOut.from_bytes(kept)
+        except ProbeFileInvalid as error:
+            raise StorageCorrupt(str(error)) from error
+        return cls(record.version, probe, tap, held_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a collection's images say of two versions of a probe.
+
+    `n_left_out` labelled images were not judged, since a version has no answer for them:
+    it was trained on them and they were in no fold, or it reads codes that the collection
+    does not have.
+    """
+
+    probe_id: str
+    version_a: int
+    version_b: int
+    collection_id: str
+    n_left_out: int
+    found: Comparison
+    classes_only_in_a: tuple[str, ...]
+    classes_only_in_b: tuple[str, ...]
+
+
+class Comparer:
+    """Compares versions, for each tenant one pair at a time: it holds a collection's codes."""
+
+    def __init__(self, catalog: Catalog, collection_codes: CollectionCodes) -> None:
+        self._catalog = catalog
+        self._collection_codes = collection_codes
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def compare(
+        self,
+        store: TenantStore,
+        probe_id: str,
+        a: Contender,
+        b: Contender,
+        collection_id: str,
+    ) -> Compared:
+        """Return how both do on the collection's labelled images, as they are now.
+
+        Raises:
+            CollectionNotFound, StorageCorrupt: as `CollectionCodes.read`.
+            PoolingInvalid: codes that must be computed for it are too many.
+            VersionNotComparable: no labelled image that both have an answer for.
+        """
+        turn = self._turns.setdefault(store.tenant_id, asyncio.Lock())
+        async with turn:
+            collection = await asyncio.to_thread(store.collection, collection_id)
+            looked = await asyncio.to_thread(store.snapshot, collection_id)
+            taps = [
+                one.tap
+                for one in (a, b)
+                if _any_new(one, looked.examples) and await self._has_codes(collection, one.tap)
+            ]
+            snapshot = await self._collection_codes.read(
+                store, collection_id, taps, number=collection.number
+            )
+            return await asyncio.to_thread(
+                _judged, probe_id, a, b, collection_id, snapshot.examples, snapshot.codes
+            )
+
+    async def _has_codes(self, collection: CollectionRecord, tap: TapId) -> bool:
+        if tap.digest != collection.digest:
+            return False
+        backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
+        try:
+            self._collection_codes.check(collection, backbone, (tap,))
+        except ImagesNotKept:
+            return False
+        return True
+
+
+def _any_new(one: Contender, examples: Sequence[ExampleRecord]) -> bool:
+    is_known, _ = one.held_out.answers([x.image_sha256 for x in examples if x.label])
+    return not bool(is_known.all())
+
+
+def _judged(
+    probe_id: str,
+    a: Contender,
+    b: Contender,
+    collection_id: str,
+    examples: Sequence[ExampleRecord],
+    codes: Mapping[TapId, CodeArray],
+) -> Compared:
+    rows = np.array([row for row, example in enumerate(examples) if example.label], np.int64)
+    labelled = [examples[row] for row in rows]
+    images = [example.image_sha256 for example in labelled]
+    labels = [example.label for example in labelled]
+    (said_a, new_a), (said_b, new_b) = (
+        _answers(one, images, rows, codes.get(one.tap)) for one in (a, b)
+    )
+    judged = (said_a != NO_ANSWER) & (said_b != NO_ANSWER)
+    if not judged.any():
+        raise VersionNotComparable(
+            f"collection {collection_id!r} has {len(rows):,} labelled images, but none that both "
+            f"version {a.version} and version {b.version} of probe {probe_id!r} can be judged on: "
+            "images they were trained on with folds, or whose codes they read"
+        )
+    groups = np.unique(np.array(images), return_inverse=True)[1]
+    found = compare(
+        Answers((said_a == _truth(a, labels))[judged], new_a[judged], a.held_out.n_folds),
+        Answers((said_b == _truth(b, labels))[judged], new_b[judged], b.held_out.n_folds),
+        groups[judged],
+    )
+    classes_a, classes_b = set(a.probe.classes), set(b.probe.classes)
+    return Compared(
+        probe_id,
+        a.version,
+        b.version,
+        collection_id,
+        int(np.count_nonzero(~judged)),
+        found,
+        tuple(sorted(classes_a - classes_b)),
+        tuple(sorted(classes_b - classes_a)),
+    )
+
+
+def _answers(
+    one: Contender, images: Sequence[str], rows: npt.NDArray[np.int64], codes: CodeArray | None
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Return (n,) the class each image is taken for, and where the version is new to it."""
+    is_known, classes = one.held_out.answers(images)
+    said = classes.astype(np.int64)
+    new = np.flatnonzero(~is_known)
+    if codes is not None:
+        for start in range(0, len(new), _ROWS_AT_ONCE):
+            some = new[start : start + _ROWS_AT_ONCE]
+            values = codes[rows[some]].reshape(len(some), -1)
+            said[some] = one.probe.scores(values, tap=identity(one.tap)).argmax(axis=1)
+    return said, ~is_known
+
+
+def _truth(one: Contender, labels: Sequence[str]) -> npt.NDArray[np.int64]:
+    index = {label: place for place, label in enumerate(one.probe.classes)}
+    return np.array([index.get(label, UNKNOWN) for label in labels], np.int64)
