@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from icecore.probes.intervals import paired_difference
 from science.asking import Part, evenly, spread
 from science.core_files import Core, CoreMissing, LayerFacts
 from science.held_out import held_out_right, paired, paired_means
@@ -87,6 +88,20 @@ def test_a_difference_is_of_the_second_from_the_first_and_lies_in_its_interval()
     assert difference.is_sure
     back = paired(second, first)
     assert (back.low, back.high) == pytest.approx((-difference.high, -difference.low))
+
+
+def test_an_interval_is_wider_than_independent_answers_would_make_it() -> None:
+    random = np.random.default_rng(2)
+    first, second = random.random((2, 4000)) < 0.7
+    low, high = paired_difference(
+        *(
+            float(np.count_nonzero(cell))
+            for cell in (first & second, first & ~second, ~first & second, ~first & ~second)
+        )
+    )
+    difference = paired(first, second)
+    # Folds share training images: the variance counts 2.25 times.
+    assert difference.high - difference.low == pytest.approx(1.5 * (high - low), rel=0.02)
 
 
 def test_the_same_answers_differ_by_nothing_for_sure() -> None:
