@@ -5,6 +5,7 @@ One-sided statements at 5 % each, so that `low` and `high` of a comparison are t
 """
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -144,11 +145,14 @@ class SeedSpread:
     def variance(self, times: float = 1.0) -> float:
         """Return what the draw of seeds adds to the variance of a difference to their mean.
 
-        `times` is the number of images in those there are. Half of what images explain stays
-        in, since three seeds often show no spread where there is one. Simulated (60 to 5,000
-        images, three seeds, a fourth as "transfer", seeds that differ by 0 to 4 points, 3,000
-        trials each), the fourth was taken for better than its like in 4.9 % at most, and in 5.2 %
-        where folds need all of their correction; with nothing left in, in 5.3 and 8.2 %.
-        To beat each seed on its own, as if it were no draw, let 18 % pass.
+        Half of what images explain stays in, since three seeds often show no spread where
+        there is one. Simulated (60 to 5,000 images, three seeds, a fourth as "transfer", seeds
+        that differ by 0 to 4 points, 1,500 trials each), the fourth was taken for better than
+        its like in 4.9 % at most, and in 5.2 % where folds need all of their correction; with
+        nothing left in, in 5.3 and 8.2 %. To beat each seed on its own, as if it were no
+        draw, let 18 % pass.
+
+        For `times` as many images as there are it is a forecast. In that, the half shrinks with
+        the root of their number alone: it also stands for a spread not seen yet.
         """
-        return (self.true + self.of_images / times / 2.0) * (1.0 + 1.0 / self.n_seeds)
+        return (self.true + self.of_images / sqrt(times) / 2.0) * (1.0 + 1.0 / self.n_seeds)

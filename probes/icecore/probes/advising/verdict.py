@@ -51,8 +51,8 @@ class Verdict:
 
     `limiting` is the baseline that decides: the one shown better (NEGATIVE), the one over which
     no gain worth it is left (NO_GAIN), else the one over which the gain is least sure.
-    `more_images` is of UNDECIDED: how many, of the same mixture, would decide either way with a
-    probability of 80 %; None where not even ten times today's would, and for other verdicts.
+    `more_images` is of UNDECIDED: how many of the same mixture would decide, either way, if
+    the differences are what they seem; None where not even `MOST` times today's would.
     """
 
     kind: Outcome
