@@ -8,9 +8,8 @@ from scipy.stats import binomtest
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds
 from icecore.probes.intervals import held_out_accuracy, paired_difference
 from icecore.probes.linear_probe import ProbeKind
-from icecore.probes.losses import loss_of
-from icecore.probes.newton import Problem
-from icecore.probes.rotation import Rotation
+from icecore.probes.solving.material import material_of
+from icecore.probes.solving.paths import Paths
 
 
 def test_the_estimate_lies_in_its_interval_and_that_in_0_to_1() -> None:
@@ -85,9 +84,9 @@ def _holds(seed: int, *, n: int, d: int, distance: float) -> bool:
 
 
 def _fitted(codes: np.ndarray, y: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, float]:
-    rotation = Rotation.of(codes, rows, rows[:0])
-    loss = loss_of(ProbeKind.SOFTMAX, y[rows], 2)
-    solution = Problem(rotation.train, loss).solve(0.01, tol=1e-3, weights_tol=0.1)
-    scaling = rotation.standardisation
-    weights = (rotation.weights(solution.coefficients) / scaling.scale)[0]
-    return weights, float(solution.bias[0] - weights @ scaling.mean)
+    material = material_of(codes[rows])
+    paths = Paths(material.features, y[rows], 2, ProbeKind.SOFTMAX, np.ones((1, len(rows))))
+    found = paths.reach(0.01, tol=1e-3, weights_tol=0.1).weights[0]
+    scaling = material.standardisation
+    weights = (material.unrotated(found[:, :-1]) / scaling.scale)[0]
+    return weights, float(found[0, -1] - weights @ scaling.mean)

@@ -1,6 +1,6 @@
 """What nested folds see at one layer, for every C; choosing is left to `selection`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from icecore.probes.folds import NEVER_HELD_OUT, stratified_folds
 from icecore.probes.linear_probe import CodeArray, ProbeKind
-from icecore.probes.losses import loss_of
-from icecore.probes.newton import Problem, Solution
-from icecore.probes.rotation import Rotation
+from icecore.probes.solving.losses import loss_of
+from icecore.probes.solving.material import Material, material_of
+from icecore.probes.solving.paths import Paths, sets_at_once
+from icecore.probes.solving.weighting import ALIKE, Weighting
 
 OUTER_FOLDS: Final = 5
 
@@ -67,7 +68,7 @@ class Judgement:
 
 
 def judge(
-    codes: CodeArray,
+    codes: CodeArray | Material,
     y: np.ndarray,
     k: int,
     folds: Folds,
@@ -75,50 +76,58 @@ def judge(
     kind: ProbeKind,
     Cs: Sequence[float],
     on_fold: Callable[[], None],
+    weighting: Weighting = ALIKE,
 ) -> Judgement:
-    """Return what all folds see at one layer; `on_fold` is called after each outer one.
+    """Return what all folds see at one layer; `on_fold` is called once for each outer fold.
 
-    Standardisation, rotation and fits of a fold see its training rows alone.
+    Fits of a fold see the labels of its training rows alone. The codes' mean, scale and
+    directions, which know no labels, are those of all images: so one eigendecomposition
+    serves all folds and Cs.
     """
+    material = material_of(codes) if isinstance(codes, np.ndarray) else codes
+    parts = list(_parts(folds))
     inner_right = np.zeros((OUTER_FOLDS, len(Cs)), np.int64)
     inner_loss = np.zeros((OUTER_FOLDS, len(Cs)))
     outer_predicted = np.full((len(Cs), len(y)), NEVER_HELD_OUT, np.int64)
     outer_loss = np.zeros((OUTER_FOLDS, len(Cs)))
+    n_told = 0
+    for at_once in sets_at_once(kind, k, len(parts)):
+        some = parts[at_once]
+        weights = np.stack([weighting.over(y, k, part.train) for part in some])
+        paths = Paths(material.features, y, k, kind, weights)
+        for i, C in enumerate(Cs):
+            reached = paths.reach(C, tol=CHOOSING_TOLERANCE, weights_tol=CHOOSING_WEIGHTS_TOLERANCE)
+            for part, scores in zip(some, reached.scores, strict=True):
+                held = scores[:, part.held]
+                predicted = held[0] > 0.0 if k == 2 else held.argmax(axis=0)
+                loss = loss_of(kind, y[part.held], k, np.ones((1, len(part.held))))
+                missed = float(loss.at(held).values.sum()) if len(part.held) else 0.0
+                if part.is_outer:
+                    outer_predicted[i, part.held] = predicted
+                    outer_loss[part.fold, i] = missed
+                else:
+                    inner_right[part.fold, i] += int((predicted == y[part.held]).sum())
+                    inner_loss[part.fold, i] += missed
+        while n_told < OUTER_FOLDS * at_once.stop // len(parts):
+            on_fold()
+            n_told += 1
+    return Judgement(inner_right, inner_loss, outer_predicted, outer_predicted == y, outer_loss)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Part:
+    """A training set and who is held out of it: an outer fold's, or an inner one of it."""
+
+    fold: int
+    is_outer: bool
+    train: np.ndarray
+    held: np.ndarray
+
+
+def _parts(folds: Folds) -> Iterator[_Part]:
     for fold in range(OUTER_FOLDS):
         rows, held = np.flatnonzero(folds.outer != fold), np.flatnonzero(folds.outer == fold)
         for inner in range(INNER_FOLDS):
             is_held = folds.inner[fold] == inner
-            train, judged = rows[~is_held], rows[is_held]
-            predicted, loss = _held_out(codes, y, k, train, judged, kind, Cs)
-            inner_right[fold] += (predicted == y[judged]).sum(axis=1)
-            inner_loss[fold] += loss
-        outer_predicted[:, held], outer_loss[fold] = _held_out(codes, y, k, rows, held, kind, Cs)
-        on_fold()
-    return Judgement(inner_right, inner_loss, outer_predicted, outer_predicted == y, outer_loss)
-
-
-def _held_out(
-    codes: CodeArray,
-    y: np.ndarray,
-    k: int,
-    rows: np.ndarray,
-    held: np.ndarray,
-    kind: ProbeKind,
-    Cs: Sequence[float],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each C the classes of held-out rows (Cs, m) int64, and the summed loss (Cs,)."""
-    predicted, loss = np.zeros((len(Cs), len(held)), np.int64), np.zeros(len(Cs))
-    if not len(held):
-        return predicted, loss
-    rotation = Rotation.of(codes, rows, held)
-    problem = Problem(rotation.train, loss_of(kind, y[rows], k))
-    held_loss = loss_of(kind, y[held], k)
-    solution: Solution | None = None
-    for i, C in enumerate(Cs):
-        solution = problem.solve(
-            C, tol=CHOOSING_TOLERANCE, weights_tol=CHOOSING_WEIGHTS_TOLERANCE, start=solution
-        )
-        scores = rotation.held @ solution.coefficients + solution.bias
-        predicted[i] = scores[:, 0] > 0.0 if k == 2 else scores.argmax(axis=1)
-        loss[i] = float(held_loss.at(scores).values.sum())
-    return predicted, loss
+            yield _Part(fold, False, rows[~is_held], rows[is_held])
+        yield _Part(fold, True, rows, held)

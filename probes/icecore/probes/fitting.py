@@ -8,10 +8,10 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from icecore.probes.linear_probe import Array, CodeArray, ProbeKind
-from icecore.probes.losses import loss_of
-from icecore.probes.newton import Problem
-from icecore.probes.rotation import Rotation
-from icecore.probes.standardising import Standardisation
+from icecore.probes.solving.material import Material, folded, material_of
+from icecore.probes.solving.paths import Paths
+from icecore.probes.solving.standardising import Standardisation
+from icecore.probes.solving.weighting import ALIKE, Weighting
 
 TOLERANCE: Final = 1e-11
 """Relative gap of a fit that is kept; storing its weights as float32 costs less."""
@@ -39,7 +39,15 @@ class Fit:
     standardisation: Standardisation
 
 
-def fit(codes: CodeArray, y: np.ndarray, k: int, *, kind: ProbeKind, C: float) -> Fit:
+def fit(
+    codes: CodeArray | Material,
+    y: np.ndarray,
+    k: int,
+    *,
+    kind: ProbeKind,
+    C: float,
+    weighting: Weighting = ALIKE,
+) -> Fit:
     """Return the probe of one kind and C on standardised codes.
 
     softmax: LogisticRegression(C=C), multinomial, for two classes logistic; the
@@ -48,24 +56,22 @@ def fit(codes: CodeArray, y: np.ndarray, k: int, *, kind: ProbeKind, C: float) -
     than two classes the objective is the sum over classes.
 
     Args:
-        codes: (n, d) float, finite, raw.
+        codes: (n, d) float, finite, raw; or the material that was made of them.
         y: (n,) int, each of 0..k-1 present.
     """
     with threadpool_limits(1, user_api="blas"):
-        rows = np.arange(len(y))
-        rotation = Rotation.of(codes, rows, rows[:0])
-        solution = Problem(rotation.train, loss_of(kind, y, k)).solve(
+        material = material_of(codes) if isinstance(codes, np.ndarray) else codes
+        weights = weighting.over(y, k, np.arange(len(y)))[None]
+        reached = Paths(material.features, y, k, kind, weights).reach(
             C, tol=TOLERANCE, weights_tol=WEIGHTS_TOLERANCE
         )
-        weights, bias = rotation.standardisation.fold(
-            rotation.weights(solution.coefficients), solution.bias
-        )
+        found, bias = folded(material, reached.weights[0])
     return Fit(
-        weights,
+        found,
         bias,
         C,
-        solution.objective,
-        solution.gap,
-        solution.steps,
-        rotation.standardisation,
+        float(reached.objectives[0]),
+        float(reached.gaps[0]),
+        reached.steps,
+        material.standardisation,
     )

@@ -24,6 +24,7 @@ from icecore.probes.errors import InputInvalid
 from icecore.probes.fitting import Fit, fit
 from icecore.probes.intervals import Accuracy, held_out_accuracy
 from icecore.probes.linear_probe import CodeArray, LinearProbe, ProbeKind
+from icecore.probes.solving.material import Material, material_of
 from icecore.probes.training_data import TrainingData
 
 DEFAULT_CS: Final = {
@@ -36,6 +37,10 @@ the large. An SVM's are a tenth, since its loss is eight times as curved."""
 C_RANGE: Final = (1e-12, 1e12)
 """Outside, float64 no longer tells a probe from its best one: by far too small a C weights
 vanish beside the loss, by far too large a one the loss beside its own rounding."""
+
+KEPT_BYTES: Final = 1 << 29
+"""Rotated codes of all layers together that are kept until one is chosen; a layer beyond is
+rotated once more if it is the one."""
 
 OnProgress = Callable[[str, float], None]
 
@@ -123,15 +128,24 @@ def train(
     report = _Progress(on_progress, data)
     y, k = data.y, len(data.classes)
     folds = Folds.of(y, data.groups, seed)
+    materials = _Materials(data.codes)
     with threadpool_limits(1, user_api="blas"):
         judgements = {
-            key: judge(array, y, k, folds, kind=kind, Cs=Cs, on_fold=partial(report.fold_done, key))
-            for key, array in data.codes.items()
+            key: judge(
+                materials.take(key),
+                y,
+                k,
+                folds,
+                kind=kind,
+                Cs=Cs,
+                on_fold=partial(report.fold_done, key),
+            )
+            for key in data.codes
         }
     choice = choose(judgements, folds)
     groups_held = data.groups[folds.outer >= 0]
     report.fitting()
-    fitted = fit(data.codes[choice.key], y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
+    fitted = fit(materials.take(choice.key), y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
     report.done()
     return Training(
         kind=kind,
@@ -176,6 +190,27 @@ def _checked_grid(Cs: Sequence[float]) -> tuple[float, ...]:
             f"Cs are {tuple(Cs)!r}, but must be one or more numbers from {least:g} to {most:g}"
         )
     return values
+
+
+class _Materials:
+    """Layers made ready for fitting; as many as fit are kept for the fit at the end."""
+
+    def __init__(self, codes: Mapping[str, CodeArray]) -> None:
+        self._codes = codes
+        self._kept: dict[str, Material] = {}
+        self._room = KEPT_BYTES
+
+    def take(self, key: str) -> Material:
+        if key in self._kept:
+            return self._kept[key]
+        codes = self._codes[key]
+        with threadpool_limits(1, user_api="blas"):
+            material = material_of(codes)
+        n_bytes = 12 * len(codes) * min(codes.shape)
+        if n_bytes <= self._room:
+            self._room -= n_bytes
+            self._kept[key] = material
+        return material
 
 
 class _Progress:

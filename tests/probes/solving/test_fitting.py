@@ -1,5 +1,7 @@
 """The solver against scikit-learn run to convergence, and against its own promise."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from icecore.probes import standardising
+from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.fitting import TOLERANCE, fit
 from icecore.probes.linear_probe import Array, LinearProbe, ProbeKind
-from icecore.probes.losses import loss_of
-from icecore.probes.newton import Problem
-from icecore.probes.rotation import Rotation
+from icecore.probes.selection import train
+from icecore.probes.solving import directions, material, row_blocks, standardising
+from icecore.probes.solving.directions import Rotation
+from icecore.probes.solving.material import material_of
+from icecore.probes.solving.paths import Paths
+from icecore.probes.solving.row_blocks import RowBlocks
 from labelled import clouds, names
 
 SHAPES = [(60, 8, 2), (60, 8, 3), (90, 30, 5), (24, 70, 2), (40, 90, 4)]
@@ -45,6 +50,15 @@ def objective(kind: ProbeKind, X: Array, y: np.ndarray, W: Array, b: Array, C: f
         scores = np.hstack([np.zeros_like(scores), scores])
     losses = logsumexp(scores, axis=1) - scores[np.arange(len(y)), y]
     return float(0.5 * (W**2).sum() + C * losses.sum())
+
+
+def reached(
+    codes: np.ndarray, y: np.ndarray, k: int, kind: ProbeKind, Cs: Sequence[float], tol: float
+) -> list[tuple[float, float]]:
+    """Objective and gap for each C, each from where the one before ended."""
+    paths = Paths(material_of(codes).features, y, k, kind, np.ones((1, len(y))))
+    found = [paths.reach(C, tol=tol, weights_tol=1e9) for C in Cs]
+    return [(float(each.objectives[0]), float(each.gaps[0])) for each in found]
 
 
 @pytest.mark.parametrize("kind", ProbeKind)
@@ -94,36 +108,23 @@ def test_the_gap_is_never_less_than_the_distance_to_the_optimum(
     kind: ProbeKind, k: int, tol: float
 ) -> None:
     codes, y = clouds(80, 40, k, separation=0.2)
-    rows = np.arange(80)
-    problem = Problem(Rotation.of(codes, rows, rows[:0]).train, loss_of(kind, y, k))
     for C in (1e-3, 1e-1, 10.0):
-        best = problem.solve(C, tol=1e-12, weights_tol=np.inf).objective
-        found = problem.solve(C, tol=tol, weights_tol=np.inf)
-        distance = (found.objective - best) / found.objective
-        assert -1e-12 <= distance <= found.gap + 1e-12
-        assert found.gap <= tol
+        best, _ = reached(codes, y, k, kind, (C,), tol=1e-12)[0]
+        objective, gap = reached(codes, y, k, kind, (C,), tol=tol)[0]
+        distance = (objective - best) / objective
+        assert -1e-12 <= distance <= gap + 1e-12
+        assert gap <= tol
 
 
 @pytest.mark.parametrize("kind", ProbeKind)
 def test_where_a_fit_starts_does_not_matter(kind: ProbeKind) -> None:
     """Warm-started up a path, down a path and from zero: the same optimum."""
     codes, y = clouds(70, 30, 3)
-    rows = np.arange(70)
-    problem = Problem(Rotation.of(codes, rows, rows[:0]).train, loss_of(kind, y, 3))
     Cs = [10.0**power for power in range(-5, 4)]
-    cold = [problem.solve(C, tol=1e-10, weights_tol=np.inf).objective for C in Cs]
-    start, up = None, []
-    for C in Cs:
-        start = problem.solve(C, tol=1e-10, weights_tol=np.inf, start=start)
-        up.append(start.objective)
-        assert start.gap <= 1e-10
-    down = []
-    for C in reversed(Cs):
-        start = problem.solve(C, tol=1e-10, weights_tol=np.inf, start=start)
-        down.append(start.objective)
-        assert start.gap <= 1e-10
-    np.testing.assert_allclose(up, cold, rtol=1e-9)
-    np.testing.assert_allclose(down[::-1], cold, rtol=1e-9)
+    cold = [reached(codes, y, 3, kind, (C,), tol=1e-10)[0] for C in Cs]
+    both = reached(codes, y, 3, kind, Cs + Cs[::-1], tol=1e-10)
+    np.testing.assert_allclose(both, cold + cold[::-1], rtol=1e-9, atol=1e-10)
+    assert max(gap for _, gap in both) <= 1e-10
 
 
 def test_a_larger_c_fits_closer_by_larger_weights() -> None:
@@ -200,19 +201,55 @@ def test_wide_codes_give_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(blocked.objective, whole.objective, rtol=2 * TOLERANCE)
 
 
-def test_a_rotation_keeps_inner_products_and_takes_held_out_rows_along() -> None:
-    for n, d in ((40, 12), (15, 60)):
-        codes, _ = clouds(50, d, 2)
-        rows, held = np.arange(n), np.arange(n, 50)
-        rotation = Rotation.of(codes, rows, held)
-        scaler = StandardScaler().fit(codes[:n].astype(np.float64))
-        X = scaler.transform(codes.astype(np.float64))
-        np.testing.assert_allclose(
-            rotation.train @ rotation.train.T, X[:n] @ X[:n].T, atol=1e-9 * d * n
-        )
-        W = np.random.default_rng(0).normal(size=(rotation.train.shape[1], 2))
-        np.testing.assert_allclose(
-            np.vstack([rotation.train, rotation.held]) @ W,
-            X @ rotation.weights(W).T,
-            atol=1e-6,
-        )
+@pytest.mark.parametrize(("n", "d"), [(40, 12), (15, 60)])
+def test_a_rotation_keeps_inner_products_and_is_undone(n: int, d: int) -> None:
+    codes, _ = clouds(n, d, 2)
+    rotation = Rotation.of(codes)
+    X = standardised(codes)
+    Z = rotation.features.Z[:, :-1]
+    np.testing.assert_allclose(Z @ Z.T, X @ X.T, atol=1e-9 * d * n)
+    W = np.random.default_rng(0).normal(size=(2, Z.shape[1]))
+    np.testing.assert_allclose(W @ Z.T, rotation.unrotated(W) @ X.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize("C", [1e-4, 1e-2])
+def test_codes_too_large_to_rotate_are_fitted_as_they_are(
+    kind: ProbeKind, k: int, C: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From a memory-mapped file of float16, in blocks of seven rows: the same optimum."""
+    codes, y = clouds(120, 30, k, separation=0.3)
+    np.save(tmp_path / "codes.npy", codes.astype(np.float16))
+    mapped = np.load(tmp_path / "codes.npy", mmap_mode="r")
+    rotated = fit(mapped, y, k, kind=kind, C=C)
+    monkeypatch.setattr(material, "ROTATED_UP_TO", 10)
+    monkeypatch.setattr(row_blocks, "BLOCK_VALUES", 7 * 30)
+    monkeypatch.setattr(row_blocks, "KEPT_BYTES", 0)
+    assert isinstance(material_of(mapped), RowBlocks)
+    found = fit(mapped, y, k, kind=kind, C=C)
+    assert found.gap <= TOLERANCE
+    np.testing.assert_allclose(found.objective, rotated.objective, rtol=2 * TOLERANCE)
+    np.testing.assert_allclose(found.weights, rotated.weights, rtol=1e-3, atol=1e-6)
+
+
+def test_one_eigendecomposition_serves_folds_cs_and_both_losses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+
+    def counted(products: Array) -> tuple[Array, Array]:
+        made.append(len(products))
+        return principal(products)
+
+    principal = directions.principal
+    monkeypatch.setattr(directions, "principal", counted)
+    codes, y = clouds(60, 20, 3)
+    shared = material_of(codes)
+    for kind in ProbeKind:
+        folds = Folds.of(y, np.arange(60), 0)
+        judge(shared, y, 3, folds, kind=kind, Cs=(1e-3, 1e-2, 1e-1), on_fold=lambda: None)
+        fit(shared, y, 3, kind=kind, C=1e-2)
+    assert made == [20]
+    train({"a": codes, "b": codes[:, :7]}, names(y), kind="softmax")
+    assert made == [20, 20, 7], "one a layer, the fit that is kept included"

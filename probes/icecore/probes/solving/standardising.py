@@ -1,4 +1,4 @@
-"""Standardisation of codes: learnt on training rows, folded into weights afterwards."""
+"""Standardisation of codes: learnt from all images, folded into weights afterwards."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ class Standardisation:
     scale: Array
 
     @classmethod
-    def of(cls, codes: CodeArray, rows: np.ndarray) -> Self:
-        """Return the standardisation that some rows of `codes` (n, d) have."""
-        n, d = len(rows), codes.shape[1]
+    def of(cls, codes: CodeArray) -> Self:
+        """Return the standardisation of `codes` (n, d)."""
+        n, d = codes.shape
         mean, scale = np.empty(d), np.empty(d)
         for columns in blocks(n, d):
-            block = codes[rows, columns].astype(np.float64)
+            block = codes[:, columns].astype(np.float64)
             mean[columns] = block.mean(axis=0)
             scale[columns] = block.std(axis=0)
         eps = np.finfo(np.float64).eps
@@ -41,9 +41,9 @@ class Standardisation:
         scale[(scale**2 <= noise) | (scale < SMALLEST_SCALE)] = 1.0
         return cls(mean, scale)
 
-    def apply(self, codes: CodeArray, rows: np.ndarray, columns: slice) -> Array:
-        """Return some rows and columns of `codes`, standardised, as new float64."""
-        block = codes[rows, columns].astype(np.float64)
+    def apply(self, codes: CodeArray, columns: slice) -> Array:
+        """Return some columns of `codes` (n, d), standardised, as new float64."""
+        block = codes[:, columns].astype(np.float64)
         block -= self.mean[columns]
         block /= self.scale[columns]
         return block

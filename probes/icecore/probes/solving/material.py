@@ -1,0 +1,44 @@
+"""Codes made ready for fitting: once, for all folds, all C and both losses."""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from icecore.probes.linear_probe import Array, CodeArray
+from icecore.probes.solving.directions import Rotation
+from icecore.probes.solving.features import Features
+from icecore.probes.solving.row_blocks import RowBlocks
+from icecore.probes.solving.standardising import Standardisation
+
+ROTATED_UP_TO = 3000
+"""Of min(n, d). An eigendecomposition grows with the cube: 3,000 take it some ten seconds of
+a core, more than it then saves."""
+
+
+class Material(Protocol):
+    """Standardised codes of n images in a form that fits are made of."""
+
+    @property
+    def standardisation(self) -> Standardisation: ...
+
+    @property
+    def features(self) -> Features: ...
+
+    def unrotated(self, coefficients: Array) -> Array:
+        """Return weights (m, d) over standardised codes for those (m, r) over the features.
+
+        Without the last of `features`, the bias.
+        """
+
+
+def material_of(codes: CodeArray) -> Material:
+    """Return the form that suits the size of `codes` (n, d)."""
+    if min(codes.shape) <= ROTATED_UP_TO:
+        return Rotation.of(codes)
+    return RowBlocks.of(codes)
+
+
+def folded(material: Material, weights: Array) -> tuple[npt.NDArray[np.float32], Array]:
+    """Return weights (m, d) float32 and bias (m,) on raw codes for `weights` (m, r)."""
+    return material.standardisation.fold(material.unrotated(weights[:, :-1]), weights[:, -1])

@@ -1,0 +1,194 @@
+"""Newton steps: -H⁻¹ gradient for H = diag(penalty) + C Zᵀ D Z, by two ways.
+
+Conjugate gradients where a preconditioner has made H nearly the identity; where it has not
+(a squared hinge at a large C, whose few active rows are not the rows that were rotated),
+a solution over the active rows.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+
+from icecore.probes.linear_probe import Array
+from icecore.probes.solving.features import Features, Preconditioner
+from icecore.probes.solving.losses import Floats, LossAt
+
+MAX_INNER: Final = 400
+"""Conjugate-gradient iterations in one step."""
+
+MIN_INNER: Final = 8
+
+SINGLE_FORCING: Final = 1e-3
+"""Steps that may leave this share of the gradient or more are made with products in float32,
+which know six or seven digits and take half the time. What a step is worth, where it ends and
+how far that is from the optimum is told in float64."""
+
+FACTOR_VALUES: Final = 25_000_000
+"""Values of the factors held at once, 100 MB in float32: products between them are for many."""
+
+REFINEMENTS: Final = 2
+"""Of a solution by a float32 factor. Each leaves about the factor's error of what was left."""
+
+
+class Steps:
+    """Steps for one set of features.
+
+    Source: preconditioned conjugate gradients as in Hsia, Chiang and Lin,
+    "Preconditioned conjugate gradient methods in truncated Newton frameworks for
+    large-scale linear classification", 2018; the exact step as in Chapelle, "Training a
+    support vector machine in the primal", 2007.
+    """
+
+    def __init__(self, features: Features, penalty: Array, *, is_separable: bool) -> None:
+        self._features = features
+        self._penalty = penalty
+        self._exact = features.exact() if is_separable and penalty.all() else None
+
+    def iterated(
+        self,
+        C: float,
+        at: LossAt,
+        gradient: Array,
+        invert: Preconditioner,
+        *,
+        forcing: Array,
+        group: int,
+    ) -> tuple[Array, np.ndarray]:
+        """Return a step (columns, r), and which problems it solves as well as `forcing` asks.
+
+        `forcing` (problems,) is the share of the gradient's norm, by `invert`, that may stay.
+        Iterations end where those of the problems left would cost more than exact steps.
+        """
+        budget = self._budget(at.curvature) if self._exact is not None else MAX_INNER
+        dtype = np.dtype(np.float32 if forcing.min() >= SINGLE_FORCING else np.float64)
+        penalty = self._penalty.astype(dtype)
+        # Only float32's range is small: what is iterated on has length about one.
+        scale = np.abs(gradient).max()
+        residual: Floats = (gradient / -scale if scale > 0.0 else -gradient).astype(dtype)
+        step = np.zeros_like(residual)
+        scaled = invert(residual)
+        direction = scaled
+        sizes = dots(residual, scaled, group)
+        enough = forcing**2 * sizes
+        is_open = sizes > enough
+        for _ in range(budget):
+            moved = at.bend(self._features.scores(direction))
+            bent = self._features.pull(moved)
+            bent *= dtype.type(C)
+            bent += penalty * direction
+            lengths = spread(ratio(sizes, dots(direction, bent, group)), group).astype(dtype)
+            step += lengths * direction
+            residual -= lengths * bent
+            scaled = invert(residual)
+            sizes, previous = dots(residual, scaled, group), sizes
+            is_open = sizes > enough
+            if not is_open.any():
+                break
+            # A problem that is done stands still.
+            turn = spread(ratio(sizes, previous), group).astype(dtype)
+            direction = turn * direction
+            direction += scaled
+            direction *= spread(is_open.astype(np.float64), group).astype(dtype)
+        found: Array = step.astype(np.float64) * scale
+        return found, ~is_open
+
+    @property
+    def can_be_exact(self) -> bool:
+        return self._exact is not None
+
+    def exact(
+        self, C: float, at: LossAt, gradient: Array, columns: np.ndarray, dtype: np.dtype[Any]
+    ) -> Array:
+        """Return -(I + C Zᵀ D Z)⁻¹ gradient (len, r) for columns that are problems of their own.
+
+        Systems are factored in `dtype`, in float64 also where float32 finds one not positive.
+        What float32 missed is looked at in float64 and solved for again, by the same factor.
+        """
+        steps = np.empty((len(columns), self._features.r))
+        width = max(1, FACTOR_VALUES // min(self._features.n, self._features.r) ** 2)
+        for first in range(0, len(columns), width):
+            some = columns[first : first + width]
+            curvature = C * at.curvature[some].astype(np.float64)
+            factors = [self._factor(each, dtype) for each in curvature]
+            found = self._solved(factors, curvature, -gradient[some])
+            for _ in range(REFINEMENTS if dtype == np.float32 else 0):
+                bent = self._features.pull(curvature * self._features.scores(found))
+                found += self._solved(factors, curvature, -gradient[some] - found - bent)
+            steps[first : first + width] = found
+        return steps
+
+    def _factor(self, weights: Array, dtype: np.dtype[Any]) -> "_Factor":
+        """Factor I + Zᵀ W Z on the smaller of active rows and features."""
+        if self._exact is None:
+            raise AssertionError("only asked for where `can_be_exact` said so")
+        active = np.flatnonzero(weights)
+        if len(active) < self._features.r:
+            system = self._exact.inner_products(active, dtype)
+            system.flat[:: len(system) + 1] += (1.0 / weights[active]).astype(dtype)
+        else:
+            system = self._exact.outer_products(active, weights[active], dtype)
+            system.flat[:: len(system) + 1] += dtype.type(1.0)
+        try:
+            factor, _ = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+        except LinAlgError:
+            if dtype == np.float64:
+                raise
+            return self._factor(weights, np.dtype(np.float64))
+        return _Factor(factor, active if len(active) < self._features.r else None)
+
+    def _solved(self, factors: "list[_Factor]", weights: Array, wanted: Array) -> Array:
+        """Return (I + Zᵀ W Z)⁻¹ wanted (len, r), a row a factor."""
+        found = wanted.copy()
+        if any(factor.active is not None for factor in factors):
+            scores = self._features.scores(wanted)
+            over_rows = np.zeros_like(weights)
+            for place, factor in enumerate(factors):
+                if factor.active is not None:
+                    over_rows[place, factor.active] = factor.solve(scores[place, factor.active])
+            found -= self._features.pull(over_rows)
+        for place, factor in enumerate(factors):
+            if factor.active is None:
+                found[place] = factor.solve(wanted[place])
+        return found
+
+    def _budget(self, curvature: Floats) -> int:
+        """Return after how many iterations exact steps would have cost as much."""
+        n, r = self._features.n, self._features.r
+        active = np.count_nonzero(curvature, axis=1).astype(np.float64)
+        small = np.minimum(active, r)
+        forming = np.where(active < r, 10.0 * small**2, small**2 * active)
+        iterations = (forming + small**3 / 3.0).sum() / (4.0 * n * r * max(len(active), 1))
+        return int(np.clip(iterations, MIN_INNER, MAX_INNER))
+
+
+def dots(a: Floats, b: Floats, group: int) -> Array:
+    """Return the inner product of each problem's columns, (problems,) float64."""
+    found = np.einsum("cr,cr->c", a, b)
+    sums: Array = found.reshape(-1, group).sum(axis=1, dtype=np.float64)
+    return sums
+
+
+def spread(values: Array, group: int) -> Array:
+    """Return one value a problem (problems,) as a factor of its columns, (columns, 1)."""
+    column: Array = np.repeat(values, group)[:, None]
+    return column
+
+
+def ratio(a: Array, b: Array) -> Array:
+    found: Array = np.divide(a, b, out=np.zeros_like(a), where=b > 0.0)
+    return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Factor:
+    """A Cholesky factor, over the rows `active` or (None) over features."""
+
+    factor: Floats
+    active: np.ndarray | None
+
+    def solve(self, wanted: Array) -> Array:
+        single = wanted.astype(self.factor.dtype)
+        found: Array = cho_solve((self.factor, True), single, check_finite=False)
+        return found.astype(np.float64)
