@@ -445,6 +445,62 @@ def test_the_promoted_pointer_moves_by_compare_and_swap(caller: Caller) -> None:
     assert refusal(lambda: _predict(caller, "moved")).reason == "PROBE_NOT_FOUND"
 
 
+def test_versions_are_compared_on_the_same_images(caller: Caller) -> None:
+    """The first was trained before images 24 to 29 came."""
+    _collection(caller, "grown", *range(N))
+    _train(caller, "grown", collection_id="grown", layers=["1"])
+    _add(caller, _batch("grown", *range(N, N + 6)))
+    _train(caller, "grown", collection_id="grown", leave_unpromoted=True)
+
+    def compare(a: int, b: int, collection_id: str = "") -> ppb.CompareVersionsResponse:
+        answer: ppb.CompareVersionsResponse = caller.probes.CompareVersions(
+            ppb.CompareVersionsRequest(
+                probe_id="grown", version_a=a, version_b=b, collection_id=collection_id
+            )
+        )
+        return answer
+
+    found = compare(1, 2)
+    assert (found.version_a, found.version_b, found.collection_id) == (1, 2, "grown")
+    assert (found.n_images, found.n_new_to_a, found.n_new_to_b) == (N + 6, 6, 0)
+    counts = (found.n_both_right, found.n_only_a_right, found.n_only_b_right, found.n_neither_right)
+    assert sum(counts) == N + 6
+    assert found.difference.low <= found.difference.estimate <= found.difference.high
+    assert found.accuracy_b.estimate == _version(caller, "grown", 2).accuracy.estimate
+    back = compare(2, 1, "grown")
+    assert back.difference.low == pytest.approx(-found.difference.high)
+    assert compare(1, 1, "c").n_images == N, "the same images, in another collection"
+    assert refusal(lambda: compare(1, 3)).reason == "VERSION_NOT_FOUND"
+    assert refusal(lambda: compare(1, 2, "nothing")).reason == "COLLECTION_NOT_FOUND"
+    assert refusal(lambda: compare(0, 2)).reason == "ARGUMENT_INVALID"
+
+
+def test_a_version_is_promoted_only_if_not_worse(caller: Caller) -> None:
+    _train(caller, "strict")
+    kept = _train(caller, "strict", promote_if_not_worse_by=0.0)
+    assert not kept.is_promoted
+    assert kept.not_promoted_reason == "VERSION_WORSE"
+    assert "may be worse than version 1" in kept.not_promoted_message
+
+    def promote(not_worse_by: float) -> Any:
+        request = ppb.PromoteVersionRequest(probe_id="strict", version=2, not_worse_by=not_worse_by)
+        return caller.probes.PromoteVersion(request).probe.promoted_version
+
+    said = refusal(lambda: promote(0.0))
+    assert (said.code, said.reason) == ("FAILED_PRECONDITION", "VERSION_WORSE")
+    assert ("promoted_version", "1") in said.details
+    assert refusal(lambda: promote(-1.0)).reason == "ARGUMENT_INVALID"
+    assert promote(1.0) == 2
+    third = _train(caller, "strict", promote_if_not_worse_by=1.0)
+    assert (third.is_promoted, third.not_promoted_reason) == (True, "")
+
+
+def _version(caller: Caller, probe_id: str, number: int) -> ppb.ProbeVersion:
+    probe = caller.probes.GetProbe(ppb.GetProbeRequest(probe_id=probe_id)).probe
+    found: list[ppb.ProbeVersion] = [one for one in probe.versions if one.version == number]
+    return found[0]
+
+
 def test_a_probe_that_is_not_promoted_predicts_by_version_only(caller: Caller) -> None:
     _train(caller, "unpromoted", leave_unpromoted=True)
     said = refusal(lambda: _predict(caller, "unpromoted"))

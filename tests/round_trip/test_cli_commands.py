@@ -76,7 +76,7 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     version = said.json
     assert set(version) == {
         *("probe", "version", "state", "backbone", "layer", "depth", "kind", "C", "classes"),
-        *("n_images", "accuracy", "seconds"),
+        *("n_images", "accuracy", "seconds", "not_promoted"),
     }
     assert (version["probe"], version["version"], version["state"]) == ("colours", 1, "ready")
     assert (version["backbone"], version["layer"], version["depth"]) == ("toy", "three", 3)
@@ -105,11 +105,38 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     assert 0.5 <= first.json["probability"] <= 1
     assert "score" in icecore.done("predict", "colours", photos / "red").lines[0]
 
+    again = icecore.done("train-probe", "colours", "--collection", "colours", "--not-worse-by", 0)
+    assert "not promoted: version 3 of probe 'colours' may be worse" in again.lines[-1]
+    assert "version 3 was not promoted: version 3" in icecore.done("probes", "show", "colours").out
+    icecore.done("probes", "delete", "colours", "--version", 3)
+    assert "give one" in icecore.refused(
+        *("train-probe", "colours", "--collection", "colours", "--no-promote", "--not-worse-by", 2)
+    )
+
     [listed] = icecore.done("probes", "list", "--json").json
     assert (listed["name"], listed["promoted_version"]) == ("colours", 2)
     assert [one["version"] for one in listed["versions"]] == [2, 1]
     assert listed["versions"][1]["trials"][0]["is_chosen"]
+    lines = icecore.done("probes", "compare", "colours", 1, 2).lines
+    assert lines[0].split() == ["version", "1", "version", "2"]
+    assert [line.split("  ")[0] for line in lines[1:5]] == [
+        *("accuracy", "95 % interval", "right where the other is wrong", "images not trained on")
+    ]
+    assert lines[6].startswith("on 16 held-out images of collection 'colours': both are right on")
+    assert lines[7].startswith(
+        "the images do not tell which is better: version 2 minus version 1 is +0.0 points ("
+    )
+    compared = icecore.done("probes", "compare", "colours", 1, 2, "--json").json
+    assert (compared["n_images"], compared["better"], compared["n_left_out"]) == (16, None, 0)
+    assert compared["difference"]["low"] < 0 < compared["difference"]["high"]
+    assert "version 7" in icecore.refused("probes", "compare", "colours", 1, 7)
+
     icecore.done("probes", "promote", "colours", 1, "--expected", 2)
+    assert "may not go below -2" in icecore.refused(
+        "probes", "promote", "colours", 2, "--not-worse-by", 2
+    )
+    icecore.done("probes", "promote", "colours", 2, "--not-worse-by", 90)
+    icecore.done("probes", "promote", "colours", 1)
     assert icecore.done("probes", "show", "colours", "--json").json["promoted_version"] == 1
     assert "promoted" in icecore.done("probes", "show", "colours").lines[2]
     assert "1" in icecore.refused("probes", "promote", "colours", 2, "--expected", 2)

@@ -107,6 +107,19 @@ def test_the_main_job_from_images_to_predictions(twin: Twin, data: Path, tmp_pat
         for one in predicted:  # an image's neighbours in a batch may move its last bits
             assert one.scores == pytest.approx(light.scores, rel=1e-5)
 
+        second = client.train_probe(name, name, layers=-1, not_worse_by=0.0, wait=True)
+        assert not second.is_promoted, "so few images show nothing"
+        assert second.not_promoted_reason == "VERSION_WORSE"
+        with pytest.raises(FailedPrecondition) as worse:
+            client.promote_version(name, 2, not_worse_by=0.02)
+        assert worse.value.reason == "VERSION_WORSE"
+        compared = client.compare_versions(name, 1, 2)
+        assert (compared.version_a, compared.version_b, compared.collection_id) == (1, 2, name)
+        assert compared.n_images == compared.n_both_right == compared.n_different_images
+        assert (compared.difference.estimate, compared.better) == (0.0, None)
+        assert compared.accuracy_a == version.accuracy
+        assert client.promote_version(name, 2, not_worse_by=1.0).promoted_version == 2
+
         assert client.delete_examples(name, ["dark/3.png"]) == 1
         client.delete_probe(name)
         client.delete_collection(name)

@@ -72,6 +72,14 @@ def compare(a: Answers, b: Answers, groups: npt.NDArray[np.int64]) -> Comparison
     `held_out_accuracy`: answers of folds share training images. Images new to both count
     in full.
 
+    Simulated (two Gaussian classes, ridge regression on half of the features and on all, n =
+    60 to 200 images of which 0 to half are new to one probe, d = 60 or 200, 1,000 runs each),
+    it held the difference of the fitted probes' accuracies in 98.1 to 99.9 % of runs; without
+    the factor for folds in 87.0 to 94.1 %. With `selection.train` for both (kinds, features or
+    seeds of folds differ, or one is trained on half of the images; n = 60 to 250, d = 20 to
+    200, 150 runs each) in 98.7 to 100 %; without it in 88.0 to 100 %. So it is rather too
+    wide than too narrow.
+
     It promises the difference of the two fitted probes on images like these. Its answers
     come from probes trained on four fifths of the images where folds answered, so that one
     still growing fast with n, and judged by folds while the other is judged on new images,

@@ -52,9 +52,10 @@ def check_not_worse(compared: Compared, margin: float) -> None:
     few = "" if found.difference < -margin else "; more labelled images would make it narrower"
     raise VersionWorse(
         f"version {compared.version_b} of probe {compared.probe_id!r} may be worse than version "
-        f"{compared.version_a}, which is promoted: on {found.n_images:,} images its accuracy minus "
-        f"that one's is {100 * found.difference:+.1f} points (95 % interval {100 * found.low:+.1f} to "
-        f"{100 * found.high:+.1f}), and the interval may not go below {-100 * margin:g}{few}",
+        f"{compared.version_a}, which is promoted: its accuracy minus that one's is "
+        f"{100 * found.difference:+.1f} points on {found.n_images:,} images (95 % interval "
+        f"{100 * found.low:+.1f} to {100 * found.high:+.1f}), and the interval may not go below "
+        f"{-100 * margin:g}{few}",
         promoted_version=str(compared.version_a),
     )
 
