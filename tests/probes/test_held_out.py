@@ -2,12 +2,15 @@
 
 import hashlib
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from icecore.probes.errors import InputInvalid, LabelsInvalid, ProbeFileInvalid
 from icecore.probes.held_out import HeldOut
+
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def sha(name: object) -> str:
@@ -48,6 +51,13 @@ def test_bytes_to_value_to_bytes_are_the_same() -> None:
         assert back.to_bytes() == data
         assert (len(back.images), back.n_classes, back.n_folds) == (n, 3, 5)
         assert len(data) == 56 + 36 * n, "36 bytes an image"
+
+
+def test_files_of_every_format_ever_written_still_open() -> None:
+    data = (GOLDEN / "held-out-1.icecore-held-out").read_bytes()
+    is_known, classes = HeldOut.from_bytes(data).answers([sha(i) for i in range(10)])
+    assert is_known.tolist() == [True] * 9 + [False]
+    assert classes.tolist() == [-1, 0, 1, 2, -1, 0, 1, 2, -1, -1]
 
 
 def test_the_order_of_images_does_not_change_the_bytes() -> None:
