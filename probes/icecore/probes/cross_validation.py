@@ -91,7 +91,7 @@ def judge(
     outer_predicted = np.full((len(Cs), len(y)), NEVER_HELD_OUT, np.int64)
     outer_loss = np.zeros((OUTER_FOLDS, len(Cs)))
     n_told = 0
-    for at_once in sets_at_once(kind, k, len(parts)):
+    for at_once in sets_at_once(k, len(parts)):
         some = parts[at_once]
         weights = np.stack([weighting.over(y, k, part.train) for part in some])
         paths = Paths(material.features, y, k, kind, weights)

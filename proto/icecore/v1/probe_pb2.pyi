@@ -65,6 +65,58 @@ VERSION_STATE_FAILED: VersionState.ValueType  # 3
 VERSION_STATE_CANCELLED: VersionState.ValueType  # 4
 Global___VersionState: _TypeAlias = VersionState  # noqa: Y015
 
+class _VerdictKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerdictKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VerdictKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERDICT_KIND_UNSPECIFIED: _VerdictKind.ValueType  # 0
+    VERDICT_KIND_POSITIVE: _VerdictKind.ValueType  # 1
+    """Better than every baseline."""
+    VERDICT_KIND_NO_GAIN: _VerdictKind.ValueType  # 2
+    """Over one of them no gain worth its cost is left."""
+    VERDICT_KIND_NEGATIVE: _VerdictKind.ValueType  # 3
+    """Worse than one of them."""
+    VERDICT_KIND_UNDECIDED: _VerdictKind.ValueType  # 4
+    """These images do not tell."""
+
+class VerdictKind(_VerdictKind, metaclass=_VerdictKindEnumTypeWrapper): ...
+
+VERDICT_KIND_UNSPECIFIED: VerdictKind.ValueType  # 0
+VERDICT_KIND_POSITIVE: VerdictKind.ValueType  # 1
+"""Better than every baseline."""
+VERDICT_KIND_NO_GAIN: VerdictKind.ValueType  # 2
+"""Over one of them no gain worth its cost is left."""
+VERDICT_KIND_NEGATIVE: VerdictKind.ValueType  # 3
+"""Worse than one of them."""
+VERDICT_KIND_UNDECIDED: VerdictKind.ValueType  # 4
+"""These images do not tell."""
+Global___VerdictKind: _TypeAlias = VerdictKind  # noqa: Y015
+
+class _SufficiencyKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SufficiencyKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SufficiencyKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUFFICIENCY_KIND_UNSPECIFIED: _SufficiencyKind.ValueType  # 0
+    SUFFICIENCY_KIND_COLLECT_MORE: _SufficiencyKind.ValueType  # 1
+    SUFFICIENCY_KIND_ENOUGH: _SufficiencyKind.ValueType  # 2
+    SUFFICIENCY_KIND_CEILING: _SufficiencyKind.ValueType  # 3
+    """More images of this kind would not help, though errors are left."""
+    SUFFICIENCY_KIND_UNDECIDED: _SufficiencyKind.ValueType  # 4
+
+class SufficiencyKind(_SufficiencyKind, metaclass=_SufficiencyKindEnumTypeWrapper): ...
+
+SUFFICIENCY_KIND_UNSPECIFIED: SufficiencyKind.ValueType  # 0
+SUFFICIENCY_KIND_COLLECT_MORE: SufficiencyKind.ValueType  # 1
+SUFFICIENCY_KIND_ENOUGH: SufficiencyKind.ValueType  # 2
+SUFFICIENCY_KIND_CEILING: SufficiencyKind.ValueType  # 3
+"""More images of this kind would not help, though errors are left."""
+SUFFICIENCY_KIND_UNDECIDED: SufficiencyKind.ValueType  # 4
+Global___SufficiencyKind: _TypeAlias = SufficiencyKind  # noqa: Y015
+
 @_typing.final
 class Accuracy(_message.Message):
     """An estimate and its 95 % interval, all in 0..1."""
@@ -1034,15 +1086,32 @@ class AdviseTransferRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COLLECTION_ID_FIELD_NUMBER: _builtins.int
+    BACKBONES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    MAX_IMAGES_FIELD_NUMBER: _builtins.int
     collection_id: _builtins.str
+    """Its labelled images are judged, as they are now."""
+    kind: Global___ProbeKind.ValueType
+    seed: _builtins.int
+    max_images: _builtins.int
+    """How many images at most; more are thinned, each class alike. 0: 2,000."""
+    @_builtins.property
+    def backbones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names or digests; empty: the collection's own. Another one needs kept images."""
+
     def __init__(
         self,
         *,
         collection_id: _builtins.str = ...,
+        backbones: _abc.Iterable[_builtins.str] | None = ...,
+        kind: Global___ProbeKind.ValueType = ...,
+        seed: _builtins.int = ...,
+        max_images: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection_id", b"collection_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbones", b"backbones", "collection_id", b"collection_id", "kind", b"kind", "max_images", b"max_images", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1050,15 +1119,558 @@ Global___AdviseTransferRequest: _TypeAlias = AdviseTransferRequest  # noqa: Y015
 
 @_typing.final
 class AdviseTransferResponse(_message.Message):
+    """Progress, and the advice with the last one. Nothing is stored: a caller who leaves ends the work."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
+    STAGE_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    ADVICE_FIELD_NUMBER: _builtins.int
+    stage: _builtins.str
+    """"waiting", "codes", "baselines", "twins", "layers", "curve" or "done"."""
+    progress: _builtins.float
+    """0..1 over the whole work."""
+    @_builtins.property
+    def advice(self) -> Global___Advice: ...
     def __init__(
         self,
+        *,
+        stage: _builtins.str = ...,
+        progress: _builtins.float = ...,
+        advice: Global___Advice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "progress", b"progress", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AdviseTransferResponse: _TypeAlias = AdviseTransferResponse  # noqa: Y015
+
+@_typing.final
+class Advice(_message.Message):
+    """What labelled images say about transfer: which layer, whether it helps at all, and whether
+    there are enough of them. It judges the frozen probe: a network trained from scratch, or further,
+    is a dearer contestant that is not run here.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTION_ID_FIELD_NUMBER: _builtins.int
+    N_LABELLED_FIELD_NUMBER: _builtins.int
+    N_IMAGES_FIELD_NUMBER: _builtins.int
+    N_DIFFERENT_IMAGES_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    CHOSEN_FIELD_NUMBER: _builtins.int
+    CHEAPEST_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    SUFFICIENCY_FIELD_NUMBER: _builtins.int
+    SCENARIO_FIELD_NUMBER: _builtins.int
+    CONFUSION_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    collection_id: _builtins.str
+    n_labelled: _builtins.int
+    """With a label, and judged (thinned to `max_images`), and different ones among these."""
+    n_images: _builtins.int
+    n_different_images: _builtins.int
+    kind: Global___ProbeKind.ValueType
+    seed: _builtins.int
+    seconds: _builtins.float
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassSize]: ...
+    @_builtins.property
+    def layers(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerAdvice]:
+        """Every depth of every backbone, in the order asked and of depth; then, where a backbone has
+        them, its own outputs (depth 0), which need no layer chosen.
+        """
+
+    @_builtins.property
+    def chosen(self) -> Global___LayerPlace:
+        """Where the best stands, the cheapest within one point of it, and the last of its backbone."""
+
+    @_builtins.property
+    def cheapest(self) -> Global___LayerPlace: ...
+    @_builtins.property
+    def last(self) -> Global___LayerPlace: ...
+    @_builtins.property
+    def accuracy(self) -> Global___Accuracy:
+        """Of choosing the layer and all else: from outer folds that chose nothing."""
+
+    @_builtins.property
+    def verdict(self) -> Global___Verdict: ...
+    @_builtins.property
+    def sufficiency(self) -> Global___Sufficiency: ...
+    @_builtins.property
+    def scenario(self) -> Global___Scenario: ...
+    @_builtins.property
+    def confusion(self) -> Global___Confusion: ...
+    def __init__(
+        self,
+        *,
+        collection_id: _builtins.str = ...,
+        n_labelled: _builtins.int = ...,
+        n_images: _builtins.int = ...,
+        n_different_images: _builtins.int = ...,
+        classes: _abc.Iterable[Global___ClassSize] | None = ...,
+        kind: Global___ProbeKind.ValueType = ...,
+        seed: _builtins.int = ...,
+        layers: _abc.Iterable[Global___LayerAdvice] | None = ...,
+        chosen: Global___LayerPlace | None = ...,
+        cheapest: Global___LayerPlace | None = ...,
+        last: Global___LayerPlace | None = ...,
+        accuracy: Global___Accuracy | None = ...,
+        verdict: Global___Verdict | None = ...,
+        sufficiency: Global___Sufficiency | None = ...,
+        scenario: Global___Scenario | None = ...,
+        confusion: Global___Confusion | None = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "cheapest", b"cheapest", "chosen", b"chosen", "confusion", b"confusion", "last", b"last", "scenario", b"scenario", "sufficiency", b"sufficiency", "verdict", b"verdict"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "cheapest", b"cheapest", "chosen", b"chosen", "classes", b"classes", "collection_id", b"collection_id", "confusion", b"confusion", "kind", b"kind", "last", b"last", "layers", b"layers", "n_different_images", b"n_different_images", "n_images", b"n_images", "n_labelled", b"n_labelled", "scenario", b"scenario", "seconds", b"seconds", "seed", b"seed", "sufficiency", b"sufficiency", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Advice: _TypeAlias = Advice  # noqa: Y015
+
+@_typing.final
+class ClassSize(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    N_IMAGES_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    n_images: _builtins.int
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        n_images: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "n_images", b"n_images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClassSize: _TypeAlias = ClassSize  # noqa: Y015
+
+@_typing.final
+class LayerPlace(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BACKBONE_FIELD_NUMBER: _builtins.int
+    LAYER_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    backbone: _builtins.str
+    layer: _builtins.str
+    depth: _builtins.int
+    """0: it has none."""
+    def __init__(
+        self,
+        *,
+        backbone: _builtins.str = ...,
+        layer: _builtins.str = ...,
+        depth: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backbone", b"backbone", "depth", b"depth", "layer", b"layer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LayerPlace: _TypeAlias = LayerPlace  # noqa: Y015
+
+@_typing.final
+class LayerAdvice(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    C_FIELD_NUMBER: _builtins.int
+    DIMS_FIELD_NUMBER: _builtins.int
+    N_BYTES_FIELD_NUMBER: _builtins.int
+    MACS_FIELD_NUMBER: _builtins.int
+    c: _builtins.float
+    dims: _builtins.int
+    """Values of a code."""
+    n_bytes: _builtins.int
+    """To run the network up to here with the probe on it: weights as they are stored, and
+    multiply-accumulates of one image.
+    """
+    macs: _builtins.int
+    @_builtins.property
+    def place(self) -> Global___LayerPlace: ...
+    @_builtins.property
+    def accuracy(self) -> Global___Accuracy:
+        """Held-out accuracy with C chosen inside the training folds."""
+
+    def __init__(
+        self,
+        *,
+        place: Global___LayerPlace | None = ...,
+        accuracy: Global___Accuracy | None = ...,
+        c: _builtins.float = ...,
+        dims: _builtins.int = ...,
+        n_bytes: _builtins.int = ...,
+        macs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "place", b"place"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "c", b"c", "dims", b"dims", "macs", b"macs", "n_bytes", b"n_bytes", "place", b"place"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LayerAdvice: _TypeAlias = LayerAdvice  # noqa: Y015
+
+@_typing.final
+class Verdict(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    LIMITING_FIELD_NUMBER: _builtins.int
+    MARGIN_FIELD_NUMBER: _builtins.int
+    MORE_IMAGES_FIELD_NUMBER: _builtins.int
+    BASELINES_FIELD_NUMBER: _builtins.int
+    kind: Global___VerdictKind.ValueType
+    limiting: _builtins.str
+    """The baseline that decided, or stands in the way of a decision."""
+    margin: _builtins.float
+    """A smaller gain counts as none, 0..1."""
+    more_images: _builtins.int
+    """UNDECIDED: how many more images would decide; unset: more than can be said."""
+    @_builtins.property
+    def baselines(self) -> _containers.RepeatedCompositeFieldContainer[Global___Baseline]: ...
+    def __init__(
+        self,
+        *,
+        kind: Global___VerdictKind.ValueType = ...,
+        limiting: _builtins.str = ...,
+        margin: _builtins.float = ...,
+        more_images: _builtins.int | None = ...,
+        baselines: _abc.Iterable[Global___Baseline] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_more_images", b"_more_images", "more_images", b"more_images"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_more_images", b"_more_images", "baselines", b"baselines", "kind", b"kind", "limiting", b"limiting", "margin", b"margin", "more_images", b"more_images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__more_images: _TypeAlias = _typing.Literal["more_images"]  # noqa: Y015
+    _WhichOneofArgType__more_images: _TypeAlias = _typing.Literal["_more_images", b"_more_images"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__more_images) -> _WhichOneofReturnType__more_images | None: ...
+
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
+@_typing.final
+class Baseline(_message.Message):
+    """One that costs less than a backbone: "majority", "pixels", "hog", "random twin"."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    P_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    difference: _builtins.float
+    """Transfer less this one, and one-sided bounds of 95 %, in -1..1."""
+    low: _builtins.float
+    high: _builtins.float
+    p: _builtins.float
+    """One-sided, of transfer being no better."""
+    @_builtins.property
+    def accuracy(self) -> Global___Accuracy: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        accuracy: Global___Accuracy | None = ...,
+        difference: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+        p: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "difference", b"difference", "high", b"high", "low", b"low", "name", b"name", "p", b"p"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Baseline: _TypeAlias = Baseline  # noqa: Y015
+
+@_typing.final
+class Sufficiency(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    N_MORE_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    FORECASTS_FIELD_NUMBER: _builtins.int
+    GAIN_FIELD_NUMBER: _builtins.int
+    GAIN_LOW_FIELD_NUMBER: _builtins.int
+    GAIN_HIGH_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    WEAKEST_CLASSES_FIELD_NUMBER: _builtins.int
+    kind: Global___SufficiencyKind.ValueType
+    n_more: _builtins.int
+    """COLLECT_MORE: how many, to at most three times today's."""
+    gain: _builtins.float
+    """What three times the images would add, with its 90 % interval; `probability` is that of a
+    point or more.
+    """
+    gain_low: _builtins.float
+    gain_high: _builtins.float
+    probability: _builtins.float
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___CurvePoint]:
+        """Measured on parts of the images."""
+
+    @_builtins.property
+    def forecasts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Forecast]:
+        """For 1, 1.5, 2 and 3 times today's images, with 90 % intervals."""
+
+    @_builtins.property
+    def weakest_classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___WeakClass]:
+        """Recognised less often than images are on the whole, the worst first."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___SufficiencyKind.ValueType = ...,
+        n_more: _builtins.int = ...,
+        points: _abc.Iterable[Global___CurvePoint] | None = ...,
+        forecasts: _abc.Iterable[Global___Forecast] | None = ...,
+        gain: _builtins.float = ...,
+        gain_low: _builtins.float = ...,
+        gain_high: _builtins.float = ...,
+        probability: _builtins.float = ...,
+        weakest_classes: _abc.Iterable[Global___WeakClass] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["forecasts", b"forecasts", "gain", b"gain", "gain_high", b"gain_high", "gain_low", b"gain_low", "kind", b"kind", "n_more", b"n_more", "points", b"points", "probability", b"probability", "weakest_classes", b"weakest_classes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sufficiency: _TypeAlias = Sufficiency  # noqa: Y015
+
+@_typing.final
+class CurvePoint(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    N_IMAGES_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    n_images: _builtins.float
+    accuracy: _builtins.float
+    def __init__(
+        self,
+        *,
+        n_images: _builtins.float = ...,
+        accuracy: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "n_images", b"n_images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CurvePoint: _TypeAlias = CurvePoint  # noqa: Y015
+
+@_typing.final
+class Forecast(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    N_IMAGES_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    n_images: _builtins.int
+    estimate: _builtins.float
+    low: _builtins.float
+    high: _builtins.float
+    def __init__(
+        self,
+        *,
+        n_images: _builtins.int = ...,
+        estimate: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "high", b"high", "low", b"low", "n_images", b"n_images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Forecast: _TypeAlias = Forecast  # noqa: Y015
+
+@_typing.final
+class WeakClass(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    N_IMAGES_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    n_images: _builtins.int
+    @_builtins.property
+    def recall(self) -> Global___Accuracy: ...
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        n_images: _builtins.int = ...,
+        recall: Global___Accuracy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recall", b"recall"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "n_images", b"n_images", "recall", b"recall"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WeakClass: _TypeAlias = WeakClass  # noqa: Y015
+
+@_typing.final
+class Scenario(_message.Message):
+    """The field's two by two: few images or many, like the backbone's own or not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    RECOMMENDATION_FIELD_NUMBER: _builtins.int
+    FAMILIARITY_FIELD_NUMBER: _builtins.int
+    EARLIER_GAIN_FIELD_NUMBER: _builtins.int
+    IS_CONTRADICTED_FIELD_NUMBER: _builtins.int
+    size: _builtins.str
+    """"SMALL" or "LARGE"."""
+    similarity: _builtins.str
+    """"SIMILAR", "PARTLY" or "DIFFERENT"."""
+    recommendation: _builtins.str
+    """"PROBE_AT_LAST", "PROBE_AT_ANY", "PROBE_EARLIER", "FINE_TUNE" or "FINE_TUNE_WHOLE"."""
+    is_contradicted: _builtins.bool
+    """These images prefer the other end of the network than the recommendation names: trust them."""
+    @_builtins.property
+    def familiarity(self) -> Global___Measured:
+        """The backbone's confidence on these images over its accuracy on its own; unset where it
+        has no outputs.
+        """
+
+    @_builtins.property
+    def earlier_gain(self) -> Global___Measured:
+        """Accuracy of the best earlier layer less that of the last."""
+
+    def __init__(
+        self,
+        *,
+        size: _builtins.str = ...,
+        similarity: _builtins.str = ...,
+        recommendation: _builtins.str = ...,
+        familiarity: Global___Measured | None = ...,
+        earlier_gain: Global___Measured | None = ...,
+        is_contradicted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_familiarity", b"_familiarity", "earlier_gain", b"earlier_gain", "familiarity", b"familiarity"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_familiarity", b"_familiarity", "earlier_gain", b"earlier_gain", "familiarity", b"familiarity", "is_contradicted", b"is_contradicted", "recommendation", b"recommendation", "similarity", b"similarity", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__familiarity: _TypeAlias = _typing.Literal["familiarity"]  # noqa: Y015
+    _WhichOneofArgType__familiarity: _TypeAlias = _typing.Literal["_familiarity", b"_familiarity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__familiarity) -> _WhichOneofReturnType__familiarity | None: ...
+
+Global___Scenario: _TypeAlias = Scenario  # noqa: Y015
+
+@_typing.final
+class Measured(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    value: _builtins.float
+    low: _builtins.float
+    """95 % interval."""
+    high: _builtins.float
+    def __init__(
+        self,
+        *,
+        value: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "low", b"low", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Measured: _TypeAlias = Measured  # noqa: Y015
+
+@_typing.final
+class Confusion(_message.Message):
+    """Held-out answers of the whole choice. `counts` is (classes, classes), row by row: true class,
+    predicted class.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLASSES_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConfusedImage]: ...
+    def __init__(
+        self,
+        *,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        examples: _abc.Iterable[Global___ConfusedImage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "counts", b"counts", "examples", b"examples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Confusion: _TypeAlias = Confusion  # noqa: Y015
+
+@_typing.final
+class ConfusedImage(_message.Message):
+    """An image that was taken for something else, of the commonest mistakes; or, right, of each class."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXAMPLE_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    PREDICTED_FIELD_NUMBER: _builtins.int
+    THUMBNAIL_FIELD_NUMBER: _builtins.int
+    example_id: _builtins.str
+    label: _builtins.str
+    predicted: _builtins.str
+    thumbnail: _builtins.bytes
+    """JPEG, at most 96 pixels a side; empty where the image is not kept."""
+    def __init__(
+        self,
+        *,
+        example_id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        predicted: _builtins.str = ...,
+        thumbnail: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example_id", b"example_id", "label", b"label", "predicted", b"predicted", "thumbnail", b"thumbnail"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfusedImage: _TypeAlias = ConfusedImage  # noqa: Y015

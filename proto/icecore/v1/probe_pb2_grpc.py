@@ -99,7 +99,7 @@ class ProbeServiceStub(object):
                 request_serializer=icecore_dot_v1_dot_probe__pb2.ExportProbeRequest.SerializeToString,
                 response_deserializer=icecore_dot_v1_dot_probe__pb2.ExportProbeResponse.FromString,
                 _registered_method=True)
-        self.AdviseTransfer = channel.unary_unary(
+        self.AdviseTransfer = channel.unary_stream(
                 '/icecore.v1.ProbeService/AdviseTransfer',
                 request_serializer=icecore_dot_v1_dot_probe__pb2.AdviseTransferRequest.SerializeToString,
                 response_deserializer=icecore_dot_v1_dot_probe__pb2.AdviseTransferResponse.FromString,
@@ -197,7 +197,8 @@ class ProbeServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AdviseTransfer(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Judges a collection's labelled images; progress until the advice, which comes last.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -270,7 +271,7 @@ def add_ProbeServiceServicer_to_server(servicer, server):
                     request_deserializer=icecore_dot_v1_dot_probe__pb2.ExportProbeRequest.FromString,
                     response_serializer=icecore_dot_v1_dot_probe__pb2.ExportProbeResponse.SerializeToString,
             ),
-            'AdviseTransfer': grpc.unary_unary_rpc_method_handler(
+            'AdviseTransfer': grpc.unary_stream_rpc_method_handler(
                     servicer.AdviseTransfer,
                     request_deserializer=icecore_dot_v1_dot_probe__pb2.AdviseTransferRequest.FromString,
                     response_serializer=icecore_dot_v1_dot_probe__pb2.AdviseTransferResponse.SerializeToString,
@@ -648,7 +649,7 @@ class ProbeService(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
+        return grpc.experimental.unary_stream(
             request,
             target,
             '/icecore.v1.ProbeService/AdviseTransfer',

@@ -55,7 +55,8 @@ class ProbeServiceStub:
     """The same for many batches: one answer a request, in the order sent."""
     Explain: _grpc.UnaryUnaryMultiCallable[_probe_pb2.ExplainRequest, _probe_pb2.ExplainResponse]
     ExportProbe: _grpc.UnaryStreamMultiCallable[_probe_pb2.ExportProbeRequest, _probe_pb2.ExportProbeResponse]
-    AdviseTransfer: _grpc.UnaryUnaryMultiCallable[_probe_pb2.AdviseTransferRequest, _probe_pb2.AdviseTransferResponse]
+    AdviseTransfer: _grpc.UnaryStreamMultiCallable[_probe_pb2.AdviseTransferRequest, _probe_pb2.AdviseTransferResponse]
+    """Judges a collection's labelled images; progress until the advice, which comes last."""
 
 @_typing.type_check_only
 class ProbeServiceAsyncStub(ProbeServiceStub):
@@ -84,7 +85,8 @@ class ProbeServiceAsyncStub(ProbeServiceStub):
     """The same for many batches: one answer a request, in the order sent."""
     Explain: _aio.UnaryUnaryMultiCallable[_probe_pb2.ExplainRequest, _probe_pb2.ExplainResponse]  # type: ignore[assignment]
     ExportProbe: _aio.UnaryStreamMultiCallable[_probe_pb2.ExportProbeRequest, _probe_pb2.ExportProbeResponse]  # type: ignore[assignment]
-    AdviseTransfer: _aio.UnaryUnaryMultiCallable[_probe_pb2.AdviseTransferRequest, _probe_pb2.AdviseTransferResponse]  # type: ignore[assignment]
+    AdviseTransfer: _aio.UnaryStreamMultiCallable[_probe_pb2.AdviseTransferRequest, _probe_pb2.AdviseTransferResponse]  # type: ignore[assignment]
+    """Judges a collection's labelled images; progress until the advice, which comes last."""
 
 class ProbeServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -194,6 +196,7 @@ class ProbeServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _probe_pb2.AdviseTransferRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_probe_pb2.AdviseTransferResponse, _abc.Awaitable[_probe_pb2.AdviseTransferResponse]]: ...
+    ) -> _typing.Union[_abc.Iterator[_probe_pb2.AdviseTransferResponse], _abc.AsyncIterator[_probe_pb2.AdviseTransferResponse]]:
+        """Judges a collection's labelled images; progress until the advice, which comes last."""
 
 def add_ProbeServiceServicer_to_server(servicer: ProbeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

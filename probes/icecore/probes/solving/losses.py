@@ -72,7 +72,7 @@ class Loss(Protocol):
         """Return the loss of some of the problems."""
 
 
-def columns_of(kind: ProbeKind, k: int) -> int:
+def columns_of(k: int) -> int:
     """Return how many weight vectors a probe of `k` classes has."""
     return 1 if k == 2 else k
 

@@ -88,14 +88,14 @@ class Paths:
 
     def _pieces(self) -> Iterator[slice]:
         """Yield which classes are solved side by side: all, but for an SVM of very many."""
-        m = columns_of(self.kind, self.k)
+        m = columns_of(self.k)
         width = m if self.kind is ProbeKind.SOFTMAX else max(1, WIDTH // len(self.weights))
         for first in range(0, m, width):
             yield slice(first, min(first + width, m))
 
 
-def sets_at_once(kind: ProbeKind, k: int, n_sets: int) -> Iterator[slice]:
+def sets_at_once(k: int, n_sets: int) -> Iterator[slice]:
     """Yield which of several sets are solved side by side, each with all its classes."""
-    width = max(1, WIDTH // columns_of(kind, k))
+    width = max(1, WIDTH // columns_of(k))
     for first in range(0, n_sets, width):
         yield slice(first, min(first + width, n_sets))

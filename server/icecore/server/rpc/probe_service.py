@@ -183,8 +183,9 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
 
     async def AdviseTransfer(
         self, request: pb.AdviseTransferRequest, context: object
-    ) -> pb.AdviseTransferResponse:
-        raise Unimplemented("this server gives no advice about transfer yet")
+    ) -> AsyncIterator[pb.AdviseTransferResponse]:
+        for answer in _no_advice():
+            yield answer
 
     async def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
         probe_id = arguments.named("probe", request.probe_id)
@@ -230,3 +231,7 @@ def _version_or_0(number: int) -> int:
 
 def _no_export() -> Iterator[pb.ExportProbeResponse]:
     raise Unimplemented("this server exports no probes yet")
+
+
+def _no_advice() -> Iterator[pb.AdviseTransferResponse]:
+    raise Unimplemented("this server gives no advice about transfer yet")
