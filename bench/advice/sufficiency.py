@@ -1,7 +1,7 @@
 """Do the intervals for three times the images hold what three times the images reach?
 
 Real codes: of a set of N images, n are a tenant's, drawn at random; the truth is the mean
-accuracy of probes trained on m of the N (C chosen by inner folds), judged on the others. 3 n
+accuracy of probes trained on m of the N (C chosen by three folds), judged on the others. 3 n
 is at most .75 N. As a tenant's images are part of those N, chance does a little less than in
 life: by 1 - n / N in variance. Gaussian classes, of which there are as many images as one
 wants, have no such mercy; half of them have a tenth of their labels wrong, which is a ceiling.
@@ -26,10 +26,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from icecore.probes.advising.learning_curve import learning_curve
+from icecore.probes.advising.learning_curve import held_out_right, learning_curve
 from icecore.probes.advising.sufficiency import MARGIN, Advice, Sufficiency, sufficiency
-from icecore.probes.cross_validation import OUTER_FOLDS, Folds, judge
-from icecore.probes.folds import NEVER_HELD_OUT, stratified_folds
+from icecore.probes.folds import stratified_folds
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from icecore.probes.selection import DEFAULT_CS
 from science.core_files import CACHE, Core
@@ -79,20 +78,15 @@ def reached(split: Split, k: int, kind: ProbeKind, m: int, seed: int) -> float:
     for draw in range(TRUTHS):
         rng = np.random.default_rng([seed, m, draw])
         X, y, judged, wanted = split(rng, m)
-        outer = np.r_[np.zeros(len(wanted), int), np.full(m, NEVER_HELD_OUT)]
-        inner = [stratified_folds(y, np.arange(m), 3, rng)]
-        inner += [np.full(len(outer), NEVER_HELD_OUT)] * (OUTER_FOLDS - 1)
-        seen = judge(
-            np.concatenate([judged, X]),
-            np.concatenate([wanted, y]),
-            k,
-            Folds(outer, tuple(inner)),
-            kind=kind,
-            Cs=DEFAULT_CS[kind],
-            on_fold=lambda: None,
-        )
-        best = np.lexsort((seen.inner_loss[0], -seen.inner_right[0]))[0]
-        found.append(seen.outer_right[best, : len(wanted)].mean())
+        folds, Cs = stratified_folds(y, np.arange(m), 3, rng), DEFAULT_CS[kind]
+        seen = np.zeros(len(Cs))
+        for fold in range(3):
+            train, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            seen += held_out_right(X, y, k, train, held, kind, Cs).sum(axis=1)
+        both, labels = np.concatenate([X, judged]), np.concatenate([y, wanted])
+        places = np.arange(len(labels))
+        right = held_out_right(both, labels, k, places[:m], places[m:], kind, Cs)
+        found.append(right[seen.argmax()].mean())
     return float(np.mean(found))
 
 

@@ -5,7 +5,6 @@ import pytest
 
 from icecore.probes.advising import learning_curve as module
 from icecore.probes.advising.learning_curve import LearningCurve, learning_curve
-from icecore.probes.cross_validation import Folds, Judgement, judge
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from labelled import clouds
 
@@ -29,16 +28,17 @@ def curve_of(
 def trained_on(
     monkeypatch: pytest.MonkeyPatch, n: int, y: np.ndarray, groups: np.ndarray
 ) -> list[tuple[frozenset[int], frozenset[int]]]:
-    """Return the rows that each fit trained on and judged; the only code is the row's number."""
+    """Return the rows that each fit trained on and judged."""
     seen = []
 
-    def watched(codes: CodeArray, y: np.ndarray, k: int, folds: Folds, **rest: object) -> Judgement:
-        rows = codes[:, 0].astype(int)
-        held = folds.outer == 0
-        seen.append((frozenset(rows[~held].tolist()), frozenset(rows[held].tolist())))
-        return judge(codes, y, k, folds, **rest)  # type: ignore[arg-type]
+    def watched(
+        codes: CodeArray, y: np.ndarray, k: int, train: np.ndarray, held: np.ndarray, *rest: object
+    ) -> np.ndarray:
+        seen.append((frozenset(train.tolist()), frozenset(held.tolist())))
+        return right(codes, y, k, train, held, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "judge", watched)
+    right = module.held_out_right
+    monkeypatch.setattr(module, "held_out_right", watched)
     curve_of(np.arange(n, dtype=np.float32)[:, None], y, groups)
     return seen
 

@@ -11,9 +11,16 @@ from typing import Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from icecore.probes.cross_validation import OUTER_FOLDS, Folds, judge
+from icecore.probes.cross_validation import (
+    CHOOSING_TOLERANCE,
+    CHOOSING_WEIGHTS_TOLERANCE,
+    OUTER_FOLDS,
+    Folds,
+)
 from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.linear_probe import Array, CodeArray, ProbeKind
+from icecore.probes.solving.material import folded, material_of
+from icecore.probes.solving.paths import Paths
 
 SHARES: Final = (1 / 8, 1 / 4, 1 / 2)
 """Of today's images, beside the largest size that five folds can train on, four fifths."""
@@ -131,7 +138,7 @@ def _by_size(
             for j, (part, draws) in enumerate(fractions):
                 if draw < draws:
                     train = rows[order < part]
-                    hits[j][:, held] += _right(codes, y, k, train, held, kind, Cs) / draws
+                    hits[j][:, held] += held_out_right(codes, y, k, train, held, kind, Cs) / draws
                     counts[j] += len(train) / (draws * OUTER_FOLDS)
                     on_fit()
     return hits, counts
@@ -150,7 +157,7 @@ def _order(y: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> Array
     return place
 
 
-def _right(
+def held_out_right(
     codes: CodeArray,
     y: np.ndarray,
     k: int,
@@ -159,15 +166,23 @@ def _right(
     kind: ProbeKind,
     Cs: Sequence[float],
 ) -> np.ndarray:
-    """Return which held-out rows are right, (Cs, m) bool."""
-    rows = np.concatenate([held, train])
-    outer = np.full(len(rows), NEVER_HELD_OUT)
-    outer[: len(held)] = 0
-    none = tuple(np.full(int((outer != fold).sum()), NEVER_HELD_OUT) for fold in range(OUTER_FOLDS))
-    seen = judge(
-        codes[rows], y[rows], k, Folds(outer, none), kind=kind, Cs=Cs, on_fold=lambda: None
-    )
-    return seen.outer_right[:, : len(held)]
+    """Return which held-out rows are right, (Cs, m) bool.
+
+    Each training set has a standardisation of its own. With that of all images, which serves
+    folds that train on most of them, units that seldom fire are no surprise to a small training
+    set: on Omniglot an eighth of 400 images then came out 5 to 7 points better.
+    """
+    material = material_of(codes[train])
+    paths = Paths(material.features, y[train], k, kind, np.ones((1, len(train))))
+    judged = codes[held].astype(np.float64)
+    right = np.empty((len(Cs), len(held)), np.bool_)
+    for i, C in enumerate(Cs):
+        found = paths.reach(C, tol=CHOOSING_TOLERANCE, weights_tol=CHOOSING_WEIGHTS_TOLERANCE)
+        weights, bias = folded(material, found.weights[0])
+        scores = judged @ weights.T + bias
+        predicted = scores[:, 0] > 0.0 if k == 2 else scores.argmax(axis=1)
+        right[i] = predicted == y[held]
+    return right
 
 
 def _at_best(hits: Array, outer: np.ndarray) -> Array:
