@@ -1,9 +1,11 @@
 """Contestants answer for the same images in the same folds."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from icecore.probes.advising.contest import Contest
-from icecore.probes.choosing import choose
+from icecore.probes.choosing import Choice, choose
 from icecore.probes.cross_validation import judge
 from icecore.probes.linear_probe import ProbeKind
 from labelled import clouds
@@ -50,6 +52,16 @@ def test_images_never_held_out_are_not_answered_for() -> None:
     assert len(answers) == len(contest.majority()) == 40
     many = Contest.of(y, groups, seed=0, n_deals=4).answers({"a": codes}, kind=ProbeKind.SVM, Cs=CS)
     assert np.isfinite(many).all()
+
+
+def test_a_deal_that_never_held_an_image_out_does_not_count() -> None:
+    y = np.array([0, 1, 0, 1])
+    contest = replace(Contest.of(y, np.arange(4), seed=0), held=np.array([True, True, True, False]))
+    choices = [
+        Choice("a", {}, np.zeros(0, bool), np.array(predicted), {})
+        for predicted in ([0, 1, -1, -1], [0, 0, 0, -1])
+    ]
+    np.testing.assert_array_equal(contest.answers_of(choices), [1.0, 0.5, 1.0])
 
 
 def test_the_majority_is_the_largest_class() -> None:
