@@ -29,8 +29,8 @@ ALIKE: Final = 0.60
 UNLIKE: Final = 0.45
 """Familiarity of images like ImageNet's, and unlike. EfficientNet-Lite0, SqueezeNet 1.1 and
 MobileNetV2, in this order, have by `bench/advice/scenario.py`: ants and bees .97, 1.08, 1.06;
-clothing .61, .68, .76; textures, which are partly like it, .46, .67, .62; CIFAR-10 enlarged
-.30, .24, .36; blood cells .24, .37, .43; Omniglot .21, .36, .50. The cuts lie where these
+clothing .62, .66, .77; textures, which are partly like it, .46, .67, .62; CIFAR-10 enlarged
+.30, .25, .36; blood cells .24, .37, .43; Omniglot .20, .36, .49. The cuts lie where these
 sets leave room; other backbones may want others."""
 
 TYPICAL_ACCURACY: Final = 0.7
@@ -107,6 +107,7 @@ def scenario(
     advice: Advice,
     logits: CodeArray | None = None,
     own_accuracy: float = TYPICAL_ACCURACY,
+    n_labelled: int = 0,
 ) -> Scenario:
     """Return where a labelled set stands.
 
@@ -123,6 +124,7 @@ def scenario(
         advice: of `sufficiency`, on the same images.
         logits: (n, classes) float, the backbone's own, before any softmax.
         own_accuracy: the backbone's top-1 accuracy on images like its own, in 0..1.
+        n_labelled: images there are, where those judged are a part of more.
 
     Raises:
         InputInvalid: no layer, or an accuracy out of range.
@@ -135,7 +137,7 @@ def scenario(
     n = sum(class_sizes)
     familiarity = None if logits is None else familiarity_of(logits, n, own_accuracy)
     earlier = earlier_gain_of(right.astype(np.bool_))
-    size = _size(n, advice)
+    size = _size(max(n, n_labelled), advice)
     similarity = _by_depth(earlier) if familiarity is None else _by_familiarity(familiarity)
     recommendation = _TABLE[size, similarity]
     against = {
