@@ -137,7 +137,7 @@ def power(population: Clouds, n_first: int, n_trials: int) -> tuple[Tally, Tally
     first = Tally(f"{population.name}, n = {n_first}")
     second, sizes = Tally("  at the number told"), []
     for trial in range(n_trials):
-        random = np.random.default_rng([2, n_first, trial])
+        random = np.random.default_rng([4, n_first, trial])
         found = judged(population.draw(random, n_first), trial)[0]
         first.add(found)
         if found.more_images is not None:
