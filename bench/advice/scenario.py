@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from icecore.probes.advising.scenario import scenario
 from icecore.probes.advising.similarity import Measured
-from icecore.probes.advising.sufficiency import Advice
+from icecore.probes.advising.sufficiency import MoreImages
 from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.linear_probe import CodeArray, ProbeKind
@@ -78,7 +78,7 @@ def main() -> None:
             found = scenario(
                 np.bincount(y).tolist(),
                 np.array(right),
-                advice=Advice.UNDECIDED,
+                advice=MoreImages.UNDECIDED,
                 logits=core.codes["logits"][order],
                 own_accuracy=OWN_ACCURACY[network],
             )

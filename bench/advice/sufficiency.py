@@ -5,7 +5,7 @@ accuracy of probes trained on m of the N (C chosen by three folds), judged on th
 is at most .75 N. As a tenant's images are part of those N, chance does a little less than in
 life: by 1 - n / N in variance. Gaussian classes, of which there are as many images as one
 wants, have no such mercy; half of them have a tenth of their labels wrong, which is a ceiling.
-Advice is right where the true gain at three times is at least a point (COLLECT_MORE), or is not.
+MoreImages is right where the true gain at three times is at least a point (COLLECT_MORE), or is not.
 
 Usage: OMP_NUM_THREADS=1 nice python bench/advice/sufficiency.py [--cache DIR] [--network NAME]...
            [--draws N] [--gaussian N]
@@ -27,7 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from icecore.probes.advising.learning_curve import held_out_right, learning_curve
-from icecore.probes.advising.sufficiency import MARGIN, Advice, Sufficiency, sufficiency
+from icecore.probes.advising.sufficiency import MARGIN, MoreImages, Sufficiency, sufficiency
 from icecore.probes.folds import stratified_folds
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from icecore.probes.selection import DEFAULT_CS
@@ -183,7 +183,7 @@ def table(rows: Sequence[tuple[str, list[Case]]]) -> None:
 def advice(found: Sequence[Case]) -> None:
     print("\n| advice | times | true gain at 3 x, mean | a point or more | n_more / n, mean |")
     print("| --- | --- | --- | --- | --- |")
-    for word in Advice:
+    for word in MoreImages:
         some = [case for case in found if case.found.advice is word]
         if some:
             gains = np.array([case.gain for case in some])

@@ -11,7 +11,7 @@ from icecore.probes.advising.scenario import (
     Size,
     scenario,
 )
-from icecore.probes.advising.sufficiency import Advice
+from icecore.probes.advising.sufficiency import MoreImages
 from icecore.probes.errors import CodesInvalid, InputInvalid
 
 
@@ -52,7 +52,7 @@ def test_every_cell_has_its_recommendation(
     found = scenario(
         [n // 4, n - n // 4],
         LEVEL,
-        advice=Advice.COLLECT_MORE,
+        advice=MoreImages.COLLECT_MORE,
         logits=logits_of(confidence, n),
         own_accuracy=0.7,
     )
@@ -65,15 +65,17 @@ def test_every_cell_has_its_recommendation(
 @pytest.mark.parametrize(
     ("n", "advice", "size"),
     [
-        (FEW - 1, Advice.CEILING, Size.SMALL),
-        (FEW, Advice.CEILING, Size.LARGE),
-        (FEW, Advice.ENOUGH, Size.LARGE),
-        (FEW, Advice.COLLECT_MORE, Size.SMALL),
-        (MANY - 1, Advice.UNDECIDED, Size.SMALL),
-        (MANY, Advice.UNDECIDED, Size.LARGE),
+        (FEW - 1, MoreImages.CEILING, Size.SMALL),
+        (FEW, MoreImages.CEILING, Size.LARGE),
+        (FEW, MoreImages.ENOUGH, Size.LARGE),
+        (FEW, MoreImages.COLLECT_MORE, Size.SMALL),
+        (MANY - 1, MoreImages.UNDECIDED, Size.SMALL),
+        (MANY, MoreImages.UNDECIDED, Size.LARGE),
     ],
 )
-def test_between_few_and_many_the_learning_curve_tells(n: int, advice: Advice, size: Size) -> None:
+def test_between_few_and_many_the_learning_curve_tells(
+    n: int, advice: MoreImages, size: Size
+) -> None:
     assert scenario([n], LEVEL, advice=advice).size is size
 
 
@@ -86,7 +88,7 @@ def test_between_few_and_many_the_learning_curve_tells(n: int, advice: Advice, s
     ],
 )
 def test_without_logits_the_depths_tell(right: np.ndarray, similarity: Similarity) -> None:
-    found = scenario([200, 200], right, advice=Advice.UNDECIDED)
+    found = scenario([200, 200], right, advice=MoreImages.UNDECIDED)
     assert found.similarity is similarity
     assert found.familiarity is None
     assert not found.is_contradicted, "it is what they say"
@@ -106,7 +108,9 @@ def test_without_logits_the_depths_tell(right: np.ndarray, similarity: Similarit
 def test_the_images_may_contradict_the_rule_of_thumb(
     confidence: float, right: np.ndarray, is_contradicted: bool
 ) -> None:
-    found = scenario([400], right, advice=Advice.COLLECT_MORE, logits=logits_of(confidence, 400))
+    found = scenario(
+        [400], right, advice=MoreImages.COLLECT_MORE, logits=logits_of(confidence, 400)
+    )
     assert found.is_contradicted is is_contradicted
 
 
@@ -115,7 +119,7 @@ def test_the_best_of_many_equal_layers_gains_nothing() -> None:
     random = np.random.default_rng(0)
     right = random.random((50, 300)) < 0.7
     naive = right[:40].mean(axis=1).max() - right[-1].mean()
-    found = scenario([300], right, advice=Advice.UNDECIDED).earlier_gain
+    found = scenario([300], right, advice=MoreImages.UNDECIDED).earlier_gain
     assert naive > 0.04
     assert found.value < naive - 0.02
     assert found.low < 0.0 < found.high
@@ -125,21 +129,21 @@ def test_the_best_of_many_equal_layers_gains_nothing() -> None:
 def test_few_images_of_uneven_confidence_are_not_put_to_either_side(confidence: float) -> None:
     """Five of them; a thousand of the same confidences do tell."""
     logits = logits_of(confidence, 5, spread=0.25)
-    found = scenario([5], LEVEL, advice=Advice.UNDECIDED, logits=logits)
+    found = scenario([5], LEVEL, advice=MoreImages.UNDECIDED, logits=logits)
     assert found.similarity is Similarity.PARTLY
     many = logits_of(confidence, 1000, spread=0.25)
-    told = scenario([1000], LEVEL, advice=Advice.UNDECIDED, logits=many)
+    told = scenario([1000], LEVEL, advice=MoreImages.UNDECIDED, logits=many)
     assert told.similarity is not Similarity.PARTLY
 
 
 def test_a_network_of_one_depth_and_no_images_held_out_are_no_trouble() -> None:
     for right in (LEVEL[:1], LEVEL[:, :0]):
-        gain = scenario([400], right, advice=Advice.UNDECIDED).earlier_gain
+        gain = scenario([400], right, advice=MoreImages.UNDECIDED).earlier_gain
         assert (gain.low, gain.high) == (-1.0, 1.0)
 
 
 def test_large_logits_do_not_overflow() -> None:
-    found = scenario([4], LEVEL, advice=Advice.UNDECIDED, logits=logits_of(0.5, 4) * 1e4)
+    found = scenario([4], LEVEL, advice=MoreImages.UNDECIDED, logits=logits_of(0.5, 4) * 1e4)
     assert found.familiarity is not None
     assert found.familiarity.value == pytest.approx(1 / 0.7)
 
@@ -150,7 +154,7 @@ def test_large_logits_do_not_overflow() -> None:
 )
 def test_wrong_arguments_are_named(right: np.ndarray, own_accuracy: float, said: str) -> None:
     with pytest.raises(InputInvalid, match=said):
-        scenario([400], right, advice=Advice.UNDECIDED, own_accuracy=own_accuracy)
+        scenario([400], right, advice=MoreImages.UNDECIDED, own_accuracy=own_accuracy)
 
 
 @pytest.mark.parametrize(
@@ -159,4 +163,4 @@ def test_wrong_arguments_are_named(right: np.ndarray, own_accuracy: float, said:
 )
 def test_wrong_logits_are_named(logits: np.ndarray) -> None:
     with pytest.raises(CodesInvalid, match="logits"):
-        scenario([2, 2], LEVEL, advice=Advice.UNDECIDED, logits=logits)
+        scenario([2, 2], LEVEL, advice=MoreImages.UNDECIDED, logits=logits)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from icecore.probes.advising.learning_curve import LearningCurve, learning_curve
-from icecore.probes.advising.sufficiency import MULTIPLES, Advice, sufficiency
+from icecore.probes.advising.sufficiency import MULTIPLES, MoreImages, sufficiency
 from icecore.probes.errors import InputInvalid
 from icecore.probes.linear_probe import ProbeKind
 from labelled import clouds
@@ -27,7 +27,7 @@ def power(left: float, e: float, rate: float) -> np.ndarray:
 
 def test_a_steep_curve_wants_more() -> None:
     found = sufficiency(made(600, power(0.0, 0.2, 0.5)))
-    assert found.advice is Advice.COLLECT_MORE
+    assert found.advice is MoreImages.COLLECT_MORE
     assert 600 < found.n_more <= 1200
     assert found.gain.low > 0.01
     assert found.gain.probability > 0.9
@@ -37,14 +37,14 @@ def test_a_steep_curve_wants_more() -> None:
 
 def test_a_flat_curve_with_errors_left_is_a_ceiling() -> None:
     found = sufficiency(made(4000, power(0.2, 0.2, 0.5)))
-    assert found.advice is Advice.CEILING
+    assert found.advice is MoreImages.CEILING
     assert found.n_more == 0
     assert 1.0 - found.forecasts[-1].high > 0.05
 
 
 def test_a_flat_curve_with_few_errors_left_is_enough() -> None:
     found = sufficiency(made(4000, power(0.003, 0.004, 0.5)))
-    assert found.advice is Advice.ENOUGH
+    assert found.advice is MoreImages.ENOUGH
     assert found.forecasts[-1].estimate > 0.99
 
 
@@ -55,7 +55,7 @@ def test_two_images_a_class_do_not_tell(n: int, k: int, separation: float) -> No
     curve = learning_curve(codes, y, k, np.arange(n), kind=ProbeKind.SVM, Cs=(1e-3, 1e-1))
     found = sufficiency(curve)
     last = found.forecasts[-1]
-    assert found.advice is Advice.UNDECIDED
+    assert found.advice is MoreImages.UNDECIDED
     assert found.n_more == 0
     assert last.high - last.low > 0.1, "ten images without an error leave that"
     assert found.points[-1] == (curve.sizes[-1], curve.right[-1].mean())
@@ -63,7 +63,7 @@ def test_two_images_a_class_do_not_tell(n: int, k: int, separation: float) -> No
 
 def test_ten_images_without_an_error_do_not_tell() -> None:
     found = sufficiency(made(10, np.zeros(4), k=2))
-    assert found.advice is Advice.UNDECIDED
+    assert found.advice is MoreImages.UNDECIDED
     assert found.forecasts[-1].low < 0.9
 
 
@@ -71,7 +71,7 @@ def test_nothing_held_out_leaves_everything_open() -> None:
     y = np.zeros(0, np.int64)
     none = LearningCurve(6, 2, np.array([5.0]), np.zeros((1, 0)), y, y, np.array([3, 3]))
     found = sufficiency(none)
-    assert found.advice is Advice.UNDECIDED
+    assert found.advice is MoreImages.UNDECIDED
     assert found.points == ()
     assert found.weakest_classes == ()
     assert found.forecasts[0].high - found.forecasts[0].low > 0.8

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from icecore.probes.advising.similarity import Measured, earlier_gain_of, familiarity_of
-from icecore.probes.advising.sufficiency import Advice
+from icecore.probes.advising.sufficiency import MoreImages
 from icecore.probes.errors import InputInvalid
 from icecore.probes.linear_probe import CodeArray
 
@@ -104,7 +104,7 @@ def scenario(
     class_sizes: Sequence[int],
     right: np.ndarray,
     *,
-    advice: Advice,
+    advice: MoreImages,
     logits: CodeArray | None = None,
     own_accuracy: float = TYPICAL_ACCURACY,
     n_labelled: int = 0,
@@ -156,9 +156,9 @@ def scenario(
     )
 
 
-def _size(n: int, advice: Advice) -> Size:
+def _size(n: int, advice: MoreImages) -> Size:
     if FEW <= n < MANY:
-        return Size.LARGE if advice in (Advice.ENOUGH, Advice.CEILING) else Size.SMALL
+        return Size.LARGE if advice in (MoreImages.ENOUGH, MoreImages.CEILING) else Size.SMALL
     return Size.SMALL if n < FEW else Size.LARGE
 
 

@@ -37,8 +37,8 @@ much-used test sets 3.4 % of labels are wrong on average (Northcutt, Athalye and
 "Pervasive label errors in test sets destabilize machine learning benchmarks", 2021)."""
 
 
-class Advice(StrEnum):
-    """What to do about the number of images."""
+class MoreImages(StrEnum):
+    """Whether more images are worth collecting."""
 
     COLLECT_MORE = "COLLECT_MORE"
     """Three times the images would very likely gain the margin or more."""
@@ -89,7 +89,7 @@ class WeakClass:
 
 @dataclass(frozen=True, slots=True)
 class Sufficiency:
-    """Advice, and what it rests on.
+    """MoreImages, and what it rests on.
 
     `n_more` images are advised, 0 unless the advice is COLLECT_MORE; together with those of
     today they are at most three times as many. `points` are (images trained on, held-out
@@ -98,7 +98,7 @@ class Sufficiency:
     needed most; a class may be missing for want of images to judge it by.
     """
 
-    advice: Advice
+    advice: MoreImages
     n_more: int
     points: tuple[tuple[float, float], ...]
     forecasts: tuple[Forecast, ...]
@@ -130,10 +130,10 @@ def sufficiency(curve: LearningCurve, *, margin: float = MARGIN) -> Sufficiency:
     gain = _gain(found, margin)
     advice = _advice(gain.probability, 1.0 - forecasts[-1].high)
     if curve.right.shape[1] == 0 or len(curve.sizes) < 2:
-        advice = Advice.UNDECIDED
+        advice = MoreImages.UNDECIDED
     return Sufficiency(
         advice,
-        _more(found, margin) if advice is Advice.COLLECT_MORE else 0,
+        _more(found, margin) if advice is MoreImages.COLLECT_MORE else 0,
         tuple(
             (float(size), float(right.mean()))
             for size, right in zip(curve.sizes, curve.right, strict=True)
@@ -145,12 +145,12 @@ def sufficiency(curve: LearningCurve, *, margin: float = MARGIN) -> Sufficiency:
     )
 
 
-def _advice(probability: float, least_error_left: float) -> Advice:
+def _advice(probability: float, least_error_left: float) -> MoreImages:
     if probability >= SURE_OF_GAIN:
-        return Advice.COLLECT_MORE
+        return MoreImages.COLLECT_MORE
     if 1.0 - probability < SURE_OF_NONE:
-        return Advice.UNDECIDED
-    return Advice.CEILING if least_error_left > LEFT else Advice.ENOUGH
+        return MoreImages.UNDECIDED
+    return MoreImages.CEILING if least_error_left > LEFT else MoreImages.ENOUGH
 
 
 def _forecast(found: Extrapolation, multiple: float) -> Forecast:
