@@ -9,14 +9,25 @@ from icecore.probes.linear_probe import ProbeKind
 N = 10
 FOLDS = Folds(np.arange(N) % OUTER_FOLDS, (np.arange(N - 2) % INNER_FOLDS,) * OUTER_FOLDS)
 
+FIRST_KEPT = Folds(
+    np.where(np.arange(N) == 0, -1, FOLDS.outer),
+    (np.arange(N - 1) % INNER_FOLDS, *FOLDS.inner[1:]),
+)
+"""As above, but row 0 is in no outer fold."""
+
 
 def seen(inner: list[int], outer: list[int], loss: tuple[float, ...] = (0.0, 0.0)) -> Judgement:
-    """The same in each fold: for each C, inner predictions right, and outer ones right of 10.
+    """The same in each fold: for each C, inner predictions right of 8, and outer ones of 10.
 
     All outer predictions of the i-th C are class i.
     """
+    inner_right = np.zeros((OUTER_FOLDS, len(inner), N), np.bool_)
+    for fold in range(OUTER_FOLDS):
+        rows = np.flatnonzero(FOLDS.outer != fold)
+        for i, count in enumerate(inner):
+            inner_right[fold, i, rows[:count]] = True
     return Judgement(
-        inner_right=np.tile(inner, (OUTER_FOLDS, 1)),
+        inner_right=inner_right,
         inner_loss=np.tile(loss, (OUTER_FOLDS, 1)),
         outer_predicted=np.tile(np.arange(len(outer))[:, None], N),
         outer_right=np.arange(N) < np.array(outer)[:, None],
@@ -31,37 +42,32 @@ def test_inner_folds_choose_the_c_that_outer_folds_judge() -> None:
 
 
 def test_inner_folds_choose_the_layer_that_outer_folds_judge() -> None:
-    layers = {"a": seen([8, 1], [3, 9]), "b": seen([7, 1], [6, 2])}
+    layers = {"a": seen([8, 1], [3, 9]), "b": seen([5, 1], [7, 2])}
     choice = choose(layers, FOLDS)
-    assert choice.right.sum() == 3, "a, by 8 to 7 inside"
-    assert choice.key == "b", "on all data by 6 to 3, C chosen inside"
+    assert choice.right.sum() == 3, "a, by 8 to 5 inside"
+    assert choice.key_of == ("a",) * OUTER_FOLDS
+    assert choice.key == "b", "on all data by 7 to 3, C chosen inside"
     assert choice.C_of == {"a": 1, "b": 0}
 
 
 def test_predictions_told_are_those_judged() -> None:
-    layers = {"a": seen([1, 8], [3, 9]), "b": seen([7, 1], [10, 2])}
-    outer = FOLDS.outer.copy()
-    outer[0] = -1
-    choice = choose(layers, Folds(outer, FOLDS.inner))
+    layers = {"a": seen([1, 8], [3, 9]), "b": seen([5, 1], [10, 2])}
+    choice = choose(layers, FIRST_KEPT)
     assert choice.predicted.tolist() == [-1] + [1] * 9, "the second C of a; row 0 is in no fold"
 
 
-def test_equals_are_told_apart_by_loss() -> None:
-    layers = {"a": seen([8, 8], [6, 5], (2.0, 1.0)), "b": seen([8, 8], [5, 5], (3.0, 3.0))}
-    choice = choose(layers, FOLDS)
+def test_equal_cs_are_told_apart_by_loss() -> None:
+    choice = choose({"a": seen([8, 8], [6, 5], (2.0, 1.0))}, FOLDS)
     assert choice.right.sum() == 5, "the second C of a, by its loss"
-    assert choice.key == "a", "of equal layers, by loss"
 
 
-def test_true_equals_go_to_the_smaller_c_and_the_later_layer() -> None:
+def test_true_equals_go_to_the_smaller_c_and_the_earlier_layer() -> None:
     choice = choose({"a": seen([8, 8], [6, 6]), "b": seen([8, 8], [6, 6])}, FOLDS)
-    assert (choice.key, choice.C_of["b"]) == ("b", 0)
+    assert (choice.key, choice.C_of["b"]) == ("a", 0)
 
 
 def test_rows_never_held_out_do_not_count() -> None:
-    outer = FOLDS.outer.copy()
-    outer[0] = -1
-    choice = choose({"a": seen([8, 1], [3, 9])}, Folds(outer, FOLDS.inner))
+    choice = choose({"a": seen([8, 1], [3, 9])}, FIRST_KEPT)
     assert (len(choice.right), choice.right.sum()) == (9, 2)
 
 

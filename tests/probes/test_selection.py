@@ -46,11 +46,13 @@ def test_the_layer_that_tells_classes_apart_is_chosen(kind: ProbeKind, k: int) -
     assert found.class_sizes == (80 // k,) * k
 
 
-def test_the_chosen_layer_has_the_best_trial() -> None:
+def test_the_chosen_layer_is_within_an_error_of_the_best_trial() -> None:
     layers = {str(d): clouds(60, d, 3, seed=d, separation=0.3)[0] for d in (4, 9, 30)}
     found = train(layers, names(np.arange(60) % 3), kind="softmax")
     best = max(trial.accuracy.estimate for trial in found.trials)
-    assert [t.accuracy.estimate for t in found.trials if t.is_chosen] == [best]
+    (chosen,) = [t.accuracy.estimate for t in found.trials if t.is_chosen]
+    # Of paired answers the largest standard error is 1 / sqrt(n).
+    assert best - chosen <= 1.0 / np.sqrt(60)
 
 
 def test_handwritten_digits_are_read() -> None:

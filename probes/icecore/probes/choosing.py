@@ -7,6 +7,7 @@ import numpy as np
 
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, Judgement
 from icecore.probes.folds import NEVER_HELD_OUT
+from icecore.probes.preferring import preferred
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -16,7 +17,7 @@ class Choice:
     `key` and `C_of` (an index of the grid, for each layer) are chosen on all data. `right`
     is of predictions whose layer and C the outer fold's training part chose, and
     `predicted` (n,) int64 are these predictions, -1 for rows never held out; in
-    `right_of` it chose the C of that layer alone.
+    `right_of` it chose the C of that layer alone. `key_of` is what each outer fold chose.
     """
 
     key: str
@@ -24,37 +25,53 @@ class Choice:
     right: np.ndarray
     predicted: np.ndarray
     right_of: dict[str, np.ndarray]
+    key_of: tuple[str, ...] = ()
 
 
-def choose(judgements: Mapping[str, Judgement], folds: Folds) -> Choice:
-    """Return the choice: by right predictions; of equals the smaller loss, smaller C, later layer.
+def choose(
+    judgements: Mapping[str, Judgement],
+    folds: Folds,
+    *,
+    positions: Mapping[str, float] | None = None,
+) -> Choice:
+    """Return the choice: C by right predictions (of equals the smaller loss, then the
+    smaller C), then the layer as `preferred` says.
 
-    An outer fold's inner folds choose for it, C first and then the layer. On all data, a
-    layer is chosen by `right_of`, and its C by the outer folds.
+    An outer fold's inner folds choose for it. On all data, a layer is chosen by
+    `right_of`, and its C by the outer folds.
+
+    Args:
+        judgements: of each layer, from the first to the last.
+        positions: each one's depth as a share of the network's; None: no neighbours.
     """
     n = len(folds.outer)
+    keys = list(judgements)
+    at = None if positions is None else np.array([positions[key] for key in keys])
     right = np.zeros(n, np.bool_)
     predicted = np.full(n, NEVER_HELD_OUT, np.int64)
-    right_of = {key: np.zeros(n, np.bool_) for key in judgements}
-    loss_of = dict.fromkeys(judgements, 0.0)
+    right_of = {key: np.zeros(n, np.bool_) for key in keys}
+    loss_of = dict.fromkeys(keys, 0.0)
+    key_of = []
     for fold in range(OUTER_FOLDS):
         held = folds.outer == fold
-        ranks = []
-        for place, (key, seen) in enumerate(judgements.items()):
-            i = _best(seen.inner_right[fold], seen.inner_loss[fold])
-            right_of[key][held] = seen.outer_right[i, held]
-            loss_of[key] += seen.outer_loss[fold, i]
-            ranks.append((-seen.inner_right[fold, i], seen.inner_loss[fold, i], -place, i, key))
-        *_, i, key = min(ranks)
+        judged = np.flatnonzero(folds.outer != fold)[folds.inner[fold] != NEVER_HELD_OUT]
+        C_in = {
+            key: _best(seen.inner_right[fold][:, judged].sum(axis=1), seen.inner_loss[fold])
+            for key, seen in judgements.items()
+        }
+        for key, seen in judgements.items():
+            right_of[key][held] = seen.outer_right[C_in[key], held]
+            loss_of[key] += seen.outer_loss[fold, C_in[key]]
+        inner = np.stack([judgements[key].inner_right[fold][C_in[key], judged] for key in keys])
+        losses = np.array([judgements[key].inner_loss[fold, C_in[key]] for key in keys])
+        key = keys[preferred(inner, losses, at)]
         right[held] = right_of[key][held]
-        predicted[held] = judgements[key].outer_predicted[i, held]
+        predicted[held] = judgements[key].outer_predicted[C_in[key], held]
+        key_of.append(key)
     counted = folds.outer >= 0
-    _, _, _, chosen = min(
-        (-int(right_of[key].sum()), loss_of[key], -place, key)
-        for place, key in enumerate(judgements)
-    )
+    outer = np.stack([right_of[key][counted] for key in keys])
     return Choice(
-        chosen,
+        keys[preferred(outer, np.array([loss_of[key] for key in keys]), at)],
         {
             key: _best(seen.outer_right[:, counted].sum(axis=1), seen.outer_loss.sum(axis=0))
             for key, seen in judgements.items()
@@ -62,6 +79,7 @@ def choose(judgements: Mapping[str, Judgement], folds: Folds) -> Choice:
         right[counted],
         predicted,
         {key: values[counted] for key, values in right_of.items()},
+        tuple(key_of),
     )
 
 

@@ -54,8 +54,8 @@ class Folds:
 class Judgement:
     """Held-out predictions at one layer, for each C of a grid.
 
-    `inner_right` and `inner_loss` (outer folds, Cs) count over the inner folds of one
-    outer fold's training part; `outer_predicted` (Cs, n) int64, a class or -1,
+    `inner_right` (outer folds, Cs, n) bool and `inner_loss` (outer folds, Cs) are of the inner
+    folds of one outer fold's training part; `outer_predicted` (Cs, n) int64, a class or -1,
     `outer_right` (Cs, n) bool and `outer_loss` (outer folds, Cs) are of the outer folds'
     held-out rows. Losses are sums of the fitted loss.
     """
@@ -86,15 +86,15 @@ def judge(
     """
     material = material_of(codes) if isinstance(codes, np.ndarray) else codes
     parts = list(_parts(folds))
-    inner_right = np.zeros((OUTER_FOLDS, len(Cs)), np.int64)
+    inner_right = np.zeros((OUTER_FOLDS, len(Cs), len(y)), np.bool_)
     inner_loss = np.zeros((OUTER_FOLDS, len(Cs)))
     outer_predicted = np.full((len(Cs), len(y)), NEVER_HELD_OUT, np.int64)
     outer_loss = np.zeros((OUTER_FOLDS, len(Cs)))
     n_told = 0
     for at_once in sets_at_once(k, len(parts)):
         some = parts[at_once]
-        weights = np.stack([weighting.over(y, k, part.train) for part in some])
-        paths = Paths(material.features, y, k, kind, weights)
+        weights = weighting.of_sets(y, k, [part.train for part in some])
+        paths = Paths(material.features, y, k, kind, *weights)
         for i, C in enumerate(Cs):
             reached = paths.reach(C, tol=CHOOSING_TOLERANCE, weights_tol=CHOOSING_WEIGHTS_TOLERANCE)
             for part, scores in zip(some, reached.scores, strict=True):
@@ -106,7 +106,7 @@ def judge(
                     outer_predicted[i, part.held] = predicted
                     outer_loss[part.fold, i] = missed
                 else:
-                    inner_right[part.fold, i] += int((predicted == y[part.held]).sum())
+                    inner_right[part.fold, i, part.held] = predicted == y[part.held]
                     inner_loss[part.fold, i] += missed
         while n_told < OUTER_FOLDS * at_once.stop // len(parts):
             on_fold()

@@ -2,8 +2,8 @@
 
 Five outer folds. In each, three inner folds of the training part choose a C for every
 layer and, by the same predictions, the layer; the held-out part judges that choice. The
-probe itself is chosen on all data: the layer whose outer predictions, with C chosen
-inside, are right most often, and its C by the outer folds. It is then fitted on all.
+probe itself is chosen on all data: the layer that the outer predictions, with C chosen
+inside, prefer (`preferring`), and its C by the outer folds. It is then fitted on all.
 
 Source: nested cross-validation (Varma and Simon, "Bias in error estimation when using
 cross-validation for model selection", 2006; Cawley and Talbot, "On over-fitting in model
@@ -98,6 +98,7 @@ def train(
     *,
     kind: ProbeKind | str,
     groups: Sequence[str] | None = None,
+    positions: Mapping[str, float] | None = None,
     seed: int = 0,
     Cs: Sequence[float] | None = None,
     on_progress: OnProgress | None = None,
@@ -106,7 +107,7 @@ def train(
 
     The same arguments give the same answer. Folds are dealt by row, so the caller keeps
     one order of rows (by id); the order of `codes` decides between equal layers: the
-    later one wins, as the deeper is the field's default. BLAS runs on one thread.
+    earlier one wins, which is the cheaper. BLAS runs on one thread.
 
     Args:
         codes: (n, d) float arrays by key, one a candidate layer, rows in one order.
@@ -114,6 +115,8 @@ def train(
         kind: "svm" or "softmax".
         groups: n names; images of one group are never on both sides of a fold. The
             digest of the image serves, so that copies of an image cannot help it.
+        positions: each layer's depth as a share of its network's, above 0 to 1: neighbours help
+            to tell which is best. None: each stands for itself.
         seed: decides the folds.
         Cs: to choose from, within `C_RANGE`; `DEFAULT_CS` of the kind when None.
         on_progress: called with "choosing" or "fitting" and the share done, 0..1.
@@ -142,7 +145,7 @@ def train(
             )
             for key in data.codes
         }
-    choice = choose(judgements, folds)
+    choice = choose(judgements, folds, positions=positions)
     groups_held = data.groups[folds.outer >= 0]
     report.fitting()
     fitted = fit(materials.take(choice.key), y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
