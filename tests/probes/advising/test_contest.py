@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from icecore.probes.advising.contest import Contest
-from icecore.probes.choosing import Choice, choose
+from icecore.probes.choosing import choose
 from icecore.probes.cross_validation import judge
 from icecore.probes.linear_probe import ProbeKind
 from labelled import clouds
@@ -55,11 +55,15 @@ def test_images_never_held_out_are_not_answered_for() -> None:
 
 
 def test_a_deal_that_never_held_an_image_out_does_not_count() -> None:
-    y = np.array([0, 1, 0, 1])
-    contest = replace(Contest.of(y, np.arange(4), seed=0), held=np.array([True, True, True, False]))
+    codes, y = clouds(12, 3, 2)
+    held = np.array([True] * 3 + [False] * 9)
+    contest = replace(Contest.of(y, np.arange(12), seed=0), held=held)
+    folds = contest.deals[0]
+    seen = judge(codes, y, 2, folds, kind=ProbeKind.SVM, Cs=CS, on_fold=lambda: None)
+    choice = choose({"a": seen}, folds)
     choices = [
-        Choice("a", {}, np.zeros(0, bool), np.array(predicted), {})
-        for predicted in ([0, 1, -1, -1], [0, 0, 0, -1])
+        replace(choice, predicted=np.array([*first, *[-1] * 9]))
+        for first in ([0, 1, -1], [0, 0, 0])
     ]
     np.testing.assert_array_equal(contest.answers_of(choices), [1.0, 0.5, 1.0])
 
