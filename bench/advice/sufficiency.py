@@ -5,7 +5,7 @@ accuracy of probes trained on m of the N (C chosen by three folds), judged on th
 is at most .75 N. As a tenant's images are part of those N, chance does a little less than in
 life: by 1 - n / N in variance. Gaussian classes, of which there are as many images as one
 wants, have no such mercy; half of them have a tenth of their labels wrong, which is a ceiling.
-MoreImages is right where the true gain at three times is at least a point (COLLECT_MORE), or is not.
+COLLECT_MORE is right where the true gain at three times is a point or more, the others where not.
 
 Usage: OMP_NUM_THREADS=1 nice python bench/advice/sufficiency.py [--cache DIR] [--network NAME]...
            [--draws N] [--gaussian N]
