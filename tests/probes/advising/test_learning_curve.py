@@ -70,6 +70,14 @@ def test_a_small_training_set_is_part_of_a_larger_and_has_every_class(
     by_size = sorted(seen, key=lambda pair: len(pair[0]))
     nested = [any(small < large for large, _ in by_size[20:]) for small, _ in by_size[:20]]
     assert all(nested)
+    assert len({train for train, _ in seen}) > 0.9 * len(seen), "draws differ"
+    for train, held in seen:
+        cut = [
+            group
+            for group in range(0, 40, 2)
+            if len({group, group + 1} & train) == 1 and group not in held
+        ]
+        assert len(cut) <= 1, "groups are taken whole, but for the last one of a class"
 
 
 def test_thinning_keeps_the_classes_shares(monkeypatch: pytest.MonkeyPatch) -> None:
