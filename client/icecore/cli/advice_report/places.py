@@ -1,0 +1,33 @@
+"""Where in a network: the layers of an advice found again, and what they are called in words."""
+
+from icecore.cli.advice_report.markup import named
+from icecore.client.advice_values import Advice, LayerAdvice, LayerPlace
+
+
+def at(advice: Advice, place: LayerPlace) -> LayerAdvice | None:
+    """Return the layer that stands at `place`, None where the advice has none."""
+    return next((one for one in advice.layers if one.place == place), None)
+
+
+def backbones(advice: Advice) -> list[str]:
+    """Return the backbones judged, in the order asked."""
+    return list(dict.fromkeys(one.place.backbone for one in advice.layers))
+
+
+def depths(advice: Advice, backbone: str) -> int:
+    """Return how many depths of a backbone were tried."""
+    return sum(
+        one.place.backbone == backbone and one.place.depth is not None for one in advice.layers
+    )
+
+
+def told(place: LayerPlace, advice: Advice) -> str:
+    """Return "depth 25", of which backbone where there are several."""
+    what = "the network's own answers" if place.depth is None else f"depth {place.depth}"
+    return f"{what} of {named(place.backbone)}" if len(backbones(advice)) > 1 else what
+
+
+def is_deepest(place: LayerPlace, advice: Advice) -> bool:
+    """Return whether no depth of its backbone comes later."""
+    found = [one.place.depth or 0 for one in advice.layers if one.place.backbone == place.backbone]
+    return place.depth is not None and place.depth == max(found, default=0)

@@ -1,0 +1,61 @@
+"""What costs less than a network, told in everyday words."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from icecore.cli.advice_report.markup import named
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A phrase for a sentence, what it means, and what to do instead of a probe where it wins."""
+
+    phrase: str
+    what: str
+    instead: str
+
+
+_TOLD: Final = {
+    "majority": Told(
+        "always guessing the commonest class",
+        "No looking at all: the class with the most images is named for every image.",
+        "Check the labels, and whether the difference between the classes can be seen in the "
+        "images at all.",
+    ),
+    "pixels": Told(
+        "comparing raw pixels",
+        "The image made small, and its pixel values used as they are. No network.",
+        "Train a simple classifier on the pixels of the shrunken images: it needs no network.",
+    ),
+    "hog": Told(
+        "comparing edges only (HOG)",
+        "How many edges run in which direction, counted over parts of the image (“histogram of "
+        "oriented gradients”). No network.",
+        "Train a simple classifier on edges (HOG): it needs no network.",
+    ),
+    "random twin": Told(
+        "the same network before it learnt anything",
+        "The same construction filled with random numbers, three times over; the mean is shown.",
+        "What the network learnt from other images is of no use here: try another network, best "
+        "one trained on images more like yours.",
+    ),
+}
+
+
+def told(name: str) -> Told:
+    """Return the words for a baseline; one that is not known is called by its name."""
+    known = _TOLD.get(name)
+    if known is not None:
+        return known
+    return Told(f"the baseline {named(name)}", "A cheaper way.", f"Use {named(name)} instead.")
+
+
+def in_plot(name: str, place: int) -> str:
+    """Return the words for a plot, where no foreign name may stand."""
+    known = _TOLD.get(name)
+    return f"baseline {place + 1}" if known is None else known.phrase
+
+
+def start(phrase: str) -> str:
+    """Return a phrase as the beginning of a sentence."""
+    return phrase[:1].upper() + phrase[1:]

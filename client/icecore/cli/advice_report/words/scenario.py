@@ -1,0 +1,100 @@
+"""The rule of thumb for images like these, and whether these images agree with it."""
+
+from typing import Final
+
+from icecore.cli.advice_report import figures, places
+from icecore.client.advice_values import Advice, Recommendation, Similarity, Size
+
+SIZES: Final = {
+    Size.SMALL: "few images",
+    Size.LARGE: "many images",
+}
+
+SIMILARITIES: Final = {
+    Similarity.SIMILAR: "like those the network learnt from",
+    Similarity.PARTLY: "partly like those the network learnt from, or it cannot be told",
+    Similarity.DIFFERENT: "unlike those the network learnt from",
+}
+
+RULES: Final = {
+    Recommendation.PROBE_AT_LAST: (
+        "keep the network as it is and read it at its end, where it tells most about images like "
+        "its own"
+    ),
+    Recommendation.PROBE_AT_ANY: (
+        "keep the network as it is and read it at the depth that your own images prefer"
+    ),
+    Recommendation.PROBE_EARLIER: (
+        "keep the network as it is and read it before its end, for its last layers are made for "
+        "other images"
+    ),
+    Recommendation.FINE_TUNE: (
+        "train the network itself a little further on your images (“fine-tuning”)"
+    ),
+    Recommendation.FINE_TUNE_WHOLE: (
+        "train all of the network further on your images, or a new one from scratch"
+    ),
+}
+
+_TRAINING: Final = (Recommendation.FINE_TUNE, Recommendation.FINE_TUNE_WHOLE)
+
+
+def rule(advice: Advice) -> str:
+    """Return which cell of the two by two it is, and what the rule of thumb says there."""
+    found = advice.scenario
+    text = (
+        f"A rule of thumb goes by how many images there are and how much they are like those the "
+        f"network learnt from. Here: {SIZES[found.size]}, {SIMILARITIES[found.similarity]}. For "
+        f"that it says: {RULES[found.recommendation]}."
+    )
+    if found.recommendation in _TRAINING:
+        text += " icecore trains probes only, so this was not tried."
+    return text
+
+
+def agreement(advice: Advice) -> str:
+    """Return whether the images agree with the rule, with what was measured."""
+    found = advice.scenario
+    gain = found.earlier_gain
+    best = (
+        f"The lead of the best earlier layer over the last one is {figures.signed(gain.value)} "
+        f"points ({figures.signed_range(gain.low, gain.high)})"
+    )
+    if found.is_contradicted:
+        end = "before its end" if gain.value > 0.0 else "at its end"
+        return (
+            f"Your images disagree with the rule: the network serves them better {end}. {best}. "
+            f"Trust your images: the best place was {places.told(advice.chosen, advice)}."
+        )
+    return f"{best}."
+
+
+def likeness(advice: Advice) -> str:
+    """Return how likeness was measured; "" where it was not."""
+    seen = advice.scenario.familiarity
+    if seen is None:
+        return ""
+    return (
+        f"How like: on your images the network was {figures.percent(seen.value)} "
+        f"({figures.percent_range(seen.low, seen.high)}) as sure of its own answers as it is on "
+        "images of its own."
+    )
+
+
+def step(advice: Advice) -> str:
+    """Return what to try beyond a probe; "" where the rule names none."""
+    match advice.scenario.recommendation:
+        case Recommendation.FINE_TUNE:
+            return (
+                "With this many images it may pay to train the network itself a little further "
+                "(“fine-tuning”). That is a rule of thumb, icecore does not do it, and it was not "
+                "tried here."
+            )
+        case Recommendation.FINE_TUNE_WHOLE:
+            return (
+                "With this many images, so unlike those the network learnt from, it may pay to "
+                "train all of it further, or a new one from scratch. That is a rule of thumb, "
+                "icecore does not do it, and it was not tried here."
+            )
+        case _:
+            return ""

@@ -1,0 +1,55 @@
+"""What to do: the few sentences at the top of the report."""
+
+import shlex
+from typing import Final
+
+from icecore.cli.advice_report import figures, places
+from icecore.cli.advice_report.words import mistakes, scenario, sufficiency, verdict
+from icecore.client.advice_values import Advice
+
+PLACEHOLDER: Final = "NAME"
+
+
+def steps(advice: Advice) -> list[str]:
+    """Return what to do, in order, each in a sentence or two."""
+    used = verdict.is_to_be_used(advice)
+    found = [
+        verdict.action(advice),
+        verdict.settling(advice),
+        smaller(advice) if used else "",
+        sufficiency.step(advice),
+        mistakes.step(advice) if used else "",
+        scenario.step(advice),
+    ]
+    return [one for one in found if one]
+
+
+def command(advice: Advice) -> str:
+    """Return the command that trains the probe; "" where none is advised."""
+    if not verdict.is_to_be_used(advice):
+        return ""
+    place = advice.chosen
+    layer = place.layer if place.depth is None else str(place.depth)
+    if len(places.backbones(advice)) > 1:
+        # A collection keeps to one backbone, which may be another.
+        source = ["DIR", "--backbone", place.backbone]
+    else:
+        source = ["--collection", advice.collection_id]
+    return shlex.join(
+        ["icecore", "train-probe", PLACEHOLDER, *source, "--layer", layer, "--kind", advice.kind]
+    )
+
+
+def smaller(advice: Advice) -> str:
+    """Return what to do on a small device; "" where the best place is also the cheapest."""
+    if advice.cheapest == advice.chosen:
+        return ""
+    best, cheap = places.at(advice, advice.chosen), places.at(advice, advice.cheapest)
+    if best is None or cheap is None:
+        return ""
+    return (
+        f"If it has to run on a small or slow device, use {places.told(cheap.place, advice)} "
+        f"instead: within one point of the best on your images, with "
+        f"{figures.memory(cheap.n_bytes)} instead of {figures.memory(best.n_bytes)} to store and "
+        f"{figures.work(cheap.macs)} instead of {figures.work(best.macs)} multiply-adds an image."
+    )
