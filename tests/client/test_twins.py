@@ -18,7 +18,6 @@ from icecore.client._channel import NOT_REPEATED, repeated_methods
 FILLED_LATER = {
     "Explain",
     "ExportProbe",
-    "AdviseTransfer",
     "Backup",
 }
 HEAVY = "onnxruntime onnx sklearn scipy faiss torch PIL matplotlib click rich sqlalchemy alembic"

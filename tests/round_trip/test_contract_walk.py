@@ -22,7 +22,6 @@ METHODS = {
     for method in service.methods
 }
 UNIMPLEMENTED = {
-    "AdviseTransfer",
     "Backup",
     "Explain",
     "ExportProbe",

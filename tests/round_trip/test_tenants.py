@@ -273,7 +273,7 @@ def test_the_walk_leaves_out_no_call_that_takes_an_id() -> None:
             for method in service.methods:
                 takes_id = {"collection_id", "probe_id"} & set(method.input_type.fields_by_name)
                 makes_it = method.name in ("CreateCollection",)
-                later = {"Explain", "ExportProbe", "AdviseTransfer"}
+                later = {"Explain", "ExportProbe"}
                 if takes_id and not makes_it and method.name not in later:
                     assert method.name in walked, method.name
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "backbones": "backbone:backbones",
     "layers": "layers:layers",
     "embed": "embed:embed",
+    "advise": "advise:advise",
     "train-probe": "train_probe:train_probe",
     "predict": "predict:predict",
     "search": "search:search",

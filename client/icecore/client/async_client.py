@@ -4,6 +4,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from icecore.client._async.advice import AsyncAdviceCalls
 from icecore.client._async.backbones import AsyncBackboneCalls
 from icecore.client._async.codes import AsyncCodesCalls
 from icecore.client._async.collection import AsyncCollectionCalls
@@ -16,7 +17,12 @@ from icecore.client.waiting import OnWait
 
 
 class AsyncClient(
-    AsyncBackboneCalls, AsyncCodesCalls, AsyncCollectionCalls, AsyncProbeCalls, AsyncTenantCalls
+    AsyncAdviceCalls,
+    AsyncBackboneCalls,
+    AsyncCodesCalls,
+    AsyncCollectionCalls,
+    AsyncProbeCalls,
+    AsyncTenantCalls,
 ):
     """Calls to one icecore server, from one event loop; all else is as in `Client`.
 

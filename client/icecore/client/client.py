@@ -4,6 +4,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from icecore.client._sync.advice import AdviceCalls
 from icecore.client._sync.backbones import BackboneCalls
 from icecore.client._sync.codes import CodesCalls
 from icecore.client._sync.collection import CollectionCalls
@@ -17,7 +18,7 @@ DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_UNTIL_IDLE_S = 10.0
 
 
-class Client(BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls):
+class Client(AdviceCalls, BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls):
     """Calls to one icecore server, from any number of threads.
 
     Without an address, and without ICECORE_SERVER in the environment, it is the

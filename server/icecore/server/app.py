@@ -99,10 +99,13 @@ class App:
         self._failed.set()
 
     async def end(self, server: "grpc.aio.Server", draining: Draining) -> None:
-        """Take no more calls, give those in flight their time, and end training and streams."""
+        """Take no more calls, give those in flight their time, and end what else runs."""
         draining.begin()
         hurry = asyncio.create_task(self._ending.hurried())
-        await asyncio.gather(draining.quiet(), self._parts.trainer.close())  # ends the watches
+        # Ends the watches, and what is judged.
+        await asyncio.gather(
+            draining.quiet(), self._parts.trainer.close(), self._parts.adviser.close()
+        )
         stopping = asyncio.create_task(server.stop(self._settings.grace_s))
         await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
@@ -157,6 +160,7 @@ async def serving(
         metrics.show_process(version=version, onnxruntime=onnxruntime.__version__)
         parts = assemble(stack, settings, folder, store, catalog, metrics)
         stack.push_async_callback(parts.trainer.close)
+        stack.push_async_callback(parts.adviser.close)
         activity, draining = Activity(), Draining()
         gate = Gate(
             store,

@@ -25,6 +25,7 @@ from icecore.server.settings import Settings
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.promise import Store
 from icecore.server.telemetry.metrics import Metrics
+from icecore.server.training.advising.adviser import Adviser
 from icecore.server.training.comparing import Comparer
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.recipe_check import RecipeChecker
@@ -87,6 +88,7 @@ def assemble(
             store, catalog, collection_codes, comparer, workers=settings.training_workers
         ),
         predictor=predictor,
+        adviser=Adviser(catalog, embedder),
         sharing=sharing,
         inferring=Inferring(
             store,

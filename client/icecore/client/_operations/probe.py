@@ -34,8 +34,8 @@ from icecore.wire.taps import Activation, Pooling
 
 SERVICE = "ProbeService"
 
-_KINDS = {ProbeKind.SVM: pb.PROBE_KIND_SVM, ProbeKind.SOFTMAX: pb.PROBE_KIND_SOFTMAX}
-_KIND_VALUES = {number: kind for kind, number in _KINDS.items()}
+KINDS = {ProbeKind.SVM: pb.PROBE_KIND_SVM, ProbeKind.SOFTMAX: pb.PROBE_KIND_SOFTMAX}
+KIND_VALUES = {number: kind for kind, number in KINDS.items()}
 _STATES = {
     pb.VERSION_STATE_TRAINING: VersionState.TRAINING,
     pb.VERSION_STATE_READY: VersionState.READY,
@@ -66,7 +66,7 @@ def train_probe(
             request_id=request_id_or_new(request_id),
             probe_id=probe_id,
             collection_id=collection_id,
-            kind=_KINDS[choice("kind", ProbeKind, kind)],
+            kind=KINDS[choice("kind", ProbeKind, kind)],
             layers=layer_names(layers),
             activation=activation_message(activation),
             pooling=pooling_message(pooling),
@@ -230,8 +230,8 @@ def comparison_value(message: pb.CompareVersionsResponse) -> Comparison:
         n_new_to_b=message.n_new_to_b,
         n_new_to_both=message.n_new_to_both,
         n_left_out=message.n_left_out,
-        accuracy_a=_accuracy(message.accuracy_a),
-        accuracy_b=_accuracy(message.accuracy_b),
+        accuracy_a=accuracy_value(message.accuracy_a),
+        accuracy_b=accuracy_value(message.accuracy_b),
         n_both_right=message.n_both_right,
         n_only_a_right=message.n_only_a_right,
         n_only_b_right=message.n_only_b_right,
@@ -249,7 +249,7 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
         version=message.version,
         version_name=message.version_name,
         state=_STATES[message.state],
-        kind=_KIND_VALUES[message.kind],
+        kind=KIND_VALUES[message.kind],
         collection_id=message.collection_id,
         create_time=time_of(message.create_time),
         is_promoted=message.is_promoted,
@@ -260,12 +260,12 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
         C=message.c if is_ready else None,
         classes=tuple(message.classes),
         n_images=message.n_images,
-        accuracy=_accuracy(message.accuracy) if message.HasField("accuracy") else None,
+        accuracy=accuracy_value(message.accuracy) if message.HasField("accuracy") else None,
         trials=tuple(
             LayerTrial(
                 layer=trial.layer,
                 depth=trial.depth or None,
-                accuracy=_accuracy(trial.accuracy),
+                accuracy=accuracy_value(trial.accuracy),
                 C=trial.c,
                 is_chosen=trial.is_chosen,
             )
@@ -281,7 +281,7 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
     )
 
 
-def _accuracy(message: pb.Accuracy) -> Accuracy:
+def accuracy_value(message: pb.Accuracy) -> Accuracy:
     return Accuracy(message.estimate, message.low, message.high)
 
 

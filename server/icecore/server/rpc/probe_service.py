@@ -6,11 +6,14 @@ from contextlib import aclosing
 from functools import partial
 
 from icecore.server.errors import InvalidArgument, Unimplemented
-from icecore.server.rpc import arguments, inputs, probe_answers
+from icecore.server.rpc import advice_answers, arguments, inputs, probe_answers
 from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.finishing import finish
+from icecore.server.rpc.following import followed
 from icecore.server.rpc.streams import in_order
 from icecore.server.storage.promise import Store, TenantStore
+from icecore.server.training.advising.adviser import Adviser
+from icecore.server.training.advising.request import MAX_IMAGES, AdviceRequest
 from icecore.server.training.comparing import Comparer, Contender
 from icecore.server.training.opening import ready_version
 from icecore.server.training.predictor import Predictor
@@ -31,12 +34,18 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
     """Every call works on the data of the tenant that makes it."""
 
     def __init__(
-        self, store: Store, trainer: Trainer, comparer: Comparer, predictor: Predictor
+        self,
+        store: Store,
+        trainer: Trainer,
+        comparer: Comparer,
+        predictor: Predictor,
+        adviser: Adviser,
     ) -> None:
         self._store = store
         self._trainer = trainer
         self._comparer = comparer
         self._predictor = predictor
+        self._adviser = adviser
 
     async def TrainProbe(
         self, request: pb.TrainProbeRequest, context: object
@@ -184,8 +193,27 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
     async def AdviseTransfer(
         self, request: pb.AdviseTransferRequest, context: object
     ) -> AsyncIterator[pb.AdviseTransferResponse]:
-        for answer in _no_advice():
-            yield answer
+        wanted = AdviceRequest(
+            collection_id=arguments.named("collection", request.collection_id),
+            backbones=tuple(arguments.named("backbone", name) for name in request.backbones),
+            kind=_kind(request.kind),
+            seed=request.seed,
+            max_images=request.max_images or MAX_IMAGES,
+        )
+        progress: asyncio.Queue[tuple[str, float]] = asyncio.Queue()
+        work = asyncio.create_task(
+            self._adviser.advise(
+                await self._tenant(),
+                wanted,
+                on_progress=lambda stage, share: progress.put_nowait((stage, share)),
+            )
+        )
+        async with followed(work, progress) as told:
+            async for stage, share in told:
+                yield pb.AdviseTransferResponse(stage=stage, progress=share)
+        yield pb.AdviseTransferResponse(
+            stage="done", progress=1.0, advice=advice_answers.advice(work.result())
+        )
 
     async def _predict(self, request: pb.PredictRequest) -> pb.PredictResponse:
         probe_id = arguments.named("probe", request.probe_id)
@@ -231,7 +259,3 @@ def _version_or_0(number: int) -> int:
 
 def _no_export() -> Iterator[pb.ExportProbeResponse]:
     raise Unimplemented("this server exports no probes yet")
-
-
-def _no_advice() -> Iterator[pb.AdviseTransferResponse]:
-    raise Unimplemented("this server gives no advice about transfer yet")

@@ -32,6 +32,7 @@ from icecore.server.rpc.searching import Searching
 from icecore.server.rpc.tenant_service import TenantService
 from icecore.server.search.searcher import Searcher
 from icecore.server.storage.promise import Store
+from icecore.server.training.advising.adviser import Adviser
 from icecore.server.training.comparing import Comparer
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.trainer import Trainer
@@ -74,6 +75,7 @@ class Parts:
     comparer: Comparer
     trainer: Trainer
     predictor: Predictor
+    adviser: Adviser
     sharing: Sharing
     inferring: Inferring
 
@@ -100,7 +102,8 @@ def add_services(server: "grpc.aio.Server", parts: Parts, gate: Gate) -> Health:
         server,
     )
     probe_pb2_grpc.add_ProbeServiceServicer_to_server(
-        ProbeService(parts.store, parts.trainer, parts.comparer, parts.predictor), server
+        ProbeService(parts.store, parts.trainer, parts.comparer, parts.predictor, parts.adviser),
+        server,
     )
     tenant_pb2_grpc.add_TenantServiceServicer_to_server(
         TenantService(parts.store, parts.allowances, keys_changed=gate.forget, forget=forget),

@@ -1,0 +1,161 @@
+"""What labelled images say about transfer, put together from the judgements beside it.
+
+It judges the frozen probe: a network trained from scratch, or further, is not run.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from icecore.probes.advising.confusion import Confusion
+from icecore.probes.advising.layer_contest import LayerAdvice, LayerContest
+from icecore.probes.advising.learning_curve import learning_curve
+from icecore.probes.advising.scenario import Scenario, scenario
+from icecore.probes.advising.sufficiency import Sufficiency, sufficiency
+from icecore.probes.advising.verdict import HOG, MAJORITY, PIXELS, TWIN, Verdict, verdict
+from icecore.probes.cross_validation import OUTER_FOLDS
+from icecore.probes.errors import InputInvalid
+from icecore.probes.intervals import Accuracy
+from icecore.probes.linear_probe import CodeArray
+
+TWIN_SEEDS: Final = 3
+"""Random twins that the chosen backbone is compared with, each of a seed of its own."""
+
+OnProgress = Callable[[str, float], None]
+
+_CURVE_FITS: Final = 100
+"""About as many as a curve over few images needs; more only hold the progress at its end."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Baselines:
+    """Codes of what costs less than a backbone, rows in the order of the images.
+
+    `twins` has one mapping of layers a seed, of random twins of the chosen backbone; their
+    layer is chosen as the backbone's is.
+    """
+
+    pixels: CodeArray
+    hog: CodeArray
+    twins: Sequence[Mapping[str, CodeArray]]
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """All of it; `chosen`, `cheapest` and `last` are places in `layers`.
+
+    `accuracy` is of choosing the layer and all else, by folds that chose nothing;
+    `class_sizes` are those of the images judged, in the order of `classes`.
+    """
+
+    classes: tuple[str, ...]
+    class_sizes: tuple[int, ...]
+    n_different_images: int
+    layers: tuple[LayerAdvice, ...]
+    chosen: int
+    cheapest: int
+    last: int
+    accuracy: Accuracy
+    verdict: Verdict
+    sufficiency: Sufficiency
+    scenario: Scenario
+    confusion: Confusion
+
+
+def advise(
+    contest: LayerContest,
+    baselines: Baselines,
+    *,
+    logits: CodeArray | None = None,
+    n_labelled: int = 0,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+) -> Advice:
+    """Return the advice that a contest of layers and its baselines give.
+
+    Args:
+        contest: of all layers.
+        baselines: of the same images, twins being of `contest.chosen`'s backbone.
+        logits: (n, classes) of that backbone itself, where it has them.
+        n_labelled: images there are, where those judged are a part of more.
+        seed: of the learning curve's draws.
+        on_progress: called with "baselines" or "curve" and the share of it done, 0..1.
+
+    Raises:
+        InputInvalid: no twin.
+        CodesInvalid: logits as `scenario` wants them not.
+    """
+    if not baselines.twins:
+        raise InputInvalid("there is no random twin to compare with")
+    data, depths = contest.data, contest.depths_of(contest.chosen.backbone)
+    tell = _nothing if on_progress is None else on_progress
+    told = _verdict(contest, baselines, partial(tell, "baselines"))
+    n_fits = 0
+
+    def fitted() -> None:
+        nonlocal n_fits
+        n_fits += 1
+        tell("curve", min(1.0, n_fits / _CURVE_FITS))
+
+    curve = learning_curve(
+        contest.chosen.codes,
+        data.y,
+        len(data.classes),
+        data.groups,
+        kind=contest.kind,
+        Cs=contest.Cs,
+        seed=seed,
+        on_fit=fitted,
+    )
+    enough = sufficiency(curve)
+    sizes = np.bincount(data.y).tolist()
+    return Advice(
+        classes=data.classes,
+        class_sizes=tuple(sizes),
+        n_different_images=len(np.unique(data.groups)),
+        layers=contest.layers,
+        chosen=contest.place(contest.chosen),
+        cheapest=contest.cheapest,
+        last=contest.place(depths[-1]),
+        accuracy=contest.accuracy,
+        verdict=told,
+        sufficiency=enough,
+        scenario=scenario(
+            sizes,
+            np.stack([contest.choice.right_of[one.key] for one in depths]),
+            advice=enough.advice,
+            logits=logits,
+            n_labelled=n_labelled,
+        ),
+        confusion=contest.confusion,
+    )
+
+
+def _nothing(stage: str, share: float) -> None: ...
+
+
+def _verdict(
+    contest: LayerContest, baselines: Baselines, on_share: Callable[[float], None]
+) -> Verdict:
+    n_layers = 2 + sum(len(twin) for twin in baselines.twins)
+    n_folds = 0
+
+    def folded() -> None:
+        nonlocal n_folds
+        n_folds += 1
+        on_share(n_folds / (n_layers * OUTER_FOLDS))
+
+    return verdict(
+        contest.answers,
+        {
+            MAJORITY: contest.contest.majority(),
+            PIXELS: contest.answers_of({PIXELS: baselines.pixels}, folded),
+            HOG: contest.answers_of({HOG: baselines.hog}, folded),
+            TWIN: np.stack([contest.answers_of(twin, folded) for twin in baselines.twins]),
+        },
+        contest.groups,
+        n_folds=OUTER_FOLDS,
+    )
