@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from icecore.probes.errors import InputInvalid
 from icecore.probes.linear_probe import Array, CodeArray, ProbeKind
 from icecore.probes.solving.material import Material, folded, material_of
 from icecore.probes.solving.paths import Paths
@@ -58,11 +59,19 @@ def fit(
     Args:
         codes: (n, d) float, finite, raw; or the material that was made of them.
         y: (n,) int, each of 0..k-1 present.
+
+    Raises:
+        InputInvalid: a class whose images all weigh nothing.
     """
+    weights = weighting.of_sets(y, k, [np.arange(len(y))])
+    weightless = np.flatnonzero(np.bincount(y, weights[0][0], minlength=k) == 0.0)
+    if len(weightless):
+        raise InputInvalid(
+            f"class {int(weightless[0])} of {k} has no image of a weight above 0 to learn from"
+        )
     with threadpool_limits(1, user_api="blas"):
         material = material_of(codes) if isinstance(codes, np.ndarray) else codes
-        weights = weighting.over(y, k, np.arange(len(y)))[None]
-        reached = Paths(material.features, y, k, kind, weights).reach(
+        reached = Paths(material.features, y, k, kind, *weights).reach(
             C, tol=TOLERANCE, weights_tol=WEIGHTS_TOLERANCE
         )
         found, bias = folded(material, reached.weights[0])

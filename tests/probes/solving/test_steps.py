@@ -7,6 +7,7 @@ from icecore.probes.linear_probe import Array, ProbeKind
 from icecore.probes.solving import steps
 from icecore.probes.solving.directions import Directions
 from icecore.probes.solving.losses import Loss, LossAt, loss_of
+from icecore.probes.solving.newton import SINGLE_FORCING
 from icecore.probes.solving.steps import Steps, dots
 
 
@@ -24,10 +25,10 @@ class Made:
         self.penalty = np.ones(r)
         self.penalty[-1] = float(self.loss.is_bias_penalised)
         columns = self.loss.n_problems * self.loss.group
-        self.at: LossAt = self.loss.at(random.normal(size=(columns, n)))
-        self.gradient = C * self.features.pull(self.at.slope) + self.penalty * random.normal(
-            size=(columns, r)
-        )
+        self.weights = random.normal(size=(columns, r))
+        self.scores = self.features.scores(self.weights)
+        self.at: LossAt = self.loss.at(self.scores)
+        self.gradient = C * self.features.pull(self.at.slope) + self.penalty * self.weights
         self.invert = self.features.preconditioner(C, self.at.curvature, self.penalty)
         self.steps = Steps(self.features, self.penalty, is_separable=self.loss.group == 1)
 
@@ -51,7 +52,13 @@ def test_a_step_leaves_no_more_of_the_gradient_than_was_asked(
     made = Made(kind, k, C)
     asked = np.full(made.loss.n_problems, forcing)
     step, is_solved = made.steps.iterated(
-        C, made.at, made.gradient, made.invert, forcing=asked, group=made.loss.group
+        C,
+        made.at,
+        made.gradient,
+        made.invert,
+        forcing=asked,
+        group=made.loss.group,
+        dtype=np.dtype(np.float32 if forcing >= SINGLE_FORCING else np.float64),
     )
     assert (made.share_left(step)[is_solved] <= 1.01 * forcing).all()
     assert is_solved.all() or made.steps.can_be_exact
@@ -67,7 +74,13 @@ def test_a_step_tells_which_problems_it_left_open(
     made = Made(kind, 5, 1.0)
     asked = np.full(made.loss.n_problems, 1e-2)
     step, is_solved = made.steps.iterated(
-        1.0, made.at, made.gradient, made.invert, forcing=asked, group=made.loss.group
+        1.0,
+        made.at,
+        made.gradient,
+        made.invert,
+        forcing=asked,
+        group=made.loss.group,
+        dtype=np.dtype(np.float32),
     )
     assert not is_solved.all()
     np.testing.assert_array_equal(made.share_left(step) <= 1e-2, is_solved)
@@ -82,24 +95,24 @@ def test_exact_steps_are_exact(
     """On the features and, where fewer rows are active, on those; one factor at a time or many."""
     made = Made(ProbeKind.SVM, 5, C, n, r)
     columns = np.array([0, 3, 7])
-    found = made.steps.exact(C, made.at, made.gradient, columns, np.dtype(dtype))
+    found = made.steps.exact(C, made.at, made.scores, made.weights, columns, np.dtype(dtype))
     step = np.zeros_like(made.gradient)
     step[columns] = found
     assert (made.share_left(step)[columns] <= left).all()
     assert made.share_left(np.zeros_like(step)).min() == 1.0
-    one = made.steps.exact(C, made.at, made.gradient, columns[1:2], np.dtype(dtype))
+    one = made.steps.exact(C, made.at, made.scores, made.weights, columns[1:2], np.dtype(dtype))
     np.testing.assert_allclose(one[0], found[1], rtol=1e-3)
 
 
 def test_a_system_that_float32_finds_singular_is_solved_in_float64() -> None:
     """Two rows all but equal, and a C at which nothing else keeps them apart."""
     Z = np.ones((2, 4))
-    Z[1, 0] += 1e-9
+    Z[1, 0] += 1e-4
     features = Directions(Z)
     loss = loss_of(ProbeKind.SVM, np.array([0, 1]), 2, np.ones((1, 2)))
-    at = loss.at(np.zeros((1, 2)))
-    gradient = np.arange(4.0)[None]
+    scores, weights = np.zeros((1, 2)), np.zeros((1, 4))
     made = Steps(features, np.ones(4), is_separable=True)
-    step = made.exact(1e9, at, gradient, np.array([0]), np.dtype(np.float32))
+    step = made.exact(1e9, loss.at(scores), scores, weights, np.array([0]), np.dtype(np.float32))
     H = np.eye(4) + 2e9 * Z.T @ Z
-    np.testing.assert_allclose(step[0], -np.linalg.solve(H, gradient[0]), rtol=1e-3)
+    wanted = np.linalg.solve(H, 2e9 * Z.T @ [-1.0, 1.0])
+    np.testing.assert_allclose(step[0], wanted, rtol=1e-3)

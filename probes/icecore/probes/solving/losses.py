@@ -78,21 +78,37 @@ def columns_of(k: int) -> int:
 
 
 def loss_of(
-    kind: ProbeKind, y: np.ndarray, k: int, weights: Array, classes: slice = slice(None)
+    kind: ProbeKind,
+    y: np.ndarray,
+    k: int,
+    weights: Array,
+    class_weights: Array | None = None,
+    classes: slice = slice(None),
 ) -> Loss:
     """Return the loss of probes of one kind, one for each row of `weights` (sets, n).
 
     Args:
         y: (n,) int, 0..k-1.
         weights: not negative; a set's zeros are not learnt from.
+        class_weights: (sets, k), above 0. In an SVM of more than two classes that of a
+            class acts on its own images in its own problem, and not where they are among
+            the rest: so LinearSVC has it, and one weight of all classes is not a larger C.
         classes: of an SVM of more than two: those whose problems are wanted.
     """
+    each = np.ones((len(weights), k)) if class_weights is None else class_weights
+    if kind is ProbeKind.SOFTMAX or k == 2:
+        weights = weights * each[:, y]
     if kind is ProbeKind.SOFTMAX:
         return Logistic(y == 1, weights) if k == 2 else Softmax(y, k, weights)
     wanted = np.equal.outer([1] if k == 2 else np.arange(k)[classes], y)
     signs = np.where(wanted, 1.0, -1.0)
     sets, m = len(weights), len(signs)
-    return SquaredHinge(np.tile(signs, (sets, 1)), np.repeat(weights, m, axis=0))
+    if k > 2 and class_weights is not None:
+        own = np.where(wanted, class_weights[:, classes, None], 1.0)
+        weights = (weights[:, None] * own).reshape(sets * m, -1)
+    else:
+        weights = np.repeat(weights, m, axis=0)
+    return SquaredHinge(np.tile(signs, (sets, 1)), weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -318,11 +334,17 @@ def _balanced(p: Array, weights: Array, wanted: Array) -> Array:
 
     With weighted sums S of `p` and N of `wanted` (k, n), (1 - t) p + t q is a distribution
     for each image, and it sums to N, for q = (N - (1 - t) S) / (t sum(weights)); q is not
-    negative from t = max(1 - N / S) on. At the optimum t is zero.
+    negative from t = max(1 - N / S) on. At the optimum t is zero. A class that a problem has
+    no images of gets nothing.
     """
-    S = np.einsum("pkn,pn->pk", p, weights)
     N = weights @ wanted.T
-    t = (1.0 - N / np.maximum(S, np.finfo(np.float64).tiny)).max(axis=1).clip(0.0, 1.0)
+    is_absent = N <= 0.0
+    if is_absent.any():
+        p = np.where(is_absent[:, :, None], 0.0, p)
+        p /= np.maximum(p.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    S = np.einsum("pkn,pn->pk", p, weights)
+    short = 1.0 - N / np.maximum(S, np.finfo(np.float64).tiny)
+    t = np.where(is_absent, 0.0, short).max(axis=1).clip(0.0, 1.0)
     q = np.maximum(N - (1.0 - t)[:, None] * S, 0.0)
     total = q.sum(axis=1)
     is_off = (t > 0.0) & (total > 0.0)  # else balanced, or off by rounding alone

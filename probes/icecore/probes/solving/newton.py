@@ -29,22 +29,31 @@ the last digit, where differences of the objective drown in rounding."""
 STUCK: Final = 1e-10
 """A relative gap below this that no longer shrinks is rounding."""
 
+NOTHING: Final = 1e-20
+"""A mean loss below this goes on to zero for ever: of two classes only one counts."""
+
 PROMISING: Final = 10.0
 """A bound is worth its product where the gradient promises a distance within so many times
 what is asked."""
 
 
 LOOSE: Final = 0.1
-"""An exact step s has sᵀ H s = -slope. One that differs by more than this share was solved in
-too few digits."""
+"""A step s, exact or by conjugate gradients, has sᵀ H s = -slope. One that differs by more than
+this share was solved in too few digits."""
+
+SINGLE_FORCING: Final = 1e-3
+"""Steps that may leave this share of the gradient or more are made with products in float32,
+which know six or seven digits and take half the time. What a step is worth, where it ends and
+how far that is from the optimum is told in float64."""
 
 
 class Way(IntEnum):
-    """How a problem's steps are made: each is tried where the one before did not do."""
+    """How a problem's steps are made: another is tried where the one before did not do."""
 
     ITERATED = 0
-    EXACT_SINGLE = 1
-    EXACT_DOUBLE = 2
+    ITERATED_DOUBLE = 1
+    EXACT_SINGLE = 2
+    EXACT_DOUBLE = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,7 +161,8 @@ class Batch:
                 np.maximum(left, 0.0), found, out=np.zeros_like(found), where=found > 0.0
             )
             is_stuck = (front.gaps < STUCK) & (front.gaps >= previous)
-            is_done = (left <= enough) | is_stuck | (steps == MAX_STEPS)
+            is_nothing = found <= NOTHING * C * front.loss.weights.sum(axis=1)
+            is_done = (left <= enough) | is_stuck | is_nothing | (steps == MAX_STEPS)
             columns = np.repeat(front.problems, group) * group + np.tile(
                 np.arange(group), len(front.problems)
             )
@@ -227,17 +237,26 @@ class Batch:
     ) -> Array:
         """Return a step, made for each problem in the way that suited it before."""
         step = np.zeros_like(gradient)
-        iterated = front.ways == Way.ITERATED
+        iterated = front.ways <= Way.ITERATED_DOUBLE
         if iterated.any():
+            is_short = (front.ways == Way.ITERATED_DOUBLE).any() or forcing.min() < SINGLE_FORCING
             step, is_solved = self._steps.iterated(
-                C, front.at, gradient, invert, forcing=forcing, group=self._loss.group
+                C,
+                front.at,
+                gradient,
+                invert,
+                forcing=forcing,
+                group=self._loss.group,
+                dtype=np.dtype(np.float64 if is_short else np.float32),
             )
             if self._steps.can_be_exact:
                 front.ways = np.where(iterated & ~is_solved, Way.EXACT_SINGLE, front.ways)
         for way, dtype in ((Way.EXACT_SINGLE, np.float32), (Way.EXACT_DOUBLE, np.float64)):
             columns = np.flatnonzero(front.ways == way)
             if len(columns):
-                step[columns] = self._steps.exact(C, front.at, gradient, columns, np.dtype(dtype))
+                step[columns] = self._steps.exact(
+                    C, front.at, front.scores, front.weights, columns, np.dtype(dtype)
+                )
         return step
 
     def _lower_bounds(self, C: float, front: _Front, gradient: Array) -> Array:
@@ -249,31 +268,30 @@ class Batch:
         return front.at.lower_bounds(C, self._half_norms(dual, front.loss.group))
 
     def _moved(self, C: float, front: _Front, step: Array, slopes: Array) -> np.ndarray:
-        """Move to where the slope along the step is nearly gone; which problems moved.
+        """Move to where the slope along the step is nearly gone; which problems may go on.
 
         Newton's method on the slope, kept inside a bracket by bisection. `slopes` are
-        those at the start; a problem whose step is not downhill stays where it is.
+        those at the start; a problem whose step is not downhill stays where it is, and goes on
+        only where its next step is made in more digits.
         """
         group = front.loss.group
-        is_downhill = slopes < 0.0
-        if not is_downhill.any():
-            return is_downhill
         moved = self._features.scores(step)
         penalised = self._penalty * step
         linear = dots(penalised, front.weights, group)
         square = dots(penalised, step, group)
-        self._check(C, front, moved, slopes, square)
+        goes_on = self._check(C, front, moved, slopes, square)
+        is_downhill = slopes < 0.0
         lengths = is_downhill.astype(np.float64)
         low, high = np.zeros_like(lengths), np.full_like(lengths, np.inf)
+        is_flat = ~is_downhill
+        scores, at = front.scores, front.at
         for _ in range(MAX_TRIALS):
+            if is_flat.all():
+                break
             scores = front.scores + spread(lengths, group) * moved
             at = front.loss.at(scores)
             left = C * dots(at.slope, moved, group) + linear + lengths * square
             is_flat = (np.abs(left) <= STEEPNESS * np.abs(slopes)) | ~is_downhill
-            if is_flat.all():
-                front.weights = front.weights + spread(lengths, group) * step
-                front.scores, front.at = scores, at
-                return is_downhill
             low = np.where(left < 0.0, lengths, low)
             high = np.where(left > 0.0, lengths, high)
             bent = C * dots(at.bend(moved), moved, group) + square
@@ -281,15 +299,25 @@ class Batch:
             middle = np.where(np.isfinite(high), (low + high) / 2.0, 2.0 * lengths)
             is_inside = (guess > low) & (guess < high)
             lengths = np.where(is_flat, lengths, np.where(is_inside, guess, middle))
-        return np.zeros(len(slopes), np.bool_)
+        if not is_flat.all():
+            # Short of all that is downhill, which no rounding has told otherwise.
+            lengths = np.where(is_flat, lengths, low)
+            scores = front.scores + spread(lengths, group) * moved
+            at = front.loss.at(scores)
+        front.weights = front.weights + spread(lengths, group) * step
+        front.scores, front.at = scores, at
+        return goes_on | (lengths > 0.0)
 
-    def _check(self, C: float, front: _Front, moved: Array, slopes: Array, square: Array) -> None:
-        """Go over to float64 where a system solved in float32 was too nearly singular for it."""
-        single = front.ways == Way.EXACT_SINGLE
-        if single.any():
-            bent = C * dots(front.at.bend(moved), moved, front.loss.group) + square
-            is_off = np.abs(bent + slopes) > LOOSE * np.abs(slopes)
-            front.ways = np.where(single & is_off, Way.EXACT_DOUBLE, front.ways)
+    def _check(
+        self, C: float, front: _Front, moved: Array, slopes: Array, square: Array
+    ) -> np.ndarray:
+        """Return which problems get more digits from now on: their step had too few."""
+        bent = C * dots(front.at.bend(moved), moved, front.loss.group) + square
+        is_off = (np.abs(bent + slopes) > LOOSE * np.abs(slopes)) | ~(slopes < 0.0)
+        can_be_better = (front.ways == Way.ITERATED) | (front.ways == Way.EXACT_SINGLE)
+        changes: np.ndarray = is_off & can_be_better
+        front.ways = np.where(changes, front.ways + 1, front.ways)
+        return changes
 
     def _half_norms(self, weights: Array, group: int) -> Array:
         norms: Array = 0.5 * dots(self._penalty * weights, weights, group)

@@ -38,13 +38,18 @@ class Reached:
 
 @dataclass(slots=True, eq=False)
 class Paths:
-    """Probes of one kind for each row of `weights` (sets, n), which says how images count."""
+    """Probes of one kind for each row of `weights` (sets, n), which says how images count.
+
+    `class_weights` (sets, k) says how classes do; None: all alike. As in scikit-learn, it acts in
+    a softmax on all images, and in one-vs-rest problems on those of the one alone.
+    """
 
     features: Features
     y: np.ndarray
     k: int
     kind: ProbeKind
     weights: Array
+    class_weights: Array | None = None
     _batches: list[Batch] = field(init=False)
     _found: list[Solution | None] = field(init=False)
 
@@ -52,7 +57,7 @@ class Paths:
         self._batches = [
             Batch(
                 self.features,
-                loss_of(self.kind, self.y, self.k, self.weights, classes),
+                loss_of(self.kind, self.y, self.k, self.weights, self.class_weights, classes),
                 set_size=classes.stop - classes.start if self.kind is ProbeKind.SVM else 1,
             )
             for classes in self._pieces()

@@ -89,7 +89,7 @@ class RowBlocks:
         V, variances = self._sampled
         sums = C * curvature.sum(axis=1, dtype=np.float64)[:, None]
         large = 1.0 + sums * variances
-        level = large[:, -1:]
+        level = large[:, -1:] if len(variances) else np.ones_like(sums)
         bias = (penalty[-1] + sums).astype(np.float32)
         turn = (1.0 / large - 1.0 / level).astype(np.float32)
         flat = (1.0 / level).astype(np.float32)

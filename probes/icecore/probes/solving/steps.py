@@ -20,11 +20,6 @@ MAX_INNER: Final = 400
 
 MIN_INNER: Final = 8
 
-SINGLE_FORCING: Final = 1e-3
-"""Steps that may leave this share of the gradient or more are made with products in float32,
-which know six or seven digits and take half the time. What a step is worth, where it ends and
-how far that is from the optimum is told in float64."""
-
 FACTOR_VALUES: Final = 25_000_000
 """Values of the factors held at once, 100 MB in float32: products between them are for many."""
 
@@ -55,18 +50,20 @@ class Steps:
         *,
         forcing: Array,
         group: int,
+        dtype: np.dtype[Any],
     ) -> tuple[Array, np.ndarray]:
         """Return a step (columns, r), and which problems it solves as well as `forcing` asks.
 
         `forcing` (problems,) is the share of the gradient's norm, by `invert`, that may stay.
         Iterations end where those of the problems left would cost more than exact steps.
+        Products are made in `dtype`.
         """
         budget = self._budget(at.curvature) if self._exact is not None else MAX_INNER
-        dtype = np.dtype(np.float32 if forcing.min() >= SINGLE_FORCING else np.float64)
         penalty = self._penalty.astype(dtype)
-        # Only float32's range is small: what is iterated on has length about one.
-        scale = np.abs(gradient).max()
-        residual: Floats = (gradient / -scale if scale > 0.0 else -gradient).astype(dtype)
+        # float32's range is small: what is iterated on has length about one in each problem.
+        largest = np.abs(gradient).max(axis=1).reshape(-1, group).max(axis=1)
+        scale = spread(np.where(largest > 0.0, largest, 1.0), group)
+        residual: Floats = (gradient / -scale).astype(dtype)
         step = np.zeros_like(residual)
         scaled = invert(residual)
         direction = scaled
@@ -99,9 +96,19 @@ class Steps:
         return self._exact is not None
 
     def exact(
-        self, C: float, at: LossAt, gradient: Array, columns: np.ndarray, dtype: np.dtype[Any]
+        self,
+        C: float,
+        at: LossAt,
+        scores: Array,
+        weights: Array,
+        columns: np.ndarray,
+        dtype: np.dtype[Any],
     ) -> Array:
-        """Return -(I + C Zᵀ D Z)⁻¹ gradient (len, r) for columns that are problems of their own.
+        """Return the steps from `weights` to where the gradient is zero by today's curvature.
+
+        Of columns that are problems of their own; (len, r). They are the weights that come
+        nearest to targets t = score - slope / curvature, with curvatures as weights:
+        (I + Zᵀ D Z) w = Zᵀ D t, which a large C does not blur as it does a gradient.
 
         Systems are factored in `dtype`, in float64 also where float32 finds one not positive.
         What float32 missed is looked at in float64 and solved for again, by the same factor.
@@ -110,13 +117,17 @@ class Steps:
         width = max(1, FACTOR_VALUES // min(self._features.n, self._features.r) ** 2)
         for first in range(0, len(columns), width):
             some = columns[first : first + width]
-            curvature = C * at.curvature[some].astype(np.float64)
+            curvature = at.curvature[some].astype(np.float64)
+            targets = scores[some] - ratio(at.slope[some], curvature)
+            curvature *= C
             factors = [self._factor(each, dtype) for each in curvature]
-            found = self._solved(factors, curvature, -gradient[some])
-            for _ in range(REFINEMENTS if dtype == np.float32 else 0):
-                bent = self._features.pull(curvature * self._features.scores(found))
-                found += self._solved(factors, curvature, -gradient[some] - found - bent)
-            steps[first : first + width] = found
+            over_rows = np.zeros_like(targets)
+            found, left = np.zeros((len(some), self._features.r)), targets
+            for turn in range(1 + REFINEMENTS if dtype == np.float32 else 1):
+                if turn > 0:
+                    left = targets - self._features.scores(found)
+                found = self._nearer(factors, curvature, left, over_rows, found)
+            steps[first : first + width] = found - weights[some]
         return steps
 
     def _factor(self, weights: Array, dtype: np.dtype[Any]) -> "_Factor":
@@ -138,20 +149,31 @@ class Steps:
             return self._factor(weights, np.dtype(np.float64))
         return _Factor(factor, active if len(active) < self._features.r else None)
 
-    def _solved(self, factors: "list[_Factor]", weights: Array, wanted: Array) -> Array:
-        """Return (I + Zᵀ W Z)⁻¹ wanted (len, r), a row a factor."""
-        found = wanted.copy()
-        if any(factor.active is not None for factor in factors):
-            scores = self._features.scores(wanted)
-            over_rows = np.zeros_like(weights)
-            for place, factor in enumerate(factors):
-                if factor.active is not None:
-                    over_rows[place, factor.active] = factor.solve(scores[place, factor.active])
-            found -= self._features.pull(over_rows)
-        for place, factor in enumerate(factors):
-            if factor.active is None:
-                found[place] = factor.solve(wanted[place])
-        return found
+    def _nearer(
+        self,
+        factors: "list[_Factor]",
+        curvature: Array,
+        left: Array,
+        over_rows: Array,
+        found: Array,
+    ) -> Array:
+        """Return the solutions nearer to the targets, of which `found` leaves `left` (len, n).
+
+        Over active rows the solution is Zᵀ a, with a in `over_rows`, which is updated.
+        """
+        by_rows = np.array([factor.active is not None for factor in factors])
+        nearer = found.copy()
+        if by_rows.any():
+            for place in np.flatnonzero(by_rows):
+                active = factors[place].active
+                own, weights = over_rows[place], curvature[place, active]
+                own[active] += factors[place].solve(left[place, active] - own[active] / weights)
+            nearer[by_rows] = self._features.pull(over_rows[by_rows])
+        if not by_rows.all():
+            wanted = self._features.pull(curvature[~by_rows] * left[~by_rows]) - found[~by_rows]
+            for place, each in zip(np.flatnonzero(~by_rows), wanted, strict=True):
+                nearer[place] += factors[place].solve(each)
+        return nearer
 
     def _budget(self, curvature: Floats) -> int:
         """Return after how many iterations exact steps would have cost as much."""

@@ -1,6 +1,6 @@
 """How much each image counts in a fit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,7 +17,8 @@ class Weighting:
     """`samples` (n,) is each image's own weight, `classes` (k,) that of its class.
 
     None in place of either counts all alike. With `is_balanced` each class counts alike in
-    whatever is trained on: n / (k * its images), as scikit-learn's `class_weight="balanced"`.
+    whatever is trained on: all weight there / (k * the class' share of it), as
+    scikit-learn's `class_weight="balanced"`.
     """
 
     samples: Array | None = None
@@ -60,16 +61,26 @@ class Weighting:
         each = [float(class_weight.get(name, 1.0)) for name in classes]
         return cls(samples, np.array(each), False)
 
-    def over(self, y: np.ndarray, k: int, rows: np.ndarray) -> Array:
-        """Return the weights (n,) of a fit on some rows; the others have 0."""
-        weights = np.zeros(len(y))
-        weights[rows] = 1.0 if self.samples is None else self.samples[rows]
-        if self.is_balanced:
-            sizes = np.bincount(y[rows], minlength=k)
-            weights *= (len(rows) / (np.count_nonzero(sizes) * np.maximum(sizes, 1)))[y]
-        elif self.classes is not None:
-            weights *= self.classes[y]
-        return weights
+    def of_sets(self, y: np.ndarray, k: int, training: Sequence[np.ndarray]) -> tuple[Array, Array]:
+        """Return how much images and classes count in fits on some rows each.
+
+        Args:
+            y: (n,) int, 0..k-1.
+            training: the rows of each fit's training set.
+
+        Returns:
+            Weights of images (sets, n), 0 for those of other rows, and of classes (sets, k).
+        """
+        images, classes = np.zeros((len(training), len(y))), np.ones((len(training), k))
+        for place, rows in enumerate(training):
+            images[place, rows] = 1.0 if self.samples is None else self.samples[rows]
+            if self.is_balanced:
+                sizes = np.bincount(y, images[place], minlength=k)
+                is_there = sizes > 0.0
+                classes[place, is_there] = sizes.sum() / (is_there.sum() * sizes[is_there])
+            elif self.classes is not None:
+                classes[place] = self.classes
+        return images, classes
 
 
 ALIKE = Weighting()
