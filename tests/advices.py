@@ -1,4 +1,4 @@
-"""Advices made up for tests: as those of 182 blood cells look, or with anything else in its place."""
+"""Advices made up for tests: what 182 blood cells give, or with anything else in its place."""
 
 import io
 from dataclasses import replace

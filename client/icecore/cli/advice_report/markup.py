@@ -16,7 +16,7 @@ _HEAD, _TAIL = 26, 13
 _ISOLATE, _END = "\u2068", "\u2069"
 _VOID: Final = frozenset({"img", "meta", "br", "col"})
 _JPEG_STARTS, _JPEG_ENDS = b"\xff\xd8\xff", b"\xff\xd9"
-LARGEST_THUMBNAIL: Final = 64 * 1024
+LARGEST_THUMBNAIL: Final = 24 * 1024
 """Bytes of a JPEG of 96 pixels a side that are believed to be one."""
 
 
@@ -94,7 +94,7 @@ def thumbnail(jpeg: bytes, alt: str) -> Markup:
 
 def data_block(place: str, value: Any) -> Markup:
     """Return JSON that programs find in the page; no text in it can end the block."""
-    text = json.dumps(value, allow_nan=False)
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return Markup(f'<script type="application/json" id="{html.escape(place)}">{text}</script>')

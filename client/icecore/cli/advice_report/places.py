@@ -27,7 +27,6 @@ def told(place: LayerPlace, advice: Advice) -> str:
     return f"{what} of {named(place.backbone)}" if len(backbones(advice)) > 1 else what
 
 
-def is_deepest(place: LayerPlace, advice: Advice) -> bool:
-    """Return whether no depth of its backbone comes later."""
-    found = [one.place.depth or 0 for one in advice.layers if one.place.backbone == place.backbone]
-    return place.depth is not None and place.depth == max(found, default=0)
+def used(place: LayerPlace, advice: Advice) -> str:
+    """Return the same with the word before it: "at depth 25", "on the network's own answers"."""
+    return f"{'on' if place.depth is None else 'at'} {told(place, advice)}"

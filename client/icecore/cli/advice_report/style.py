@@ -18,6 +18,8 @@ h2 { font-size: 1.3rem; line-height: 1.25; margin: 2.8rem 0 .6rem; }
 h3 { font-size: 1.02rem; margin: 1.6rem 0 .4rem; }
 p { margin: .6rem 0; }
 bdi, code { overflow-wrap: anywhere; }
+table bdi { overflow-wrap: break-word; }
+table:not(.matrix) td:not(.number) { min-width: 7rem; }
 code { font: .88em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .quiet, caption, figcaption { color: var(--quiet); font-size: .9rem; }
 .lead { background: var(--card); border-left: 6px solid var(--blue); border-radius: 8px;
@@ -41,7 +43,7 @@ figure svg text { fill: var(--text); }
 .key svg { display: inline-block; width: 2rem; height: .7rem; margin-right: .4rem; }
 .wide { overflow-x: auto; margin: .8rem 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .35rem; }
+caption { text-align: left; padding-bottom: .35rem; max-width: min(42rem, 90vw); }
 th, td { padding: .3rem .7rem .3rem 0; text-align: left; vertical-align: top;
   border-bottom: 1px solid var(--line); }
 thead th { color: var(--quiet); font-weight: 600; vertical-align: bottom; }

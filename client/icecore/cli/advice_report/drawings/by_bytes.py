@@ -12,6 +12,7 @@ from icecore.cli.advice_report.words.devices import MICROCONTROLLER, WITH_FLASH
 from icecore.cli.plots.style import GRID, QUIET
 from icecore.client.advice_values import Advice
 
+_LIMITS = ((MICROCONTROLLER, "microcontroller"), (WITH_FLASH, "with a memory chip"))
 _STEPS = tuple(float(first * 10**power) for power in range(12) for first in (1, 3))
 
 
@@ -66,12 +67,12 @@ def _set_bytes(axes: Axes, sizes: list[int]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: figures.memory(round(value))))
-    for limit, name in ((MICROCONTROLLER, "microcontroller"), (WITH_FLASH, "with memory chip")):
+    for i, (limit, name) in enumerate(_LIMITS):
         if low < limit < high:
             axes.axvline(limit, color=GRID, linewidth=1.4, zorder=0)
             axes.annotate(
-                f"{name} ≤",
-                (limit, 0.02),
+                f"{name} up to here",
+                (limit, 0.02 + 0.07 * i),
                 xycoords=("data", "axes fraction"),
                 xytext=(-4, 0),
                 textcoords="offset points",

@@ -36,6 +36,8 @@ def name_across(axes: Axes, text: str) -> None:
 
 def legend(axes: Axes, *, columns: int) -> None:
     """Put what lines and marks mean below the axes, where it hides nothing."""
+    if not axes.get_legend_handles_labels()[0]:
+        return
     axes.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.17),

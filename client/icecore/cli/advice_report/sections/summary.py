@@ -10,11 +10,14 @@ def introduction(advice: Advice) -> Markup:
     """Return the title, and what was tried in words that need no explanation."""
     names = places.backbones(advice)
     n_places = sum(places.depths(advice, name) for name in names)
-    them = f"a network ({named(names[0])})" if len(names) == 1 else f"{len(names)} networks"
     if len(names) == 1:
-        deep = f"at {figures.count(n_places, 'place')}"
+        took = f"a network ({named(names[0])}) that others have trained"
+        read = f"it sees in yours at {figures.count(n_places, 'place')}"
+        kept = "The network itself was"
     else:
-        deep = f"at {n_places} places together"
+        took = f"{len(names)} networks that others have trained"
+        read = f"they see in yours at {n_places} places in all"
+        kept = "The networks themselves were"
     of_images = (
         f"{figures.count(advice.n_images, 'labelled image')} of "
         f"{figures.count(len(advice.classes), 'class', 'classes')}"
@@ -23,10 +26,10 @@ def introduction(advice: Advice) -> Markup:
         tag("h1", "Can a ready-made network tell these images apart?"),
         tag("p", f"Collection {named(advice.collection_id)}: {of_images}", class_="quiet"),
         paragraphs(
-            f"icecore took {them} that others have trained on other images, and read what it sees "
-            f"in yours {deep}, from depth 1, right behind the image, to the last. At each place a "
-            "small classifier, a probe, learnt your classes from a part of the images and was "
-            "tested on the rest. The network itself was not changed."
+            f"icecore took {took} on other images, and read what {read}, from depth 1, right "
+            "behind the image, to the last. At each place a small classifier, a probe, learnt "
+            "your classes from a part of the images and was tested on the rest. "
+            f"{kept} not changed."
         ),
     )
 
@@ -35,9 +38,11 @@ def to_do(advice: Advice) -> Markup:
     """Return the box that tells what to do."""
     first, *others = steps.steps(advice)
     command = steps.command(advice)
+    is_one = len(places.backbones(advice)) == 1
+    folder = "" if is_one else f", from {steps.FOLDER}, the folder with your images"
     how = (
         join(
-            f" This command trains it, under a {steps.PLACEHOLDER} of your choice:",
+            f" This command trains it, under a {steps.PLACEHOLDER} of your choice{folder}:",
             tag("pre", tag("code", command)),
         )
         if command

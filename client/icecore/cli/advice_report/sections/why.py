@@ -11,23 +11,14 @@ from icecore.client.advice_values import Advice
 
 def why(advice: Advice) -> Markup:
     """Return the verdict's reason, a plot, and a table with each lead."""
-    ours = Row(
-        ("The probe on the network", "", *_accuracy(advice.accuracy), "", ""), is_marked=True
-    )
-    rows = [ours]
+    rows = [Row(("The probe on the network", *_accuracy(advice.accuracy), "", ""), is_marked=True)]
+    meanings = []
     for one in advice.verdict.baselines:
         told = baselines.told(one.name)
-        rows.append(
-            Row(
-                (
-                    baselines.start(told.phrase),
-                    told.what,
-                    *_accuracy(one.accuracy),
-                    figures.signed(one.difference),
-                    figures.signed_range(one.low, one.high),
-                )
-            )
-        )
+        name = baselines.start(told.phrase)
+        meanings.append(tag("li", tag("b", f"{name}: "), told.what))
+        lead = figures.signed(one.difference), figures.signed_range(one.low, one.high)
+        rows.append(Row((name, *_accuracy(one.accuracy), *lead)))
     return section(
         "why",
         "Why: is it better than something simpler?",
@@ -37,12 +28,12 @@ def why(advice: Advice) -> Markup:
             verdict.reason(advice),
         ),
         tag("figure", draw_baselines(advice)),
+        tag("ul", *meanings, class_="quiet"),
         table(
             "Images named right. The lead is the probe's, in points (images of a hundred); a lead "
             f"below {figures.points(advice.verdict.margin)} counts as none.",
-            ("", "What it is", "right", "95 % range", "lead", "90 % range"),
+            ("", "right", "95 % range", "lead", "90 % range"),
             rows,
-            texts=2,
         ),
     )
 

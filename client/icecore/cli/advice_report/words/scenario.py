@@ -37,6 +37,8 @@ RULES: Final = {
 }
 
 _TRAINING: Final = (Recommendation.FINE_TUNE, Recommendation.FINE_TUNE_WHOLE)
+_EARLIER: Final = Recommendation.PROBE_EARLIER
+_ENDS: Final = (Recommendation.PROBE_AT_LAST, _EARLIER)
 
 
 def rule(advice: Advice) -> str:
@@ -66,7 +68,10 @@ def agreement(advice: Advice) -> str:
             f"Your images disagree with the rule: the network serves them better {end}. {best}. "
             f"Trust your images: the best place was {places.told(advice.chosen, advice)}."
         )
-    return f"{best}."
+    if found.recommendation not in _ENDS:
+        return f"{best}."
+    agrees = gain.low > 0.0 if found.recommendation is _EARLIER else gain.high < 0.0
+    return f"Your images {'agree with the rule' if agrees else 'do not tell'}. {best}."
 
 
 def likeness(advice: Advice) -> str:
@@ -75,7 +80,7 @@ def likeness(advice: Advice) -> str:
     if seen is None:
         return ""
     return (
-        f"How like: on your images the network was {figures.percent(seen.value)} "
+        f"Likeness was measured: on your images the network is {figures.percent(seen.value)} "
         f"({figures.percent_range(seen.low, seen.high)}) as sure of its own answers as it is on "
         "images of its own."
     )

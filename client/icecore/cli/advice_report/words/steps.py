@@ -5,9 +5,11 @@ from typing import Final
 
 from icecore.cli.advice_report import figures, places
 from icecore.cli.advice_report.words import mistakes, scenario, sufficiency, verdict
+from icecore.cli.output import printable
 from icecore.client.advice_values import Advice
 
 PLACEHOLDER: Final = "NAME"
+FOLDER: Final = "DIR"
 
 
 def steps(advice: Advice) -> list[str]:
@@ -16,9 +18,9 @@ def steps(advice: Advice) -> list[str]:
     found = [
         verdict.action(advice),
         verdict.settling(advice),
-        smaller(advice) if used else "",
         sufficiency.step(advice),
         mistakes.step(advice) if used else "",
+        smaller(advice) if used else "",
         scenario.step(advice),
     ]
     return [one for one in found if one]
@@ -32,12 +34,11 @@ def command(advice: Advice) -> str:
     layer = place.layer if place.depth is None else str(place.depth)
     if len(places.backbones(advice)) > 1:
         # A collection keeps to one backbone, which may be another.
-        source = ["DIR", "--backbone", place.backbone]
+        source = [FOLDER, "--backbone", place.backbone]
     else:
         source = ["--collection", advice.collection_id]
-    return shlex.join(
-        ["icecore", "train-probe", PLACEHOLDER, *source, "--layer", layer, "--kind", advice.kind]
-    )
+    flags = ["--layer", layer, "--kind", advice.kind]
+    return printable(shlex.join(["icecore", "train-probe", PLACEHOLDER, *source, *flags]))
 
 
 def smaller(advice: Advice) -> str:

@@ -46,8 +46,8 @@ def step(advice: Advice) -> str:
 def explanation(advice: Advice) -> str:
     """Return the reason, with the probability of a gain of a point."""
     found = advice.sufficiency
-    chance = f"{round(100 * found.probability)} %"
-    sure = f"The chance that they would add a point or more is put at {chance}."
+    chance = f"{round(100 * found.probability)}\u00a0%"
+    sure = f"The chance that this is a point or more is put at {chance}."
     return f"Three times as many images would add {_gain(advice)}. {sure}"
 
 

@@ -8,8 +8,8 @@ from icecore.client.advice_values import Advice, Baseline, VerdictKind
 
 HEADLINES: Final = {
     VerdictKind.POSITIVE: "Yes: the network helps with these images.",
-    VerdictKind.NO_GAIN: "No: something simpler does about as well.",
-    VerdictKind.NEGATIVE: "No: something simpler does better.",
+    VerdictKind.NO_GAIN: "No: the network brings no gain that is worth its cost.",
+    VerdictKind.NEGATIVE: "No: the network does worse than something simpler.",
     VerdictKind.UNDECIDED: "Not settled: these images do not tell yet whether the network helps.",
 }
 
@@ -73,8 +73,8 @@ def reason(advice: Advice) -> str:
             )
         case VerdictKind.UNDECIDED:
             return (
-                f"The probe is neither shown to do better than {phrase} nor shown to be no better "
-                f"worth its cost: its lead is {lead}, and may be anything in {range_}."
+                f"It is not clear whether the probe is better than {phrase}: its lead is {lead}, "
+                f"and may be anything from {range_}."
             )
 
 
@@ -83,10 +83,10 @@ def action(advice: Advice) -> str:
     other = limiting(advice)
     match advice.verdict.kind:
         case VerdictKind.POSITIVE:
-            return f"Use the probe at {places.told(advice.chosen, advice)}."
+            return f"Use the probe {places.used(advice.chosen, advice)}."
         case VerdictKind.UNDECIDED:
             return (
-                f"The probe at {places.told(advice.chosen, advice)} is worth a try, but check it "
+                f"The probe {places.used(advice.chosen, advice)} is worth a try, but check it "
                 "on new images before you rely on it."
             )
         case VerdictKind.NO_GAIN | VerdictKind.NEGATIVE:
