@@ -1,8 +1,9 @@
 """Synthetic labelled codes: classes that are Gaussian clouds behind a ReLU."""
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
 
-from icecore.probes.linear_probe import CodeArray
+from icecore.probes.linear_probe import Array, CodeArray
 
 
 def clouds(
@@ -19,6 +20,17 @@ def clouds(
     scales = 10.0 ** random.uniform(-2, 2, size=d)
     x = (centres[y] + random.normal(size=(n, d))) @ mixing + 0.5
     return (np.maximum(x, 0.0) * scales).astype(np.float32), y
+
+
+def standardised(codes: np.ndarray) -> Array:
+    """Return codes as fits see them, (n, d) float64: scikit-learn's scaler, but no scale is below
+    a quarter of the median of those that are not constant."""
+    scaler = StandardScaler().fit(codes.astype(np.float64))
+    scale = scaler.scale_
+    varies = scaler.var_ > 1e-30
+    usual = np.median(np.sqrt(scaler.var_[varies])) if varies.any() else 0.0
+    X: Array = (codes - scaler.mean_) / np.where(varies, np.maximum(scale, 0.25 * usual), 1.0)
+    return X
 
 
 def names(y: np.ndarray) -> list[str]:

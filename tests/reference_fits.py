@@ -10,10 +10,9 @@ from functools import cached_property
 
 import numpy as np
 from scipy.special import logsumexp, softmax
-from sklearn.preprocessing import StandardScaler
 
 from icecore.probes.linear_probe import Array, ProbeKind
-from labelled import names
+from labelled import names, standardised
 
 N_PROBLEMS = 50
 
@@ -46,7 +45,7 @@ class Problem:
     @cached_property
     def X(self) -> Array:  # noqa: N802 - the field's name
         """Standardised, with a last column of ones."""
-        X = StandardScaler().fit_transform(self.codes.astype(np.float64))
+        X = standardised(self.codes)
         return np.hstack([X, np.ones((len(X), 1))])
 
     @cached_property

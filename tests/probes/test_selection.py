@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, judge
@@ -21,7 +20,7 @@ from icecore.probes.errors import (
 from icecore.probes.files import to_bytes
 from icecore.probes.linear_probe import ProbeKind
 from icecore.probes.selection import C_RANGE, DEFAULT_CS, Training, train
-from labelled import clouds, names
+from labelled import clouds, names, standardised
 
 
 def noise(n: int, d: int, seed: int) -> np.ndarray:
@@ -120,7 +119,7 @@ def test_labels_of_held_out_rows_have_no_part_in_the_choice(kind: ProbeKind, d: 
 def test_fits_of_folds_are_fits_of_their_rows(kind: ProbeKind) -> None:
     """A fold's probe is that of its training rows alone, standardised as all rows are."""
     codes, y = clouds(60, 8, 3, separation=0.3)
-    X = StandardScaler().fit_transform(codes.astype(np.float64))
+    X = standardised(codes)
     folds = Folds.of(y, np.arange(60), 0)
     seen = judge(codes, y, 3, folds, kind=kind, Cs=(1e-2,), on_fold=lambda: None)
     taken_for = np.empty(60, np.int64)
@@ -274,7 +273,7 @@ def test_the_ends_of_the_range_of_c_are_told_honestly(kind: ProbeKind, C: float)
         else LogisticRegression(C=C, solver="newton-cholesky", tol=1e-12, max_iter=1000)
     )
     if C < 1.0:
-        X = StandardScaler().fit_transform(codes.astype(np.float64))
+        X = standardised(codes)
         theirs = model.fit(X, y).coef_
         ours = found.fit.weights * found.fit.standardisation.scale
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-3 * np.abs(theirs).max())

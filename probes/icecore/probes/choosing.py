@@ -1,6 +1,6 @@
 """Choosing C and layer from what folds saw; the folds that judge have no say in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, Judgement
 from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.preferring import preferred
+from icecore.probes.shortlisting import Shortlists
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +34,7 @@ def choose(
     folds: Folds,
     *,
     positions: Mapping[str, float] | None = None,
+    allowed: Shortlists | None = None,
 ) -> Choice:
     """Return the choice: C by right predictions (of equals the smaller loss, then the
     smaller C), then the layer as `preferred` says.
@@ -43,10 +45,10 @@ def choose(
     Args:
         judgements: of each layer, from the first to the last.
         positions: each one's depth as a share of the network's; None: no neighbours.
+        allowed: what each outer fold, and all data, may choose among; None: all.
     """
     n = len(folds.outer)
     keys = list(judgements)
-    at = None if positions is None else np.array([positions[key] for key in keys])
     right = np.zeros(n, np.bool_)
     predicted = np.full(n, NEVER_HELD_OUT, np.int64)
     right_of = {key: np.zeros(n, np.bool_) for key in keys}
@@ -62,16 +64,25 @@ def choose(
         for key, seen in judgements.items():
             right_of[key][held] = seen.outer_right[C_in[key], held]
             loss_of[key] += seen.outer_loss[fold, C_in[key]]
-        inner = np.stack([judgements[key].inner_right[fold][C_in[key], judged] for key in keys])
-        losses = np.array([judgements[key].inner_loss[fold, C_in[key]] for key in keys])
-        key = keys[preferred(inner, losses, at)]
+        among = keys if allowed is None else allowed.of_folds[fold]
+        key = _preferred(
+            among,
+            [judgements[key].inner_right[fold][C_in[key], judged] for key in among],
+            [judgements[key].inner_loss[fold, C_in[key]] for key in among],
+            positions,
+        )
         right[held] = right_of[key][held]
         predicted[held] = judgements[key].outer_predicted[C_in[key], held]
         key_of.append(key)
     counted = folds.outer >= 0
-    outer = np.stack([right_of[key][counted] for key in keys])
+    among = keys if allowed is None else allowed.of_all
     return Choice(
-        keys[preferred(outer, np.array([loss_of[key] for key in keys]), at)],
+        _preferred(
+            among,
+            [right_of[key][counted] for key in among],
+            [loss_of[key] for key in among],
+            positions,
+        ),
         {
             key: _best(seen.outer_right[:, counted].sum(axis=1), seen.outer_loss.sum(axis=0))
             for key, seen in judgements.items()
@@ -81,6 +92,16 @@ def choose(
         {key: values[counted] for key, values in right_of.items()},
         tuple(key_of),
     )
+
+
+def _preferred(
+    among: Sequence[str],
+    right: Sequence[np.ndarray],
+    loss: Sequence[float],
+    positions: Mapping[str, float] | None,
+) -> str:
+    at = None if positions is None else np.array([positions[key] for key in among])
+    return among[preferred(np.stack(right), np.array(loss), at)]
 
 
 def _best(right: np.ndarray, loss: np.ndarray) -> int:

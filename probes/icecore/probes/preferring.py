@@ -19,6 +19,15 @@ STANDARD_ERRORS: Final = 1.0
 Stone, "Classification and regression trees", 1984)."""
 
 
+def smoothed(answers: Array, positions: Array | None) -> Array:
+    """Return `answers` (layers, m), each row averaged with those of layers near it."""
+    if positions is None or len(positions) < 2:
+        return answers
+    kernel = np.exp(-0.5 * ((positions[:, None] - positions) / BANDWIDTH) ** 2)
+    averaged: Array = kernel @ answers / kernel.sum(axis=1, keepdims=True)
+    return averaged
+
+
 def preferred(right: np.ndarray, loss: Array, positions: Array | None) -> int:
     """Return the row of the earliest layer that is as good as the best.
 
@@ -33,11 +42,7 @@ def preferred(right: np.ndarray, loss: Array, positions: Array | None) -> int:
         positions: (layers,) each one's depth as a share of the network's; None: they are
             no neighbours.
     """
-    answers = right.astype(np.float64)
-    if positions is not None and len(positions) > 1:
-        away = (positions[:, None] - positions) / BANDWIDTH
-        kernel = np.exp(-0.5 * away**2)
-        answers = kernel @ answers / kernel.sum(axis=1, keepdims=True)
+    answers = smoothed(right.astype(np.float64), positions)
     if not answers.shape[1]:
         return 0
     means = answers.mean(axis=1)

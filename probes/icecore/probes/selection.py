@@ -18,13 +18,12 @@ from typing import Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from icecore.probes.choosing import choose
-from icecore.probes.cross_validation import OUTER_FOLDS, Folds, judge
+from icecore.probes.cross_validation import OUTER_FOLDS, Folds
 from icecore.probes.errors import InputInvalid
 from icecore.probes.fitting import Fit, fit
 from icecore.probes.intervals import Accuracy, held_out_accuracy
 from icecore.probes.linear_probe import CodeArray, LinearProbe, ProbeKind
-from icecore.probes.solving.material import Material, material_of
+from icecore.probes.searching import FITTING, search
 from icecore.probes.training_data import TrainingData
 
 DEFAULT_CS: Final = {
@@ -37,10 +36,6 @@ the large. An SVM's are a tenth, since its loss is eight times as curved."""
 C_RANGE: Final = (1e-12, 1e12)
 """Outside, float64 no longer tells a probe from its best one: by far too small a C weights
 vanish beside the loss, by far too large a one the loss beside its own rounding."""
-
-KEPT_BYTES: Final = 1 << 29
-"""Rotated codes of all layers together that are kept until one is chosen; a layer beyond is
-rotated once more if it is the one."""
 
 OnProgress = Callable[[str, float], None]
 
@@ -65,11 +60,11 @@ class Training:
     """What training found.
 
     `accuracy` is of choosing and fitting together: from outer folds that had no part in
-    standardisation, C or layer. `naive` is the chosen layer's and C's accuracy in the
-    very folds that chose them, kept to show the difference. `trials` are in the order
-    of the codes given. `predicted` (n,) int64 is what the outer folds behind `accuracy`
-    took each image for, in the order of rows, an index of `classes`; -1 where an image was
-    in no fold.
+    C or layer. `naive` is the chosen layer's and C's accuracy in the very folds that chose
+    them, kept to show the difference. `trials` are in the order of the codes given; of many
+    layers, those on a shortlist. `predicted` (n,) int64 is what the outer folds behind
+    `accuracy` took each image for, in the order of rows, an index of `classes`; -1 where an
+    image was in no fold.
     """
 
     kind: ProbeKind
@@ -128,28 +123,24 @@ def train(
     kind = _checked_kind(kind)
     Cs = _checked_grid(DEFAULT_CS[kind] if Cs is None else Cs)
     data = TrainingData.of(codes, labels, groups)
-    report = _Progress(on_progress, data)
     y, k = data.y, len(data.classes)
     folds = Folds.of(y, data.groups, seed)
-    materials = _Materials(data.codes)
+
+    def tell(stage: str, share: float) -> None:
+        if on_progress is not None:
+            on_progress(stage, share)
+
+    tell("choosing", 0.0)
     with threadpool_limits(1, user_api="blas"):
-        judgements = {
-            key: judge(
-                materials.take(key),
-                y,
-                k,
-                folds,
-                kind=kind,
-                Cs=Cs,
-                on_fold=partial(report.fold_done, key),
-            )
-            for key in data.codes
-        }
-    choice = choose(judgements, folds, positions=positions)
+        found = search(
+            data, folds, kind=kind, Cs=Cs, positions=positions, report=partial(tell, "choosing")
+        )
+        choice, judgements = found.choice, found.judgements
+        tell("fitting", 1.0 - FITTING)
+        material = found.materials.take(choice.key)
+        fitted = fit(material, y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
+    tell("fitting", 1.0)
     groups_held = data.groups[folds.outer >= 0]
-    report.fitting()
-    fitted = fit(materials.take(choice.key), y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
-    report.done()
     return Training(
         kind=kind,
         key=choice.key,
@@ -193,51 +184,3 @@ def _checked_grid(Cs: Sequence[float]) -> tuple[float, ...]:
             f"Cs are {tuple(Cs)!r}, but must be one or more numbers from {least:g} to {most:g}"
         )
     return values
-
-
-class _Materials:
-    """Layers made ready for fitting; as many as fit are kept for the fit at the end."""
-
-    def __init__(self, codes: Mapping[str, CodeArray]) -> None:
-        self._codes = codes
-        self._kept: dict[str, Material] = {}
-        self._room = KEPT_BYTES
-
-    def take(self, key: str) -> Material:
-        if key in self._kept:
-            return self._kept[key]
-        codes = self._codes[key]
-        with threadpool_limits(1, user_api="blas"):
-            material = material_of(codes)
-        n_bytes = 12 * len(codes) * min(codes.shape)
-        if n_bytes <= self._room:
-            self._room -= n_bytes
-            self._kept[key] = material
-        return material
-
-
-class _Progress:
-    """Reports shares of the work, which a layer has by the size of its codes."""
-
-    def __init__(self, on_progress: OnProgress | None, data: TrainingData) -> None:
-        self._on_progress = on_progress
-        sizes = {key: array.size * min(array.shape) for key, array in data.codes.items()}
-        # Twenty subsets of a layer are fitted in its folds, and the chosen one once more.
-        whole = sum(sizes.values()) * 21 / 20
-        self._share = {key: size / whole / OUTER_FOLDS for key, size in sizes.items()}
-        self._done = 0.0
-        self._tell("choosing", 0.0)
-
-    def _tell(self, stage: str, share: float) -> None:
-        if self._on_progress is not None:
-            self._on_progress(stage, share)
-
-    def fold_done(self, key: str) -> None:
-        self._done += self._share[key]
-        self._tell("choosing", min(self._done, 1.0))
-
-    def fitting(self) -> None:
-        self._tell("fitting", min(self._done, 1.0))
-
-    def done(self) -> None:
-        self._tell("fitting", 1.0)

@@ -20,15 +20,11 @@ from icecore.probes.solving.directions import Rotation
 from icecore.probes.solving.material import material_of
 from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.row_blocks import RowBlocks
-from labelled import clouds, names
+from icecore.probes.solving.standardising import LEAST_SHARE, Standardisation
+from labelled import clouds, names, standardised
 
 SHAPES = [(60, 8, 2), (60, 8, 3), (90, 30, 5), (24, 70, 2), (40, 90, 4)]
 """More images than features, and fewer: the two sides of the rotation."""
-
-
-def standardised(codes: np.ndarray) -> Array:
-    X: Array = StandardScaler().fit_transform(codes.astype(np.float64))
-    return X
 
 
 def converged(kind: ProbeKind, C: float) -> Any:
@@ -139,13 +135,29 @@ def test_a_larger_c_fits_closer_by_larger_weights() -> None:
 @pytest.mark.parametrize("kind", ProbeKind)
 @pytest.mark.parametrize("d", [6, 60])
 def test_units_of_features_do_not_matter(kind: ProbeKind, d: int) -> None:
-    """Standardisation is folded in: powers of two change codes but no score."""
+    """Standardisation is folded in: powers of two change codes but no score, up to four times
+    less than the usual."""
     codes, y = clouds(40, d, 3)
-    factors = 2.0 ** np.random.default_rng(0).integers(-8, 9, size=d)
+    codes = (codes / codes.std(axis=0)).astype(np.float32)
+    factors = 2.0 ** np.random.default_rng(0).integers(0, 9, size=d)
+    factors[: d // 2 + 1] = 1.0  # the median
+    factors[0] = 0.5
     one = fit(codes, y, 3, kind=kind, C=0.1)
     two = fit((codes * factors).astype(np.float32), y, 3, kind=kind, C=0.1)
     # Summing in another order moves the end of the search within the gap.
     np.testing.assert_allclose(two.weights * factors, one.weights, rtol=1e-4, atol=1e-7)
+
+
+def test_units_that_seldom_fire_are_not_made_loud() -> None:
+    """A unit that one of forty images has counts as if it varied a quarter as much as others."""
+    codes = np.random.default_rng(0).normal(size=(40, 9)).astype(np.float32)
+    codes[:, 4] = 0.0
+    codes[7, 4] = 0.01
+    found = Standardisation.of(codes)
+    usual = np.median(codes.astype(np.float64).std(axis=0))
+    np.testing.assert_allclose(found.scale[4], LEAST_SHARE * usual)
+    others = np.arange(9) != 4
+    np.testing.assert_allclose(found.scale[others], codes[:, others].astype(np.float64).std(axis=0))
 
 
 @pytest.mark.parametrize("kind", ProbeKind)

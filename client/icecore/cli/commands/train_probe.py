@@ -34,7 +34,6 @@ from icecore.client import ProbeVersion
     examples="""
     icecore train-probe ants-bees photos                  # photos/ant/1.jpg, photos/bee/1.jpg, ...
     icecore train-probe ants-bees photos --kind svm --layer -1
-    icecore train-probe cells photos --layer '*'           # every depth, not five of them
     icecore train-probe cells --collection blood --layer 20 --layer 25 --layer 33
     icecore train-probe cells photos --backbone resnet50  # of 'icecore backbones'
     icecore train-probe ants-bees photos --not-worse-by 2 # else the promoted one stays
@@ -50,7 +49,7 @@ from icecore.client import ProbeVersion
     help="Train on a collection as it is.",
 )
 @kind_option
-@layer_options("auto", "A depth or a name, again for several to choose from; auto: five depths.")
+@layer_options("auto", "A depth or a name, again for several to choose from; auto: every depth.")
 @backbone_option
 @pool_option
 @activation_option

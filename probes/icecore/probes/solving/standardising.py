@@ -15,9 +15,20 @@ SMALLEST_SCALE: Final = 1e-30
 """A feature that varies less is constant: its folded weight would not fit in float32."""
 
 
+LEAST_SHARE: Final = 0.25
+"""Of the median scale; a unit that varies less is divided by that. Units that fire on a few
+images only would else be the loudest. On 400 images of Omniglot at EfficientNet-Lite0's last
+layer it took accuracy from .677 to .706, and the folds' estimate, 2.3 points too high since
+images held out had a part in such scales, to 0.1. On seven other sets of codes it moved
+accuracy by 0.1 to 1.5 points, always up. Half the median does as well, all of it less."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Standardisation:
     """Mean and scale of each feature, (d,) float64; a constant feature has scale 1.
+
+    Scales are standard deviations, but none is below `LEAST_SHARE` of their median. Codes of one
+    layer share a unit, so that they can be compared.
 
     Source: scikit-learn's StandardScaler with its rule for constant features, which
     counts a variance within the rounding error of the mean as none (Chan, Golub and
@@ -38,7 +49,10 @@ class Standardisation:
             scale[columns] = block.std(axis=0)
         eps = np.finfo(np.float64).eps
         noise = n * eps * scale**2 + (n * mean * eps) ** 2
-        scale[(scale**2 <= noise) | (scale < SMALLEST_SCALE)] = 1.0
+        is_constant = (scale**2 <= noise) | (scale < SMALLEST_SCALE)
+        if not is_constant.all():
+            np.maximum(scale, LEAST_SHARE * np.median(scale[~is_constant]), out=scale)
+        scale[is_constant] = 1.0
         return cls(mean, scale)
 
     def apply(self, codes: CodeArray, columns: slice) -> Array:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.graphs.layers import Layer
 from icecore.server.embedding.recomputing import n_dims
 from icecore.server.errors import (
     ClassesTooFew,
@@ -19,8 +20,8 @@ from icecore.server.storage.records import CollectionRecord
 from icecore.server.training.request import TrainRequest
 from icecore.wire.taps import TapId
 
-SPREAD: Final = 5
-"""Depths that "auto" tries: evenly spread, the last included."""
+FEWEST_DEPTHS: Final = 5
+"""Of those evenly spread over the network, with the last: fewer are no choice."""
 
 MIN_PER_CLASS: Final = 2
 """Images a class needs: one to learn from, one held out."""
@@ -28,6 +29,9 @@ MIN_PER_CLASS: Final = 2
 MAX_CODE_BYTES: Final = 2 << 30
 """Float32 codes of one training, all layers together. Server and worker hold them, and fitting
 takes the worker up to seven times the widest layer's besides (at 40,000 images of 640 values)."""
+
+MAX_COMPUTED_BYTES: Final = 1 << 29
+"""As much of it may "auto" have computed from images anew."""
 
 _SHOWN: Final = 5
 
@@ -37,22 +41,28 @@ def candidate_taps(
 ) -> tuple[TapId, ...]:
     """Return the taps to choose from, each once, in topological order.
 
-    The order counts: of equally good layers the later one is chosen.
+    The order counts: of equally good layers the earlier one is chosen. "auto" takes every depth
+    if their codes fit in memory, else as many as do, evenly spread.
 
     Raises:
         LayerNotFound: a layer that the backbone does not have.
         PoolingInvalid: as `Backbone.tap`.
         InvalidArgument: the codes would not fit in memory.
     """
-    asked = backbone.spread(SPREAD) if request.is_auto else backbone.select(request.layers)
-    names = {layer.name for layer in asked}
-    taps = tuple(
-        backbone.tap(layer, activation=request.activation, pooling=request.pooling)
-        for layer in backbone.layers
-        if layer.name in names
-    )
-    _check_bytes(backbone, collection.n_examples, taps)
-    return taps
+    if not request.is_auto:
+        taps = _taps(backbone, backbone.select(request.layers), request)
+        _check_bytes(backbone, collection.n_examples, taps)
+        return taps
+    n_depths = len(backbone.ranked)
+    while True:
+        taps = _taps(backbone, backbone.spread(n_depths), request)
+        room = MAX_CODE_BYTES if set(taps) <= set(backbone.core) else MAX_COMPUTED_BYTES
+        if _n_bytes(backbone, collection.n_examples, taps) <= room:
+            return taps
+        if n_depths <= FEWEST_DEPTHS:
+            _check_bytes(backbone, collection.n_examples, taps)
+            return taps
+        n_depths = max(n_depths // 2, FEWEST_DEPTHS)
 
 
 def check_classes(collection_id: str, counts: Mapping[str, int]) -> None:
@@ -83,8 +93,21 @@ def check_classes(collection_id: str, counts: Mapping[str, int]) -> None:
         )
 
 
+def _taps(backbone: Backbone, asked: Sequence[Layer], request: TrainRequest) -> tuple[TapId, ...]:
+    names = {layer.name for layer in asked}
+    return tuple(
+        backbone.tap(layer, activation=request.activation, pooling=request.pooling)
+        for layer in backbone.layers
+        if layer.name in names
+    )
+
+
+def _n_bytes(backbone: Backbone, n: int, taps: Sequence[TapId]) -> int:
+    return 4 * n * sum(n_dims(tap, backbone.layer_of(tap)) for tap in taps)
+
+
 def _check_bytes(backbone: Backbone, n: int, taps: Sequence[TapId]) -> None:
-    n_bytes = 4 * n * sum(n_dims(tap, backbone.layer_of(tap)) for tap in taps)
+    n_bytes = _n_bytes(backbone, n, taps)
     if n_bytes > MAX_CODE_BYTES:
         raise InvalidArgument(
             f"the codes of {n:,} images at {len(taps)} layers, pooled by "

@@ -50,6 +50,7 @@ def _answer(stdout: BinaryIO, request: dict[str, Any], arrays: list[np.ndarray])
             request["labels"],
             kind=request["kind"],
             groups=request["groups"],
+            positions=_positions(entries),
             seed=request["seed"],
             on_progress=lambda stage, fraction: write_message(
                 stdout, {"event": "progress", "stage": stage, "progress": fraction}
@@ -84,6 +85,12 @@ def _found(training: Training) -> dict[str, object]:
         "objective": training.fit.objective,
         "gap": training.fit.gap,
     }
+
+
+def _positions(entries: list[dict[str, Any]]) -> dict[str, float] | None:
+    """Each layer's depth as a share of the deepest one's; None where one has none."""
+    positions = {entry["key"]: entry["position"] for entry in entries}
+    return positions if all(positions.values()) else None
 
 
 def _array(data: bytes, entry: dict[str, Any]) -> np.ndarray:

@@ -142,6 +142,7 @@ class Worker:
         await self._process.wait()
 
     async def _send(self, training_set: TrainingSet, kind: str, seed: int) -> None:
+        deepest = max((tap.depth for tap in training_set.codes), default=0)
         await send_message(
             self._writer,
             {
@@ -153,6 +154,7 @@ class Worker:
                     {
                         "key": tap.layer,
                         "tap": identity(tap),
+                        "position": tap.depth / deepest if tap.depth else None,
                         "dtype": codes.dtype.str,
                         "shape": list(codes.shape),
                     }
