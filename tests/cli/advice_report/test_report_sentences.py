@@ -102,8 +102,8 @@ def test_the_top_of_the_page_on_blood_cells_reads_so() -> None:
         "point of that. Begin with “monocyte”, recognised least often.",
         "Look at the mistakes below and correct wrong labels. The commonest: 9 of 49 images of "
         "“eosinophil” were taken for “lymphocyte”.",
-        "If it has to run on a small or slow device, use depth 12 instead: within one point of "
-        "the best on your images, with 479 KB instead of 1.46 MB to store and 132 million instead "
+        "If it has to run on a small or slow device, use depth 12 instead: on your images it came "
+        "within a point, with 479 KB instead of 1.46 MB to store and 132 million instead "
         "of 231 million multiply-adds an image.",
     ]
     assert steps.command(advice) == (
@@ -149,7 +149,7 @@ def test_a_rule_that_the_images_contradict_is_told_as_such() -> None:
         end = "at its end" if found.earlier_gain.value < 0.0 else "before its end"
         assert text.startswith("Your images disagree with the rule: the network serves them")
         assert f"better {end}" in text
-        assert "Trust your images: the best place was depth 21." in text
+        assert "Trust your images: what they chose is depth 21." in text
     agreeing = advices.blood(scenario=advices.scenario(Recommendation.PROBE_EARLIER))
     assert scenario.agreement(agreeing).startswith("Your images agree with the rule.")
     silent = advices.blood(scenario=advices.scenario(Recommendation.PROBE_AT_LAST))

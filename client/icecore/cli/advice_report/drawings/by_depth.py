@@ -83,8 +83,8 @@ def _best_baseline(axes: Axes, advice: Advice, lowest: float) -> list[float]:
 def _description(advice: Advice) -> str:
     told = []
     for name, place in (
-        ("best", advice.chosen),
-        ("cheapest within a point", advice.cheapest),
+        ("chosen", advice.chosen),
+        ("cheapest within a point of it", advice.cheapest),
         ("last", advice.last),
     ):
         found = places.at(advice, place)

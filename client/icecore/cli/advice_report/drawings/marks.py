@@ -1,4 +1,4 @@
-"""How the best, the cheapest and the last place are marked: by shape as well as by colour."""
+"""How the chosen, the cheapest and the last place are marked: by shape and by colour."""
 
 from matplotlib.axes import Axes
 
@@ -14,8 +14,8 @@ def mark(axes: Axes, advice: Advice, spots: dict[object, tuple[float, float]]) -
     cheap = f"depth {advice.cheapest.depth}" if advice.cheapest.depth else "own answers"
     last = f"depth {advice.last.depth}" if advice.last.depth else "own answers"
     for place, shape, size, face, edge, name in (
-        (advice.chosen, "o", 11, ORANGE, PAPER, f"best: {depth}"),
-        (advice.cheapest, "D", 6.5, GREEN, PAPER, f"cheapest within a point: {cheap}"),
+        (advice.chosen, "o", 11, ORANGE, PAPER, f"chosen: {depth}"),
+        (advice.cheapest, "D", 6.5, GREEN, PAPER, f"cheapest within a point of it: {cheap}"),
         (advice.last, "s", 14, "none", TEXT, f"last: {last}"),
     ):
         found = places.at(advice, place)

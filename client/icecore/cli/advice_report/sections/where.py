@@ -6,8 +6,7 @@ from icecore.cli.advice_report.drawings.by_depth import draw_depths
 from icecore.cli.advice_report.drawings.svg import DASHES, SERIES, VARIABLES
 from icecore.cli.advice_report.markup import Markup, join, label, paragraphs, section, tag
 from icecore.cli.advice_report.tables import Row, folded, table
-from icecore.cli.advice_report.words import devices, scenario
-from icecore.cli.advice_report.words.baselines import start
+from icecore.cli.advice_report.words import baselines, devices, scenario
 from icecore.client.advice_values import Advice, LayerAdvice, LayerPlace
 
 
@@ -23,7 +22,7 @@ def where(advice: Advice) -> Markup:
         ),
         tag("figure", draw_depths(advice), _key(advice)),
         _three(advice),
-        paragraphs(_flattery(advice), scenario.rule(advice), scenario.agreement(advice)),
+        paragraphs(_choice(advice), scenario.rule(advice), scenario.agreement(advice)),
         paragraphs(scenario.likeness(advice)),
         tag("h3", "What does it cost to run?"),
         paragraphs(
@@ -40,8 +39,8 @@ def _names(advice: Advice) -> list[tuple[str, LayerPlace]]:
     """The three places, those that are one and the same under one name."""
     found: dict[LayerPlace, list[str]] = {}
     for name, place in (
-        ("best", advice.chosen),
-        ("cheapest within a point of the best", advice.cheapest),
+        ("chosen", advice.chosen),
+        ("cheapest within a point of it", advice.cheapest),
         ("last", advice.last),
     ):
         found.setdefault(place, []).append(name)
@@ -56,7 +55,7 @@ def _three(advice: Advice) -> Markup:
             rows.append(
                 Row(
                     (
-                        start(name),
+                        baselines.start(name),
                         places.told(place, advice),
                         label(place.layer),
                         *_accuracy(layer),
@@ -65,22 +64,27 @@ def _three(advice: Advice) -> Markup:
                 )
             )
     return table(
-        "Where the best, the cheapest within a point of it, and the last layer stand",
+        "Where the chosen layer, the cheapest within a point of it, and the last one stand",
         ("", "place", "layer", "right", "95 % range"),
         rows,
         texts=3,
     )
 
 
-def _flattery(advice: Advice) -> str:
-    best = places.at(advice, advice.chosen)
-    if best is None or best.accuracy.estimate <= advice.accuracy.estimate:
-        return ""
+def _choice(advice: Advice) -> str:
+    """How a layer is chosen, and why its own figure is not the one to expect."""
+    text = (
+        f"The highest figure of {len(advice.layers)} is partly luck, so the choice does not go by "
+        "it alone: depths next to each other are judged together, and of those that are about as "
+        "good, the one that is cheapest to reach is taken. "
+    )
+    chosen = places.at(advice, advice.chosen)
+    if chosen is not None:
+        there = baselines.start(places.told(advice.chosen, advice))
+        text += f"{there} by itself: {figures.with_range(chosen.accuracy)}. "
     return (
-        f"The best of {len(advice.layers)} owes something to luck. Alone, "
-        f"{places.told(advice.chosen, advice)} comes to {figures.percent(best.accuracy.estimate)}; "
-        f"the figure at the top, {figures.percent(advice.accuracy.estimate)}, comes from images "
-        "that had no part in choosing the layer, and is the one to expect."
+        f"{text}The figure at the top, {figures.percent(advice.accuracy.estimate)}, comes from "
+        "images that had no part in choosing, and is the one to expect."
     )
 
 
@@ -89,7 +93,7 @@ def _costs(advice: Advice) -> Markup:
     for name, place in _names(advice):
         layer = places.at(advice, place)
         if layer is not None:
-            what = f"{start(name)}, {places.told(place, advice)}"
+            what = f"{baselines.start(name)}, {places.told(place, advice)}"
             told.append(tag("li", f"{what}: {devices.cost(layer)}."))
     return tag("ul", *told)
 

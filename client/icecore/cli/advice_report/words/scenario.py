@@ -66,7 +66,7 @@ def agreement(advice: Advice) -> str:
         end = "before its end" if gain.value > 0.0 else "at its end"
         return (
             f"Your images disagree with the rule: the network serves them better {end}. {best}. "
-            f"Trust your images: the best place was {places.told(advice.chosen, advice)}."
+            f"Trust your images: what they chose is {places.told(advice.chosen, advice)}."
         )
     if found.recommendation not in _ENDS:
         return f"{best}."

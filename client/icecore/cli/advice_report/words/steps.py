@@ -50,7 +50,7 @@ def smaller(advice: Advice) -> str:
         return ""
     return (
         f"If it has to run on a small or slow device, use {places.told(cheap.place, advice)} "
-        f"instead: within one point of the best on your images, with "
+        f"instead: on your images it came within a point, with "
         f"{figures.memory(cheap.n_bytes)} instead of {figures.memory(best.n_bytes)} to store and "
         f"{figures.work(cheap.macs)} instead of {figures.work(best.macs)} multiply-adds an image."
     )
