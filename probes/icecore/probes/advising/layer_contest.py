@@ -28,6 +28,9 @@ AS_GOOD: Final = 0.01
 
 _FLOAT_BYTES: Final = 4
 
+_APART: Final = 100.0
+"""Between two networks, on a scale on which one is 1 long: nothing is lent that far."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
@@ -93,10 +96,13 @@ class LayerContest:
         seed: int,
         on_fold: Callable[[], None] = lambda: None,
     ) -> Self:
-        """Return the contest, held as a training with the same seed would hold it.
+        """Return the contest, held in the folds of a training with the same seed.
+
+        Of layers that are as good as each other the cheapest in bytes is chosen, which in
+        one network is the earliest.
 
         Args:
-            candidates: in the order that decides between equals, as in `selection.train`.
+            candidates: in the order in which they are told.
             labels: n class names.
             groups: n names; images of one group are never on both sides of a fold.
             kind: of all probes.
@@ -116,14 +122,26 @@ class LayerContest:
         codes = {key: one.codes for key, one in by_key.items()}
         data = TrainingData.of(codes, labels, groups)
         contest, Cs = Contest.of(data.y, data.groups, seed=seed), DEFAULT_CS[kind]
-        choice = _chosen(codes, contest, kind, Cs, on_fold)
+        cheap = sorted(candidates, key=lambda one: (one.n_bytes, one.macs))
+        choice = _chosen(
+            {one.key: one.codes for one in cheap},
+            _positions(candidates),
+            contest,
+            kind,
+            Cs,
+            on_fold,
+        )
         return cls(data, contest, by_key, choice, kind, Cs)
 
     def answers_of(
         self, codes: Mapping[str, CodeArray], on_fold: Callable[[], None] = lambda: None
     ) -> Answers:
-        """Return (held out,) whether another contestant is right, its layers chosen alike."""
-        choice = _chosen(codes, self.contest, self.kind, self.Cs, on_fold)
+        """Return (held out,) whether another contestant is right, its layers chosen alike.
+
+        `codes` are in the order of depth, evenly spread over it.
+        """
+        positions = {key: place / len(codes) for place, key in enumerate(codes, 1)}
+        choice = _chosen(codes, positions, self.contest, self.kind, self.Cs, on_fold)
         return self.contest.answers_of([choice])
 
     @property
@@ -191,8 +209,22 @@ class LayerContest:
         )
 
 
+def _positions(candidates: Sequence[Candidate]) -> dict[str, float]:
+    """Depths as shares of the network's; networks, and their outputs, are far from each other."""
+    deepest: dict[str, int] = {}
+    for one in candidates:
+        deepest[one.backbone] = max(one.depth, deepest.get(one.backbone, 0))
+    start = {backbone: _APART * place for place, backbone in enumerate(deepest)}
+    return {
+        one.key: start[one.backbone]
+        + (one.depth / deepest[one.backbone] if one.depth else _APART / 2.0)
+        for one in candidates
+    }
+
+
 def _chosen(
     codes: Mapping[str, CodeArray],
+    positions: Mapping[str, float],
     contest: Contest,
     kind: ProbeKind,
     Cs: Sequence[float],
@@ -207,4 +239,4 @@ def _chosen(
             key: judge(array, contest.y, contest.k, folds, kind=kind, Cs=Cs, on_fold=on_fold)
             for key, array in codes.items()
         }
-    return choose(judgements, folds)
+    return choose(judgements, folds, positions=positions)

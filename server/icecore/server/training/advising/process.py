@@ -13,7 +13,7 @@ import numpy as np
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.errors import IcecoreError, Internal
-from icecore.server.giving_way import give_way
+from icecore.server.giving_way import LATER, give_way
 from icecore.server.storage.promise import TenantStore
 from icecore.server.training.advising.request import AdviceRequest
 from icecore.server.training.advising.subject import LayerCodes, Subject, kept_image
@@ -74,7 +74,7 @@ async def judged(
         env={**os.environ, **ONE_THREAD},
         start_new_session=True,  # Ctrl-C in the server's terminal is the server's
     )
-    give_way(process.pid)
+    give_way(process.pid, LATER)  # somebody waits for it
     if process.stdin is None or process.stdout is None:
         raise AssertionError("both were asked for as pipes")
     talk = _Talk(task, process.stdin, process.stdout, on_progress, began)
