@@ -267,7 +267,7 @@ def test_a_page_is_made_of_an_advice_with_next_to_nothing_in_it() -> None:
     [
         b"",
         b"\x89PNG\r\n\x1a\n",
-        b"<svg onload=alert(1)>",
+        b"<svg onload=alert(1)>\xff\xd9",
         b"\xff\xd8\xff",
         b"\xff\xd8\xff" + b"x" * LARGEST_THUMBNAIL + b"\xff\xd9",
     ],

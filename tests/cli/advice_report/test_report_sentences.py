@@ -89,6 +89,16 @@ def test_undecided_says_how_many_more_images_would_decide_or_that_it_cannot_be_s
         assert not verdict.settling(advices.blood(verdict=advices.verdict(kind)))
 
 
+def test_undecided_says_what_is_beaten_and_what_is_open() -> None:
+    found = advices.verdict(VerdictKind.UNDECIDED, limiting="random twin")
+    assert plain(verdict.reason(advices.blood(verdict=found))) == (
+        "The probe does better than 3 of the 4 simpler ways tried. It is not clear whether it is "
+        "better than the same network before it learnt anything: its lead is +1.7 points, and may "
+        "be anything from \u22122.4 to +6.0. What the network learnt from other images may not "
+        "matter."
+    )
+
+
 def test_the_top_of_the_page_on_blood_cells_reads_so() -> None:
     advice = advices.blood()
     assert plain(verdict.expectation(advice)) == (
@@ -153,7 +163,7 @@ def test_a_rule_that_the_images_contradict_is_told_as_such() -> None:
     agreeing = advices.blood(scenario=advices.scenario(Recommendation.PROBE_EARLIER))
     assert scenario.agreement(agreeing).startswith("Your images agree with the rule.")
     silent = advices.blood(scenario=advices.scenario(Recommendation.PROBE_AT_LAST))
-    assert scenario.agreement(silent).startswith("Your images do not tell.")
+    assert scenario.agreement(silent).startswith("Your images neither confirm the rule")
 
 
 @pytest.mark.parametrize("recommended", [Recommendation.FINE_TUNE, Recommendation.FINE_TUNE_WHOLE])

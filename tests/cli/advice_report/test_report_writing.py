@@ -18,6 +18,14 @@ def test_the_file_is_the_page_and_nothing_is_left_beside_it(tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == [out]
 
 
+def test_who_reads_the_file_meanwhile_reads_one_report_not_two(tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    out.write_text("what was there")
+    with out.open() as reader:
+        advice_report.write(advices.blood(), out)
+        assert reader.read() == "what was there"
+
+
 def test_what_was_there_stays_where_writing_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

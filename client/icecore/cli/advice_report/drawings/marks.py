@@ -5,19 +5,20 @@ from matplotlib.axes import Axes
 from icecore.cli.advice_report import places
 from icecore.cli.advice_report.drawings.svg import GREEN, PAPER
 from icecore.cli.plots.style import ORANGE, TEXT
-from icecore.client.advice_values import Advice
+from icecore.client.advice_values import Advice, LayerPlace
 
 
 def mark(axes: Axes, advice: Advice, spots: dict[object, tuple[float, float]]) -> None:
     """Mark the three places at their spots; a smaller mark lies on a larger one."""
-    depth = f"depth {advice.chosen.depth}" if advice.chosen.depth else "own answers"
-    cheap = f"depth {advice.cheapest.depth}" if advice.cheapest.depth else "own answers"
-    last = f"depth {advice.last.depth}" if advice.last.depth else "own answers"
-    for place, shape, size, face, edge, name in (
-        (advice.chosen, "o", 11, ORANGE, PAPER, f"chosen: {depth}"),
-        (advice.cheapest, "D", 6.5, GREEN, PAPER, f"cheapest within a point of it: {cheap}"),
-        (advice.last, "s", 14, "none", TEXT, f"last: {last}"),
-    ):
+    also = " (cheapest too)" if advice.cheapest == advice.chosen else ""
+    marks = [
+        (advice.chosen, "o", 11.0, ORANGE, PAPER, f"chosen: {_depth(advice.chosen)}{also}"),
+        (advice.last, "s", 14.0, "none", TEXT, f"last: {_depth(advice.last)}"),
+    ]
+    if not also:
+        name = f"cheapest within a point of it: {_depth(advice.cheapest)}"
+        marks.insert(1, (advice.cheapest, "D", 6.5, GREEN, PAPER, name))
+    for place, shape, size, face, edge, name in marks:
         found = places.at(advice, place)
         if found is None or place not in spots:
             continue
@@ -34,3 +35,7 @@ def mark(axes: Axes, advice: Advice, spots: dict[object, tuple[float, float]]) -
             zorder=20 - size,
             label=name,
         )
+
+
+def _depth(place: LayerPlace) -> str:
+    return "own answers" if place.depth is None else f"depth {place.depth}"

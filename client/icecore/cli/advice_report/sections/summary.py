@@ -3,7 +3,9 @@
 from icecore.cli.advice_report import figures, places
 from icecore.cli.advice_report.markup import Markup, join, named, paragraphs, tag
 from icecore.cli.advice_report.words import steps, verdict
-from icecore.client.advice_values import Advice
+from icecore.client.advice_values import Advice, VerdictKind
+
+UNDECIDED = VerdictKind.UNDECIDED
 
 
 def introduction(advice: Advice) -> Markup:
@@ -53,6 +55,7 @@ def to_do(advice: Advice) -> Markup:
         tag("h2", "What to do", id="to-do"),
         tag("p", verdict.HEADLINES[advice.verdict.kind], class_="answer"),
         tag("p", verdict.expectation(advice)),
+        tag("p", verdict.reason(advice)) if advice.verdict.kind is UNDECIDED else Markup(""),
         tag("ol", tag("li", first, how), *(tag("li", step) for step in others)),
         class_=f"lead {advice.verdict.kind}",
         aria_labelledby="to-do",

@@ -8,11 +8,16 @@ from icecore.cli.advice_report.markup import named
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A phrase for a sentence, what it means, and what to do instead of a probe where it wins."""
+    """A baseline in words.
+
+    `phrase` fits into a sentence, `what` says what it means, `instead` what to do where it wins,
+    `open` what is still possible where it is not beaten.
+    """
 
     phrase: str
     what: str
     instead: str
+    open: str
 
 
 _TOLD: Final = {
@@ -21,23 +26,27 @@ _TOLD: Final = {
         "No looking at all: the class with the most images is named for every image.",
         "Check the labels, and whether the difference between the classes can be seen in the "
         "images at all.",
+        "Guessing may do as well.",
     ),
     "pixels": Told(
         "comparing raw pixels",
         "The image made small, and its pixel values used as they are. No network.",
         "Train a simple classifier on the pixels of the shrunken images: it needs no network.",
+        "Raw pixels without a network may do as well.",
     ),
     "hog": Told(
         "comparing edges only (HOG)",
         "How many edges run in which direction, counted over parts of the image (“histogram of "
         "oriented gradients”). No network.",
         "Train a simple classifier on edges (HOG): it needs no network.",
+        "Edges without a network may do as well.",
     ),
     "random twin": Told(
         "the same network before it learnt anything",
         "The same construction filled with random numbers, three times over; the mean is shown.",
         "What the network learnt from other images is of no use here: try another network, best "
         "one trained on images more like yours.",
+        "What the network learnt from other images may not matter.",
     ),
 }
 
@@ -47,7 +56,13 @@ def told(name: str) -> Told:
     known = _TOLD.get(name)
     if known is not None:
         return known
-    return Told(f"the baseline {named(name)}", "A cheaper way.", f"Use {named(name)} instead.")
+    called = named(name)
+    return Told(
+        f"the baseline {called}",
+        "A cheaper way.",
+        f"Use {called} instead.",
+        f"The baseline {called} may do as well.",
+    )
 
 
 def in_plot(name: str, place: int) -> str:

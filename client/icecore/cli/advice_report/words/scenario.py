@@ -71,7 +71,8 @@ def agreement(advice: Advice) -> str:
     if found.recommendation not in _ENDS:
         return f"{best}."
     agrees = gain.low > 0.0 if found.recommendation is _EARLIER else gain.high < 0.0
-    return f"Your images {'agree with the rule' if agrees else 'do not tell'}. {best}."
+    words = "agree with the rule" if agrees else "neither confirm the rule nor contradict it"
+    return f"Your images {words}. {best}."
 
 
 def likeness(advice: Advice) -> str:

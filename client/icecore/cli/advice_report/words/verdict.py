@@ -72,9 +72,12 @@ def reason(advice: Advice) -> str:
                 f"({range_})."
             )
         case VerdictKind.UNDECIDED:
+            n_beaten = sum(one.low > 0.0 for one in advice.verdict.baselines)
+            beaten = f"The probe does better than {n_beaten} of the {n} simpler ways tried. "
             return (
-                f"It is not clear whether the probe is better than {phrase}: its lead is {lead}, "
-                f"and may be anything from {range_}."
+                f"{beaten if n_beaten else ''}It is not clear whether "
+                f"{'it' if n_beaten else 'the probe'} is better than {phrase}: its lead is {lead}, "
+                f"and may be anything from {range_}. {baselines.told(other.name).open}"
             )
 
 
