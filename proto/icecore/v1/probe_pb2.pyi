@@ -209,6 +209,8 @@ class ProbeVersion(_message.Message):
     IS_PROMOTED_FIELD_NUMBER: _builtins.int
     NOT_PROMOTED_REASON_FIELD_NUMBER: _builtins.int
     NOT_PROMOTED_MESSAGE_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_FIELD_NUMBER: _builtins.int
+    IS_CHOICE_KEPT_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version: _builtins.int
     version_name: _builtins.str
@@ -237,6 +239,12 @@ class ProbeVersion(_message.Message):
     a stable reason and a sentence. It stays when the version is promoted later.
     """
     not_promoted_message: _builtins.str
+    base_version: _builtins.int
+    """The version whose kind, layer and C were kept and whose weights were the start; 0: none."""
+    is_choice_kept: _builtins.bool
+    """Kind, layer and C are those of `base_version`. They were chosen on images that may be
+    among these, so that `accuracy` may flatter a little: its folds only fit.
+    """
     @_builtins.property
     def tap(self) -> _common_pb2.Tap:
         """Set once the layer is chosen."""
@@ -278,10 +286,12 @@ class ProbeVersion(_message.Message):
         is_promoted: _builtins.bool = ...,
         not_promoted_reason: _builtins.str = ...,
         not_promoted_message: _builtins.str = ...,
+        base_version: _builtins.int = ...,
+        is_choice_kept: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "create_time", b"create_time", "tap", b"tap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_promoted", b"is_promoted", "kind", b"kind", "n_images", b"n_images", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "kind", b"kind", "n_images", b"n_images", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -338,6 +348,7 @@ class TrainProbeRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     LEAVE_UNPROMOTED_FIELD_NUMBER: _builtins.int
     PROMOTE_IF_NOT_WORSE_BY_FIELD_NUMBER: _builtins.int
+    BASE_VERSION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     probe_id: _builtins.str
     collection_id: _builtins.str
@@ -350,6 +361,11 @@ class TrainProbeRequest(_message.Message):
     """When set, in 0..1: READY moves the promoted pointer only if the version that is
     promoted then is not better by more than this accuracy, as PromoteVersion says it;
     else the version is READY and says why in `not_promoted_reason`.
+    """
+    base_version: _builtins.int
+    """When set, a READY version of the probe to go on from: its kind, layer and C are kept,
+    nothing is chosen, and fitting starts at its weights. `kind`, `layers`, `activation` and
+    `pooling` are the version's then, and must not be given.
     """
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -370,10 +386,11 @@ class TrainProbeRequest(_message.Message):
         seed: _builtins.int = ...,
         leave_unpromoted: _builtins.bool = ...,
         promote_if_not_worse_by: _builtins.float | None = ...,
+        base_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by", "pooling", b"pooling", "promote_if_not_worse_by", b"promote_if_not_worse_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by", "activation", b"activation", "collection_id", b"collection_id", "kind", b"kind", "layers", b"layers", "leave_unpromoted", b"leave_unpromoted", "pooling", b"pooling", "probe_id", b"probe_id", "promote_if_not_worse_by", b"promote_if_not_worse_by", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by", "activation", b"activation", "base_version", b"base_version", "collection_id", b"collection_id", "kind", b"kind", "layers", b"layers", "leave_unpromoted", b"leave_unpromoted", "pooling", b"pooling", "probe_id", b"probe_id", "promote_if_not_worse_by", b"promote_if_not_worse_by", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__promote_if_not_worse_by: _TypeAlias = _typing.Literal["promote_if_not_worse_by"]  # noqa: Y015
     _WhichOneofArgType__promote_if_not_worse_by: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by"]  # noqa: Y015
