@@ -4,8 +4,6 @@ import os
 import secrets
 from pathlib import Path
 
-from icecore.cli.advice_report.page import page
-
 from icecore.cli.codes_files.frames import sync_folder
 from icecore.client.advice_values import Advice
 
@@ -16,6 +14,8 @@ def write(advice: Advice, path: Path) -> None:
     Raises:
         OSError: it cannot be written; what was there stays.
     """
+    from icecore.cli.advice_report.page import page  # with what draws, which takes a while
+
     # A name that is not UTF-8 comes as halves of surrogate pairs, which no UTF-8 file holds.
     text = page(advice).encode("utf-8", "backslashreplace")
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
