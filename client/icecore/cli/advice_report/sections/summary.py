@@ -57,6 +57,7 @@ def to_do(advice: Advice) -> Markup:
         tag("p", verdict.expectation(advice)),
         tag("p", verdict.reason(advice)) if advice.verdict.kind is UNDECIDED else Markup(""),
         tag("ol", tag("li", first, how), *(tag("li", step) for step in others)),
+        tag("p", "A point is one image of a hundred.", class_="quiet"),
         class_=f"lead {advice.verdict.kind}",
         aria_labelledby="to-do",
     )
