@@ -183,6 +183,10 @@ CALLS: dict[str, tuple[str, Callable[[Caller, str], Any]]] = {
         C,
         lambda c, i: c.probes.TrainProbe(ppb.TrainProbeRequest(probe_id="mine", collection_id=i)),
     ),
+    "AdviseTransfer": (
+        C,
+        lambda c, i: list(c.probes.AdviseTransfer(ppb.AdviseTransferRequest(collection_id=i))),
+    ),
     "WatchProbe": (
         P,
         lambda c, i: list(c.probes.WatchProbe(ppb.WatchProbeRequest(probe_id=i))),

@@ -1108,14 +1108,14 @@ class AdviseTransferRequest(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     MAX_IMAGES_FIELD_NUMBER: _builtins.int
     collection_id: _builtins.str
-    """Its labelled images are judged, as they are now."""
+    """Its labelled images are judged, as they are now. It must keep them."""
     kind: Global___ProbeKind.ValueType
     seed: _builtins.int
     max_images: _builtins.int
     """How many images at most; more are thinned, each class alike. 0: 2,000."""
     @_builtins.property
     def backbones(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names or digests; empty: the collection's own. Another one needs kept images."""
+        """Names or digests; empty: the collection's own."""
 
     def __init__(
         self,
@@ -1144,7 +1144,7 @@ class AdviseTransferResponse(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
     stage: _builtins.str
-    """"waiting", "codes", "baselines", "twins", "layers", "curve" or "done"."""
+    """"waiting", "codes", "layers", "twins", "baselines", "curve" or "done", in this order."""
     progress: _builtins.float
     """0..1 over the whole work."""
     @_builtins.property
@@ -1208,7 +1208,9 @@ class Advice(_message.Message):
 
     @_builtins.property
     def chosen(self) -> Global___LayerPlace:
-        """Where the best stands, the cheapest within one point of it, and the last of its backbone."""
+        """The earliest that is as good as the best, as training chooses it; the cheapest within one
+        point of that; and the last of its backbone.
+        """
 
     @_builtins.property
     def cheapest(self) -> Global___LayerPlace: ...

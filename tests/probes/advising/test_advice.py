@@ -58,7 +58,7 @@ def test_codes_that_tell_where_nothing_else_does_are_positive() -> None:
     for stage in stages:
         shares = [share for one, share in told if one == stage]
         assert shares == sorted(shares)
-        assert 0.0 < shares[0]
+        assert shares[0] > 0.0
         assert shares[-1] <= 1.0
     assert [share for stage, share in told if stage == "baselines"][-1] == 1.0
 
