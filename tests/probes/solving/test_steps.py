@@ -8,7 +8,7 @@ from icecore.probes.solving import steps
 from icecore.probes.solving.directions import Directions
 from icecore.probes.solving.losses import Loss, LossAt, loss_of
 from icecore.probes.solving.newton import SINGLE_FORCING
-from icecore.probes.solving.steps import Steps, dots
+from icecore.probes.solving.steps import Steps, _Products, dots
 
 
 class Made:
@@ -95,12 +95,16 @@ def test_exact_steps_are_exact(
     """On the features and, where fewer rows are active, on those; one factor at a time or many."""
     made = Made(ProbeKind.SVM, 5, C, n, r)
     columns = np.array([0, 3, 7])
-    found = made.steps.exact(C, made.at, made.scores, made.weights, columns, np.dtype(dtype))
+    found = made.steps.exact(
+        C, made.at, made.scores, made.weights, columns, np.dtype(dtype), columns
+    )
     step = np.zeros_like(made.gradient)
     step[columns] = found
     assert (made.share_left(step)[columns] <= left).all()
     assert made.share_left(np.zeros_like(step)).min() == 1.0
-    one = made.steps.exact(C, made.at, made.scores, made.weights, columns[1:2], np.dtype(dtype))
+    one = made.steps.exact(
+        C, made.at, made.scores, made.weights, columns[1:2], np.dtype(dtype), columns[1:2]
+    )
     np.testing.assert_allclose(one[0], found[1], rtol=1e-3)
 
 
@@ -112,7 +116,24 @@ def test_a_system_that_float32_finds_singular_is_solved_in_float64() -> None:
     loss = loss_of(ProbeKind.SVM, np.array([0, 1]), 2, np.ones((1, 2)))
     scores, weights = np.zeros((1, 2)), np.zeros((1, 4))
     made = Steps(features, np.ones(4), is_separable=True)
-    step = made.exact(1e9, loss.at(scores), scores, weights, np.array([0]), np.dtype(np.float32))
+    step = made.exact(
+        1e9, loss.at(scores), scores, weights, np.array([0]), np.dtype(np.float32), np.array([0])
+    )
     H = np.eye(4) + 2e9 * Z.T @ Z
     wanted = np.linalg.solve(H, 2e9 * Z.T @ [-1.0, 1.0])
     np.testing.assert_allclose(step[0], wanted, rtol=1e-3)
+
+
+def test_inner_products_are_the_same_kept_or_new() -> None:
+    """Rows come and go, few or many at a time; what is handed out may be overwritten."""
+    random = np.random.default_rng(0)
+    features = Directions(random.normal(size=(60, 9)))
+    known = _Products()
+    for share in (0.5, 0.5, 0.3, 0.55, 0.9, 0.1):
+        rows = np.flatnonzero(random.random(60) < share)
+        for changed in (rows, rows[1:], np.union1d(rows, [3, 50]), rows[::7]):
+            found = known.of(changed, features, np.dtype(np.float32))
+            np.testing.assert_allclose(
+                found, features.Z[changed] @ features.Z[changed].T, atol=1e-5
+            )
+            found[:] = np.nan

@@ -138,13 +138,14 @@ class Directions:
     def exact(self) -> "Directions":
         return self
 
-    def inner_products(self, rows: np.ndarray, dtype: np.dtype[Any]) -> Floats:
+    def inner_products(self, rows: np.ndarray, others: np.ndarray, dtype: np.dtype[Any]) -> Floats:
         if self.n <= MAX_GRAM_ROWS:
             gram = self._gram_single if dtype == np.float32 else self._gram
-            kept: Floats = gram[np.ix_(rows, rows)]
+            kept: Floats = gram.take(rows, axis=0).take(others, axis=1)
             return kept
         Z = self._in(dtype)[rows]
-        products: Floats = Z @ Z.T
+        # A matrix with itself is half the work.
+        products: Floats = Z @ (Z if rows is others else self._in(dtype)[others]).T
         return products
 
     def outer_products(self, rows: np.ndarray, weights: Array, dtype: np.dtype[Any]) -> Floats:

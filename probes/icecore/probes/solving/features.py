@@ -48,8 +48,10 @@ class Features(Protocol):
 class ExactRows(Protocol):
     """Features at hand, for systems over the rows a squared hinge is active on."""
 
-    def inner_products(self, rows: np.ndarray, dtype: np.dtype[np.floating]) -> Floats:
-        """Return the inner products of some images, (m, m), the caller's to overwrite."""
+    def inner_products(
+        self, rows: np.ndarray, others: np.ndarray, dtype: np.dtype[np.floating]
+    ) -> Floats:
+        """Return the inner products of some images with others, (rows, others)."""
 
     def outer_products(
         self, rows: np.ndarray, weights: Array, dtype: np.dtype[np.floating]

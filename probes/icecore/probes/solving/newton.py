@@ -237,27 +237,44 @@ class Batch:
     ) -> Array:
         """Return a step, made for each problem in the way that suited it before."""
         step = np.zeros_like(gradient)
-        iterated = front.ways <= Way.ITERATED_DOUBLE
-        if iterated.any():
+        iterated = np.flatnonzero(front.ways <= Way.ITERATED_DOUBLE)
+        if len(iterated):
             is_short = (front.ways == Way.ITERATED_DOUBLE).any() or forcing.min() < SINGLE_FORCING
-            step, is_solved = self._steps.iterated(
+            columns, part = self._part(front, iterated)
+            if len(iterated) < len(front.problems):
+                invert = self._features.preconditioner(C, part.curvature, self._penalty)
+            step[columns], is_solved = self._steps.iterated(
                 C,
-                front.at,
-                gradient,
+                part,
+                gradient[columns],
                 invert,
-                forcing=forcing,
+                forcing=forcing[iterated],
                 group=self._loss.group,
                 dtype=np.dtype(np.float64 if is_short else np.float32),
             )
             if self._steps.can_be_exact:
-                front.ways = np.where(iterated & ~is_solved, Way.EXACT_SINGLE, front.ways)
+                front.ways[iterated[~is_solved]] = Way.EXACT_SINGLE
         for way, dtype in ((Way.EXACT_SINGLE, np.float32), (Way.EXACT_DOUBLE, np.float64)):
             columns = np.flatnonzero(front.ways == way)
             if len(columns):
                 step[columns] = self._steps.exact(
-                    C, front.at, front.scores, front.weights, columns, np.dtype(dtype)
+                    C,
+                    front.at,
+                    front.scores,
+                    front.weights,
+                    columns,
+                    np.dtype(dtype),
+                    front.problems[columns],
                 )
         return step
+
+    def _part(self, front: _Front, places: np.ndarray) -> tuple[np.ndarray, LossAt]:
+        """Return the columns of some open problems, and the loss there."""
+        group = self._loss.group
+        columns = (places[:, None] * group + np.arange(group)).ravel()
+        if len(places) == len(front.problems):
+            return columns, front.at
+        return columns, front.loss.only(places).at(front.scores[columns])
 
     def _lower_bounds(self, C: float, front: _Front, gradient: Array) -> Array:
         """Return a bound of each problem's optimum, from a dual point."""

@@ -5,14 +5,15 @@ Conjugate gradients where a preconditioner has made H nearly the identity; where
 a solution over the active rows.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor
+from scipy.linalg.blas import dtrsv, strsv
 
 from icecore.probes.linear_probe import Array
-from icecore.probes.solving.features import Features, Preconditioner
+from icecore.probes.solving.features import ExactRows, Features, Preconditioner
 from icecore.probes.solving.losses import Floats, LossAt
 
 MAX_INNER: Final = 400
@@ -22,6 +23,9 @@ MIN_INNER: Final = 8
 
 FACTOR_VALUES: Final = 25_000_000
 """Values of the factors held at once, 100 MB in float32: products between them are for many."""
+
+KEPT_VALUES: Final = 75_000_000
+"""Inner products kept from step to step, 300 MB in float32."""
 
 REFINEMENTS: Final = 2
 """Of a solution by a float32 factor. Each leaves about the factor's error of what was left."""
@@ -40,6 +44,7 @@ class Steps:
         self._features = features
         self._penalty = penalty
         self._exact = features.exact() if is_separable and penalty.all() else None
+        self._kept: dict[int, _Products] = {}
 
     def iterated(
         self,
@@ -103,6 +108,7 @@ class Steps:
         weights: Array,
         columns: np.ndarray,
         dtype: np.dtype[Any],
+        problems: np.ndarray,
     ) -> Array:
         """Return the steps from `weights` to where the gradient is zero by today's curvature.
 
@@ -112,7 +118,10 @@ class Steps:
 
         Systems are factored in `dtype`, in float64 also where float32 finds one not positive.
         What float32 missed is looked at in float64 and solved for again, by the same factor.
+        Active rows are much the same from step to step: their inner products are kept for
+        `problems` (len,).
         """
+        known_products = [self._known(int(problem), dtype) for problem in problems]
         steps = np.empty((len(columns), self._features.r))
         width = max(1, FACTOR_VALUES // min(self._features.n, self._features.r) ** 2)
         for first in range(0, len(columns), width):
@@ -120,7 +129,10 @@ class Steps:
             curvature = at.curvature[some].astype(np.float64)
             targets = scores[some] - ratio(at.slope[some], curvature)
             curvature *= C
-            factors = [self._factor(each, dtype) for each in curvature]
+            factors = [
+                self._factor(each, dtype, known)
+                for each, known in zip(curvature, known_products[first:], strict=False)
+            ]
             over_rows = np.zeros_like(targets)
             found, left = np.zeros((len(some), self._features.r)), targets
             for turn in range(1 + REFINEMENTS if dtype == np.float32 else 1):
@@ -130,23 +142,33 @@ class Steps:
             steps[first : first + width] = found - weights[some]
         return steps
 
-    def _factor(self, weights: Array, dtype: np.dtype[Any]) -> "_Factor":
+    def _known(self, problem: int, dtype: np.dtype[Any]) -> "_Products":
+        """Return the inner products kept for a problem; those in float64 are not."""
+        if dtype == np.float64:
+            return _Products()
+        held = sum(each.products.size for each in self._kept.values())
+        if held > KEPT_VALUES and problem not in self._kept:
+            return _Products()
+        return self._kept.setdefault(problem, _Products())
+
+    def _factor(self, weights: Array, dtype: np.dtype[Any], known: "_Products") -> "_Factor":
         """Factor I + Zᵀ W Z on the smaller of active rows and features."""
         if self._exact is None:
             raise AssertionError("only asked for where `can_be_exact` said so")
         active = np.flatnonzero(weights)
         if len(active) < self._features.r:
-            system = self._exact.inner_products(active, dtype)
+            system = known.of(active, self._exact, dtype)
             system.flat[:: len(system) + 1] += (1.0 / weights[active]).astype(dtype)
         else:
             system = self._exact.outer_products(active, weights[active], dtype)
             system.flat[:: len(system) + 1] += dtype.type(1.0)
         try:
-            factor, _ = cho_factor(system, lower=True, overwrite_a=True, check_finite=False)
+            # Symmetric; its transpose lies as LAPACK wants it, and is not copied.
+            factor, _ = cho_factor(system.T, lower=True, overwrite_a=True, check_finite=False)
         except LinAlgError:
             if dtype == np.float64:
                 raise
-            return self._factor(weights, np.dtype(np.float64))
+            return self._factor(weights, np.dtype(np.float64), _Products())
         return _Factor(factor, active if len(active) < self._features.r else None)
 
     def _nearer(
@@ -203,6 +225,30 @@ def ratio(a: Array, b: Array) -> Array:
     return found
 
 
+@dataclass(slots=True, eq=False)
+class _Products:
+    """Inner products of some rows, `products` (len, len), among which are those wanted last."""
+
+    rows: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    products: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    def of(self, rows: np.ndarray, exact: ExactRows, dtype: np.dtype[Any]) -> Floats:
+        """Return the inner products of `rows`, ascending; the caller's to overwrite."""
+        new = np.setdiff1d(rows, self.rows, assume_unique=True)
+        if len(new) > len(rows) // 4 or len(self.rows) + len(new) > 2 * len(rows):
+            self.rows, self.products = rows, exact.inner_products(rows, rows, dtype)
+        elif len(new):
+            union = np.union1d(self.rows, new)
+            old, added = np.searchsorted(union, self.rows), np.searchsorted(union, new)
+            products = np.empty((len(union), len(union)), dtype)
+            products[np.ix_(old, old)] = self.products
+            products[added] = exact.inner_products(new, union, dtype)
+            products[:, added] = products[added].T
+            self.rows, self.products = union, products
+        places = np.searchsorted(self.rows, rows)
+        return self.products.take(places, axis=0).take(places, axis=1)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Factor:
     """A Cholesky factor, over the rows `active` or (None) over features."""
@@ -211,6 +257,8 @@ class _Factor:
     active: np.ndarray | None
 
     def solve(self, wanted: Array) -> Array:
-        single = wanted.astype(self.factor.dtype)
-        found: Array = cho_solve((self.factor, True), single, check_finite=False)
-        return found.astype(np.float64)
+        # A third of the time of LAPACK's potrs, which is made for many right-hand sides.
+        solve = strsv if self.factor.dtype == np.float32 else dtrsv
+        half = solve(self.factor, wanted.astype(self.factor.dtype), lower=1)
+        found: Array = solve(self.factor, half, lower=1, trans=1, overwrite_x=1).astype(np.float64)
+        return found
