@@ -195,6 +195,13 @@ class Batch:
             scores -= np.repeat(mean, group)[:, None]
         return Solution(weights, scores, C, objectives, gaps, lower, ways, steps)
 
+    def started_at(self, C: float, weights: Array) -> Solution:
+        """Return a start of `solve` at `weights` (columns, r); nothing bounds its optimum yet."""
+        unknown = np.zeros(self._loss.n_problems)
+        ways = np.full(self._loss.n_problems, Way.ITERATED, np.int8)
+        scores = self._features.scores(weights)
+        return Solution(weights, scores, C, unknown, unknown, unknown, ways, 0)
+
     def _started(self, C: float, start: Solution | None) -> _Front:
         """Return where to start, and what bounds the optimum from below already."""
         n_problems = self._loss.n_problems

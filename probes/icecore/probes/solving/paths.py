@@ -64,6 +64,13 @@ class Paths:
         ]
         self._found = [None] * len(self._batches)
 
+    def start_at(self, C: float, weights: Array) -> None:
+        """Let the next fits, for this C, start at `weights` (sets, m, r), the bias last."""
+        for place, classes in enumerate(self._pieces()):
+            self._found[place] = self._batches[place].started_at(
+                C, weights[:, classes].reshape(-1, self.features.r)
+            )
+
     def reach(self, C: float, *, tol: float, weights_tol: float) -> Reached:
         """Fit all sets for one C, best a little larger than the one before.
 
