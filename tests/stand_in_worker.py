@@ -63,6 +63,7 @@ def answer(stdout, key: str = "three") -> None:  # type: ignore[no-untyped-def]
         "classes": ["ant", "bee"],
         "accuracy": accuracy,
         "naive": 1.0,
+        "preprocessing": "none",
         "trials": [{"key": key, "accuracy": accuracy, "C": 1.0, "is_chosen": True}],
         "objective": 1.0,
         "gap": 0.0,

@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from icecore.probes.errors import ProbeFileInvalid
 from icecore.probes.files import FORMAT, from_bytes, to_bytes
 from icecore.probes.linear_probe import LinearProbe, ProbeKind
+from icecore.probes.preprocessing import Preprocessing
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -31,7 +33,14 @@ def two_ants() -> LinearProbe:
     )
 
 
-@pytest.mark.parametrize("probe", [three_ants(), two_ants()], ids=["svm", "softmax"])
+def rooted_ants() -> LinearProbe:
+    """The probe that the golden file of format 2 holds; never change it."""
+    return replace(three_ants(), preprocessing=Preprocessing.SIGNED_ROOT)
+
+
+@pytest.mark.parametrize(
+    "probe", [three_ants(), two_ants(), rooted_ants()], ids=["svm", "softmax", "signed-root"]
+)
 def test_bytes_and_value_are_two_forms_of_one_thing(probe: LinearProbe) -> None:
     data = to_bytes(probe)
     assert from_bytes(data) == probe
@@ -42,10 +51,12 @@ def test_a_file_of_format_1_still_opens() -> None:
     assert from_bytes((GOLDEN / "probe-1.icecore-probe").read_bytes()) == three_ants()
 
 
-def test_format_1_is_still_written_to_the_byte() -> None:
+def test_format_2_is_still_written_to_the_byte() -> None:
     """When the format changes, its number does; then this test is for that number."""
-    assert FORMAT == 1
-    assert to_bytes(three_ants()) == (GOLDEN / "probe-1.icecore-probe").read_bytes()
+    assert FORMAT == 2
+    data = (GOLDEN / "probe-2.icecore-probe").read_bytes()
+    assert to_bytes(rooted_ants()) == data
+    assert from_bytes(data) == rooted_ants()
 
 
 def test_every_truncation_is_refused() -> None:
@@ -72,11 +83,11 @@ def test_added_bytes_are_refused() -> None:
 
 def test_a_newer_format_is_named() -> None:
     body = bytearray(to_bytes(two_ants())[:-32])
-    body[8:12] = struct.pack("<I", 2)
+    body[8:12] = struct.pack("<I", 3)
     with pytest.raises(ProbeFileInvalid) as refused:
         from_bytes(_signed(bytes(body)))
     assert str(refused.value) == (
-        "the probe file has format 2, but this version reads formats 1 to 1: "
+        "the probe file has format 3, but this version reads formats 1 to 2: "
         "it was written by a newer one or is broken"
     )
 

@@ -19,6 +19,7 @@ from icecore.probes.errors import (
 )
 from icecore.probes.files import to_bytes
 from icecore.probes.linear_probe import ProbeKind
+from icecore.probes.preprocessing import Preprocessing
 from icecore.probes.selection import C_RANGE, DEFAULT_CS, Training, train
 from labelled import clouds, names, standardised
 
@@ -173,7 +174,8 @@ def test_a_class_of_two_images_is_enough(kind: ProbeKind, sizes: tuple[int, ...]
 
 def test_a_single_layer_and_a_single_c_leave_nothing_to_choose() -> None:
     codes, y = clouds(40, 5, 2)
-    found = train({"only": codes}, names(y), kind="svm", Cs=[0.01])
+    plain = [Preprocessing.NONE]
+    found = train({"only": codes}, names(y), kind="svm", Cs=[0.01], preprocessings=plain)
     assert (found.key, found.C) == ("only", 0.01)
     assert found.accuracy == found.trials[0].accuracy
     assert found.naive == found.accuracy.estimate
@@ -266,7 +268,8 @@ def test_wrong_arguments_are_refused() -> None:
 def test_the_ends_of_the_range_of_c_are_told_honestly(kind: ProbeKind, C: float) -> None:
     """Fits without a warning, which is an error here; a gap that is left is told."""
     codes, y = clouds(40, 12, 2, separation=0.3)
-    found = train({"a": codes}, names(y), kind=kind, Cs=[C])
+    plain = [Preprocessing.NONE]
+    found = train({"a": codes}, names(y), kind=kind, Cs=[C], preprocessings=plain)
     model = (
         LinearSVC(C=C, dual=False, tol=1e-12, max_iter=100_000)
         if kind is ProbeKind.SVM

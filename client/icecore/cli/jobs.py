@@ -133,6 +133,7 @@ def version_json(version: ProbeVersion) -> dict[str, Any]:
         "depth": None if tap is None else tap.depth or None,
         "kind": version.kind.value,
         "C": version.C,
+        "preprocessing": version.preprocessing or None,
         "classes": list(version.classes),
         "n_images": version.n_images,
         "accuracy": None if accuracy is None else accuracy_json(accuracy),

@@ -153,7 +153,8 @@ class ProbeVersion:
     `accuracy` is from outer folds that chose neither C nor layer; `gap` bounds
     how far `objective` is above the optimum, relative to it. `not_promoted_reason` and
     `not_promoted_message` say why READY did not promote it, where it was to be promoted
-    only if not worse.
+    only if not worse. `preprocessing` is "none", "l2" or "signed-root": what Predict does to
+    each code before the weights.
     """
 
     probe_id: str
@@ -180,6 +181,7 @@ class ProbeVersion:
     seconds: float = 0.0
     not_promoted_reason: str = ""
     not_promoted_message: str = ""
+    preprocessing: str = ""
 
 
 @dataclass(frozen=True, slots=True)

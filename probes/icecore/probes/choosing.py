@@ -7,7 +7,7 @@ import numpy as np
 
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, Judgement
 from icecore.probes.folds import NEVER_HELD_OUT
-from icecore.probes.preferring import preferred
+from icecore.probes.preferring import Places, preferred
 from icecore.probes.shortlisting import Shortlists
 
 
@@ -69,7 +69,7 @@ def choose(
             among,
             [judgements[key].inner_right[fold][C_in[key], judged] for key in among],
             [judgements[key].inner_loss[fold, C_in[key]] for key in among],
-            positions,
+            _places(among, judgements, positions),
         )
         right[held] = right_of[key][held]
         predicted[held] = judgements[key].outer_predicted[C_in[key], held]
@@ -81,7 +81,7 @@ def choose(
             among,
             [right_of[key][counted] for key in among],
             [loss_of[key] for key in among],
-            positions,
+            _places(among, judgements, positions),
         ),
         {
             key: _best(seen.outer_right[:, counted].sum(axis=1), seen.outer_loss.sum(axis=0))
@@ -98,10 +98,22 @@ def _preferred(
     among: Sequence[str],
     right: Sequence[np.ndarray],
     loss: Sequence[float],
-    positions: Mapping[str, float] | None,
+    places: Places | None,
 ) -> str:
-    at = None if positions is None else np.array([positions[key] for key in among])
-    return among[preferred(np.stack(right), np.array(loss), at)]
+    return among[preferred(np.stack(right), np.array(loss), places)]
+
+
+def _places(
+    among: Sequence[str],
+    judgements: Mapping[str, Judgement],
+    positions: Mapping[str, float] | None,
+) -> Places | None:
+    if positions is None:
+        return None
+    return Places(
+        np.array([positions[key] for key in among]),
+        np.array([judgements[key].width for key in among], np.float64),
+    )
 
 
 def _best(right: np.ndarray, loss: np.ndarray) -> int:

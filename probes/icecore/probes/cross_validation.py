@@ -57,7 +57,7 @@ class Judgement:
     `inner_right` (outer folds, Cs, n) bool and `inner_loss` (outer folds, Cs) are of the inner
     folds of one outer fold's training part; `outer_predicted` (Cs, n) int64, a class or -1,
     `outer_right` (Cs, n) bool and `outer_loss` (outer folds, Cs) are of the outer folds'
-    held-out rows. Losses are sums of the fitted loss.
+    held-out rows. Losses are sums of the fitted loss. `width` is that of the codes.
     """
 
     inner_right: np.ndarray
@@ -65,6 +65,7 @@ class Judgement:
     outer_predicted: np.ndarray
     outer_right: np.ndarray
     outer_loss: np.ndarray
+    width: int = 0
 
 
 def judge(
@@ -86,6 +87,7 @@ def judge(
     """
     material = material_of(codes) if isinstance(codes, np.ndarray) else codes
     parts = list(_parts(folds))
+    width = len(material.standardisation.mean)
     inner_right = np.zeros((OUTER_FOLDS, len(Cs), len(y)), np.bool_)
     inner_loss = np.zeros((OUTER_FOLDS, len(Cs)))
     outer_predicted = np.full((len(Cs), len(y)), NEVER_HELD_OUT, np.int64)
@@ -111,7 +113,9 @@ def judge(
         while n_told < OUTER_FOLDS * at_once.stop // len(parts):
             on_fold()
             n_told += 1
-    return Judgement(inner_right, inner_loss, outer_predicted, outer_predicted == y, outer_loss)
+    return Judgement(
+        inner_right, inner_loss, outer_predicted, outer_predicted == y, outer_loss, width
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,8 +23,9 @@ import numpy.typing as npt
 
 from icecore.probes.errors import InputInvalid, ProbeFileInvalid
 from icecore.probes.linear_probe import LinearProbe, ProbeKind
+from icecore.probes.preprocessing import Preprocessing
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The number written; readers of it and of all before are kept."""
 
 _MAGIC: Final = b"ICEPROBE"
@@ -47,6 +48,7 @@ def to_bytes(probe: LinearProbe) -> bytes:
         ],
         "classes": list(probe.classes),
         "kind": probe.kind.value,
+        "preprocessing": probe.preprocessing.value,
         "tap": probe.tap,
     }
     header = json.dumps(fields, sort_keys=True, separators=(",", ":")).encode("ascii")
@@ -67,7 +69,7 @@ def from_bytes(data: bytes) -> LinearProbe:
     magic, number, header_bytes = _PREAMBLE.unpack_from(data)
     if magic != _MAGIC:
         raise ProbeFileInvalid(f"a probe file begins with {_MAGIC!r}, this one with {magic!r}")
-    if number != FORMAT:
+    if not 1 <= number <= FORMAT:
         raise ProbeFileInvalid(
             f"the probe file has format {number}, but this version reads formats 1 to {FORMAT}: "
             "it was written by a newer one or is broken"
@@ -77,12 +79,13 @@ def from_bytes(data: bytes) -> LinearProbe:
         raise ProbeFileInvalid("the probe file is broken: its checksum is not that of its bytes")
     # What follows guards against a writer gone wrong: no accident gets past the checksum.
     try:
-        return _read_1(body, header_bytes)
+        return _read(body, header_bytes, number)
     except (KeyError, TypeError, ValueError, InputInvalid) as error:
         raise ProbeFileInvalid(f"the probe file's content is wrong: {error!r}") from error
 
 
-def _read_1(body: bytes, header_bytes: int) -> LinearProbe:
+def _read(body: bytes, header_bytes: int, number: int) -> LinearProbe:
+    """Formats 1 and 2; the second says how codes are preprocessed."""
     start = _PREAMBLE.size + header_bytes
     fields: dict[str, Any] = json.loads(body[_PREAMBLE.size : start].decode("ascii"))
     arrays: dict[str, npt.NDArray[Any]] = {}
@@ -103,4 +106,5 @@ def _read_1(body: bytes, header_bytes: int) -> LinearProbe:
         weights=arrays["weights"],
         bias=arrays["bias"],
         tap=fields["tap"],
+        preprocessing=Preprocessing(fields["preprocessing"]) if number > 1 else Preprocessing.NONE,
     )

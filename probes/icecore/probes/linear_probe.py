@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icecore.probes.errors import CodesInvalid, InputInvalid, TapMismatch
+from icecore.probes.preprocessing import Preprocessing, preprocessed
 
 Array: TypeAlias = npt.NDArray[np.float64]
 CodeArray: TypeAlias = npt.NDArray[np.floating[Any]]
@@ -41,9 +42,10 @@ class LinearProbe:
     """A linear classifier of `k` classes over codes of one tap.
 
     `weights` is (k, d) float32 and `bias` (k,) float64; both have a single row where
-    k == 2, as scikit-learn's `coef_` has: it scores for the second class. They act on
-    raw codes: standardisation is folded in. `tap` is the identity of the tap as an
-    opaque string, compared and never parsed. Arrays are kept as read-only views.
+    k == 2, as scikit-learn's `coef_` has: it scores for the second class. They act on raw
+    codes, preprocessed as the probe says: standardisation is folded in. `tap` is the identity
+    of the tap as an opaque string, compared and never parsed. Arrays are kept as read-only
+    views.
 
     Raises:
         InputInvalid: fewer than two classes, one named twice, names that are no strings,
@@ -55,6 +57,7 @@ class LinearProbe:
     weights: npt.NDArray[np.float32]
     bias: Array
     tap: str
+    preprocessing: Preprocessing = Preprocessing.NONE
 
     def __post_init__(self) -> None:
         k = len(self.classes)
@@ -78,6 +81,7 @@ class LinearProbe:
         if not (np.isfinite(weights).all() and np.isfinite(bias).all()):
             raise InputInvalid("weights or bias hold a value that is not finite")
         object.__setattr__(self, "kind", ProbeKind(self.kind))
+        object.__setattr__(self, "preprocessing", Preprocessing(self.preprocessing))
         object.__setattr__(self, "weights", _read_only(weights))
         object.__setattr__(self, "bias", _read_only(bias))
 
@@ -91,6 +95,7 @@ class LinearProbe:
         return (
             isinstance(other, LinearProbe)
             and (self.kind, self.classes, self.tap) == (other.kind, other.classes, other.tap)
+            and self.preprocessing is other.preprocessing
             and np.array_equal(self.weights, other.weights)
             and np.array_equal(self.bias, other.bias)
         )
@@ -120,7 +125,11 @@ class LinearProbe:
             raise TapMismatch(
                 f"codes of tap {tap!r} were given to a probe fitted on those of tap {self.tap!r}"
             )
-        raw = checked_codes(codes, "codes", d=self.d) @ self.weights.T.astype(np.float64)
+        checked = checked_codes(codes, "codes", d=self.d)
+        if self.preprocessing is not Preprocessing.NONE:
+            # In the arithmetic of training, where codes of float16 and float32 are float32.
+            checked = preprocessed(np.asarray(codes), self.preprocessing).astype(np.float64)
+        raw = checked @ self.weights.T.astype(np.float64)
         raw += self.bias
         if len(self.classes) > 2:
             return raw

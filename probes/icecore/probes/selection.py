@@ -23,6 +23,7 @@ from icecore.probes.errors import InputInvalid
 from icecore.probes.fitting import Fit, fit
 from icecore.probes.intervals import Accuracy, held_out_accuracy
 from icecore.probes.linear_probe import CodeArray, LinearProbe, ProbeKind
+from icecore.probes.preprocessing import Preprocessing
 from icecore.probes.searching import FITTING, search
 from icecore.probes.training_data import TrainingData
 
@@ -69,6 +70,7 @@ class Training:
 
     kind: ProbeKind
     key: str
+    preprocessing: Preprocessing
     C: float
     classes: tuple[str, ...]
     fit: Fit
@@ -84,7 +86,14 @@ class Training:
 
     def probe(self, tap: str) -> LinearProbe:
         """Return the fitted probe, over the tap that `key` stands for."""
-        return LinearProbe(self.kind, self.classes, self.fit.weights, self.fit.bias, tap)
+        return LinearProbe(
+            self.kind,
+            self.classes,
+            self.fit.weights,
+            self.fit.bias,
+            tap,
+            self.preprocessing,
+        )
 
 
 def train(
@@ -94,6 +103,7 @@ def train(
     kind: ProbeKind | str,
     groups: Sequence[str] | None = None,
     positions: Mapping[str, float] | None = None,
+    preprocessings: Sequence[Preprocessing] = tuple(Preprocessing),
     seed: int = 0,
     Cs: Sequence[float] | None = None,
     on_progress: OnProgress | None = None,
@@ -112,6 +122,7 @@ def train(
             digest of the image serves, so that copies of an image cannot help it.
         positions: each layer's depth as a share of its network's, above 0 to 1: neighbours help
             to tell which is best. None: each stands for itself.
+        preprocessings: to choose from once the layer is chosen; of equals the first.
         seed: decides the folds.
         Cs: to choose from, within `C_RANGE`; `DEFAULT_CS` of the kind when None.
         on_progress: called with "choosing" or "fitting" and the share done, 0..1.
@@ -133,33 +144,37 @@ def train(
     tell("choosing", 0.0)
     with threadpool_limits(1, user_api="blas"):
         found = search(
-            data, folds, kind=kind, Cs=Cs, positions=positions, report=partial(tell, "choosing")
+            data,
+            folds,
+            kind=kind,
+            Cs=Cs,
+            positions=positions,
+            preprocessings=preprocessings,
+            report=partial(tell, "choosing"),
         )
-        choice, judgements = found.choice, found.judgements
+        choice, layers = found.choice, found.layers
         tell("fitting", 1.0 - FITTING)
-        material = found.materials.take(choice.key)
-        fitted = fit(material, y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
+        fitted = fit(found.material, y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
     tell("fitting", 1.0)
     groups_held = data.groups[folds.outer >= 0]
     return Training(
         kind=kind,
-        key=choice.key,
+        key=layers.key,
+        preprocessing=found.ways[choice.key][1],
         C=fitted.C,
         classes=data.classes,
         fit=fitted,
         accuracy=held_out_accuracy(choice.right, groups_held, n_folds=OUTER_FOLDS),
         predicted=choice.predicted,
-        naive=float(
-            judgements[choice.key].outer_right[choice.C_of[choice.key], folds.outer >= 0].mean()
-        ),
+        naive=found.naive,
         trials=tuple(
             Trial(
                 key,
-                held_out_accuracy(choice.right_of[key], groups_held, n_folds=OUTER_FOLDS),
-                Cs[choice.C_of[key]],
-                key == choice.key,
+                held_out_accuracy(layers.right_of[key], groups_held, n_folds=OUTER_FOLDS),
+                Cs[layers.C_of[key]],
+                key == layers.key,
             )
-            for key in judgements
+            for key in found.judgements
         ),
         seed=seed,
         n_images=len(y),

@@ -15,7 +15,7 @@ from scipy.linalg.lapack import dpotri
 
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds
 from icecore.probes.linear_probe import Array
-from icecore.probes.preferring import smoothed
+from icecore.probes.preferring import Places
 from icecore.probes.solving.directions import Directions
 
 KEPT: Final = 6
@@ -59,14 +59,16 @@ class Guess:
 
     in_folds: np.ndarray
     on_all: np.ndarray
+    width: int = 0
 
 
-def guess(features: Directions, y: np.ndarray, k: int, folds: Folds) -> Guess:
+def guess(features: Directions, y: np.ndarray, k: int, folds: Folds, *, width: int = 0) -> Guess:
     """Return what ridge regression says at one layer.
 
     Args:
         features: rotated, of all n images.
         y: (n,) int, 0..k-1.
+        width: of the codes, to be kept with the answers.
 
     Source: the identity for leaving out a set U of rows, residuals (I - H_UU)⁻¹ e_U
     (Cook and Weisberg, "Residuals and influence in regression", 1982), taken twice: for
@@ -88,7 +90,7 @@ def guess(features: Directions, y: np.ndarray, k: int, folds: Folds) -> Guess:
         in_folds[fold, rows] = (best[0][fold] == labels) & (outer != fold)
     best = max(found, key=lambda each: int((each[1] == labels).sum()))
     on_all[rows] = best[1] == labels
-    return Guess(in_folds, on_all)
+    return Guess(in_folds, on_all, width)
 
 
 def shortlists(
@@ -99,12 +101,17 @@ def shortlists(
     In the order of `guesses`; of equals the earlier is kept. `positions` as in `choose`.
     """
     keys = list(guesses)
-    at = None if positions is None else np.array([positions[key] for key in keys])
+    places = None
+    if positions is not None:
+        depths = np.array([positions[key] for key in keys])
+        places = Places(depths, np.array([guesses[key].width for key in keys], np.float64))
 
     def best(answers: Sequence[np.ndarray]) -> tuple[str, ...]:
-        means = smoothed(np.stack(answers).mean(axis=1, keepdims=True), at)[:, 0]
-        places = np.argsort(-np.round(means, 12), kind="stable")[:kept]
-        return tuple(keys[place] for place in sorted(places))
+        means = np.stack(answers).mean(axis=1, keepdims=True)
+        if places is not None:
+            means = places.smoothed(means)
+        found = np.argsort(-np.round(means[:, 0], 12), kind="stable")[:kept]
+        return tuple(keys[place] for place in sorted(found))
 
     return Shortlists(
         tuple(best([guesses[key].in_folds[fold] for key in keys]) for fold in range(OUTER_FOLDS)),

@@ -211,6 +211,7 @@ class ProbeVersion(_message.Message):
     NOT_PROMOTED_MESSAGE_FIELD_NUMBER: _builtins.int
     BASE_VERSION_FIELD_NUMBER: _builtins.int
     IS_CHOICE_KEPT_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version: _builtins.int
     version_name: _builtins.str
@@ -244,6 +245,10 @@ class ProbeVersion(_message.Message):
     is_choice_kept: _builtins.bool
     """Kind, layer and C are those of `base_version`. They were chosen on images that may be
     among these, so that `accuracy` may flatter a little: its folds only fit.
+    """
+    preprocessing: _builtins.str
+    """What is done to each code before the weights: "none", "l2" (to length one) or
+    "signed-root" (the root of each value, then to length one). Predict does it by itself.
     """
     @_builtins.property
     def tap(self) -> _common_pb2.Tap:
@@ -288,10 +293,11 @@ class ProbeVersion(_message.Message):
         not_promoted_message: _builtins.str = ...,
         base_version: _builtins.int = ...,
         is_choice_kept: _builtins.bool = ...,
+        preprocessing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "create_time", b"create_time", "tap", b"tap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "kind", b"kind", "n_images", b"n_images", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "kind", b"kind", "n_images", b"n_images", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "preprocessing", b"preprocessing", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -81,7 +81,7 @@ def test_a_wrong_request_is_refused(
         TrainRequest(**{"probe_id": "p", "collection_id": "c", **fields})  # type: ignore[arg-type]
 
 
-LATER = {"not_promoted_reason", "not_promoted_message", "not_worse_by"}
+LATER = {"not_promoted_reason", "not_promoted_message", "not_worse_by", "preprocessing"}
 """What versions of before have not."""
 
 

@@ -124,7 +124,7 @@ def _print(version: ProbeVersion) -> None:
     promoted = ", promoted" if version.is_promoted else ""
     print_line(
         f"{version.probe_id} version {version.version}{promoted}: {version.kind.value}, "
-        f"C = {version.C:g}{layer}"
+        f"C = {version.C:g}{layer}{_done(version.preprocessing)}"
     )
     if version.accuracy is not None:
         estimate, interval = percent(version.accuracy)
@@ -135,3 +135,9 @@ def _print(version: ProbeVersion) -> None:
         )
     if version.not_promoted_message:
         print_line(f"not promoted: {one_line(version.not_promoted_message)}")
+
+
+def _done(preprocessing: str) -> str:
+    """What is done to codes before the weights, in words."""
+    words = {"l2": ", each code brought to length one", "signed-root": ", of each code's roots"}
+    return words.get(preprocessing, "")

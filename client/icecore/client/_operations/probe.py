@@ -278,6 +278,7 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
         seconds=message.seconds,
         not_promoted_reason=message.not_promoted_reason,
         not_promoted_message=message.not_promoted_message,
+        preprocessing=message.preprocessing,
     )
 
 

@@ -125,6 +125,7 @@ def _found(facts: VersionFacts) -> pb.ProbeVersion:
         data_digest=facts.data_digest,
         not_promoted_reason=facts.not_promoted_reason,
         not_promoted_message=facts.not_promoted_message,
+        preprocessing=facts.preprocessing,
     )
 
 

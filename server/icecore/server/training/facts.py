@@ -1,11 +1,14 @@
 """What training found, typed: the reading of `VersionRecord.result`."""
 
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 from icecore.server.errors import StorageCorrupt
 from icecore.server.storage.records import Json, VersionRecord
 from icecore.wire.taps import TapId
+
+NONE: Final = "none"
+"""How versions preprocess that were trained before there was a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class VersionFacts:
     over ids, labels and codes (see `training_set`). `n_images` counts what was
     trained on; images without a label are not among them. `not_promoted_reason` and
     `not_promoted_message` say why READY did not promote it, where that hung on a
-    comparison; else "".
+    comparison; else "". `preprocessing` is what `icecore.probes.preprocessing` calls it.
     """
 
     tap: TapId
@@ -54,6 +57,7 @@ class VersionFacts:
     n_images: int
     not_promoted_reason: str = ""
     not_promoted_message: str = ""
+    preprocessing: str = NONE
 
     def to_json(self) -> Json:
         return {
@@ -72,6 +76,7 @@ class VersionFacts:
                 }
                 for trial in self.trials
             ],
+            "preprocessing": self.preprocessing,
             "objective": self.objective,
             "gap": self.gap,
             "seed": self.seed,
@@ -111,6 +116,7 @@ class VersionFacts:
                 seed=int(values["seed"]),
                 data_digest=str(values["data_digest"]),
                 n_images=int(values["n_images"]),
+                preprocessing=str(values.get("preprocessing", NONE)),
                 # Versions of before were always promoted, or never.
                 not_promoted_reason=str(values.get("not_promoted_reason", "")),
                 not_promoted_message=str(values.get("not_promoted_message", "")),

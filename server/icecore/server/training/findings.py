@@ -33,4 +33,5 @@ def facts_of(
         seed=seed,
         data_digest=data_digest,
         n_images=n_images,
+        preprocessing=found["preprocessing"],
     )

@@ -77,6 +77,7 @@ def _found(training: Training) -> dict[str, object]:
     """What `findings.facts_of` reads."""
     return {
         "key": training.key,
+        "preprocessing": training.preprocessing.value,
         "C": training.C,
         "classes": list(training.classes),
         "accuracy": asdict(training.accuracy),
