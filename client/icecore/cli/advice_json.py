@@ -12,6 +12,7 @@ def advice_json(advice: Advice) -> dict[str, Any]:
     return {
         "collection": advice.collection_id,
         "chosen": _place(advice.chosen),
+        "highest": _place(max(advice.layers, key=lambda one: one.accuracy.estimate).place),
         "cheapest": _place(advice.cheapest),
         "last": _place(advice.last),
         "accuracy": accuracy_json(advice.accuracy),

@@ -12,6 +12,11 @@ from icecore.client import Advice, LayerPlace
 
 WIDTH = 96
 
+CHOICE = (
+    "Chosen is the earliest place that these images do not tell from the best: the highest figure "
+    "of so many is partly luck."
+)
+
 _ISOLATES = str.maketrans("", "", "\u2066\u2067\u2068\u2069")
 
 
@@ -22,6 +27,7 @@ def print_advice(advice: Advice) -> None:
     _say(verdict.reason(advice))
     print_line()
     _print_layers(advice)
+    _say(CHOICE)
     print_line()
     _print_baselines(advice)
     print_line()
@@ -43,13 +49,16 @@ def print_advice(advice: Advice) -> None:
 
 def _print_layers(advice: Advice) -> None:
     is_one = len(places.backbones(advice)) == 1
+    highest = max(advice.layers, key=lambda one: one.accuracy.estimate).place
     marks = (
-        (advice.chosen, "best"),
+        (advice.chosen, "chosen"),
         (advice.cheapest, "cheapest within a point of it"),
+        (highest, "highest figure"),
         (advice.last, "last"),
     )
     rows: list[tuple[str, ...]] = []
-    for place in dict.fromkeys((advice.cheapest, advice.chosen, advice.last)):
+    told = {place for place, _ in marks}
+    for place in (one.place for one in advice.layers if one.place in told):
         layer = places.at(advice, place)
         if layer is None:
             continue

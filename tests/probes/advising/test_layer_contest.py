@@ -72,7 +72,7 @@ def test_labels_without_meaning_are_not_said_to_be_told_apart() -> None:
 
 def test_the_cheapest_as_good_is_found_by_bytes() -> None:
     found = contest(
-        candidate(1, NOISE, n_bytes=1),
+        candidate(1, NOISE, n_bytes=1, backbone="a third"),
         candidate(2, CODES, n_bytes=500),
         candidate(3, CODES, n_bytes=900, backbone="other"),
         candidate(0, CODES, n_bytes=400),
@@ -124,3 +124,11 @@ def test_candidates_that_say_nothing_are_refused() -> None:
         contest(once, replace(once, depth=2))
     with pytest.raises(InputInvalid, match="one at least must have a depth"):
         contest(candidate(0, CODES))
+
+
+def test_a_network_s_outputs_win_by_their_own_answers_alone() -> None:
+    """They stand beside the last layer, and as good ones cost more than that."""
+    layers = [candidate(1, NOISE), candidate(2, NOISE), candidate(3, CODES)]
+    assert contest(*layers, candidate(0, CODES)).chosen.depth == 3
+    outputs = candidate(0, np.column_stack([CODES, np.eye(K, dtype=np.float32)[Y]]))
+    assert contest(*layers, outputs).chosen.depth == 0

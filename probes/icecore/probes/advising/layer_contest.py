@@ -210,14 +210,18 @@ class LayerContest:
 
 
 def _positions(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Depths as shares of the network's; networks, and their outputs, are far from each other."""
+    """Depths as shares of the network's; networks are far apart.
+
+    A network's outputs stand beside its last depth. Behind it they lent the best layer's answers
+    and had no worse ones beside them, and of ants and bees they were chosen for that alone.
+    """
     deepest: dict[str, int] = {}
     for one in candidates:
         deepest[one.backbone] = max(one.depth, deepest.get(one.backbone, 0))
     start = {backbone: _APART * place for place, backbone in enumerate(deepest)}
     return {
         one.key: start[one.backbone]
-        + (one.depth / deepest[one.backbone] if one.depth else _APART / 2.0)
+        + (one.depth or deepest[one.backbone]) / max(deepest[one.backbone], 1)
         for one in candidates
     }
 
