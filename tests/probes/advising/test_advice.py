@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from icecore.probes.advising.advice import Advice, Baselines, advise
+from icecore.probes.advising.candidates import Candidate
 from icecore.probes.advising.deciding import Outcome
-from icecore.probes.advising.layer_contest import Candidate, LayerContest
+from icecore.probes.advising.layer_contest import LayerContest
 from icecore.probes.advising.scenario import Size
 from icecore.probes.errors import InputInvalid
 from icecore.probes.linear_probe import CodeArray, ProbeKind

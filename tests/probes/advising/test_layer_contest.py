@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from icecore.probes.advising.layer_contest import Candidate, LayerContest
+from icecore.probes.advising.candidates import Candidate
+from icecore.probes.advising.layer_contest import LayerContest
 from icecore.probes.choosing import choose
 from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.errors import InputInvalid

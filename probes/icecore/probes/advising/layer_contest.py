@@ -12,6 +12,7 @@ from typing import Final, Self
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from icecore.probes.advising.candidates import Candidate, positions_of
 from icecore.probes.advising.confusion import Confusion
 from icecore.probes.advising.contest import Answers, Contest
 from icecore.probes.choosing import Choice, choose
@@ -27,29 +28,6 @@ AS_GOOD: Final = 0.01
 """One point of accuracy, which a cheaper layer may lose."""
 
 _FLOAT_BYTES: Final = 4
-
-_APART: Final = 100.0
-"""Between two networks, on a scale on which one is 1 long: nothing is lent that far."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """One place of a backbone where codes are read.
-
-    `depth` is 0 for the backbone's own outputs. `codes` is (n, d) float. `n_bytes` are those of
-    the weights that lead here, `macs` the multiply-accumulates of one image.
-    """
-
-    backbone: str
-    layer: str
-    depth: int
-    codes: CodeArray
-    n_bytes: int
-    macs: int
-
-    @property
-    def key(self) -> str:
-        return f"{self.backbone}/{self.layer}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +103,7 @@ class LayerContest:
         cheap = sorted(candidates, key=lambda one: (one.n_bytes, one.macs))
         choice = _chosen(
             {one.key: one.codes for one in cheap},
-            _positions(candidates),
+            positions_of(candidates),
             contest,
             kind,
             Cs,
@@ -207,23 +185,6 @@ class LayerContest:
             one.n_bytes + _FLOAT_BYTES * (dims + 1) * n_rows,
             one.macs + dims * n_rows,
         )
-
-
-def _positions(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Depths as shares of the network's; networks are far apart.
-
-    A network's outputs stand beside its last depth. Behind it they lent the best layer's answers
-    and had no worse ones beside them, and of ants and bees they were chosen for that alone.
-    """
-    deepest: dict[str, int] = {}
-    for one in candidates:
-        deepest[one.backbone] = max(one.depth, deepest.get(one.backbone, 0))
-    start = {backbone: _APART * place for place, backbone in enumerate(deepest)}
-    return {
-        one.key: start[one.backbone]
-        + (one.depth or deepest[one.backbone]) / max(deepest[one.backbone], 1)
-        for one in candidates
-    }
 
 
 def _chosen(

@@ -18,7 +18,8 @@ from typing import Any, BinaryIO, Final, cast
 import numpy as np
 
 from icecore.probes.advising.advice import advise
-from icecore.probes.advising.layer_contest import Candidate, LayerContest
+from icecore.probes.advising.candidates import Candidate
+from icecore.probes.advising.layer_contest import LayerContest
 from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import ProbesError
 from icecore.probes.linear_probe import CodeArray, ProbeKind
