@@ -226,6 +226,9 @@ def one_grid(
 ) -> None:
     k = int(y.max()) + 1
     cpu, wall, (objectives, gap) = timed(lambda: our_grid(X, y, k, kind))
+    if cpu < 1.0:  # the median of three: a first run also loads what it calls
+        again = [timed(lambda: our_grid(X, y, k, kind)) for _ in range(2)]
+        cpu, wall, _ = sorted([*again, (cpu, wall, None)], key=lambda found: found[0])[1]
     train = folds_of(len(y), k) != 0
     # Standardised by all images, as ours are: so the objectives are the same.
     theirs = TheirGrid(standardised(X)[train], y[train], k, kind, objectives[0])
