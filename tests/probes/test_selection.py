@@ -117,6 +117,21 @@ def test_labels_of_held_out_rows_have_no_part_in_the_choice(kind: ProbeKind, d: 
 
 
 @pytest.mark.parametrize("kind", ProbeKind)
+def test_how_many_threads_there_are_does_not_change_what_folds_see(kind: ProbeKind) -> None:
+    """Forty classes: twenty training sets by threes, to the bit."""
+    codes, y = clouds(160, 12, 40, separation=0.5)
+    folds = Folds.of(y, np.arange(160), 0)
+    one, four = (
+        judge(codes, y, 40, folds, kind=kind, Cs=(1e-3,), on_fold=lambda: None, threads=threads)
+        for threads in (1, 4)
+    )
+    np.testing.assert_array_equal(one.inner_right, four.inner_right)
+    np.testing.assert_array_equal(one.outer_predicted, four.outer_predicted)
+    np.testing.assert_array_equal(one.inner_loss, four.inner_loss)
+    np.testing.assert_array_equal(one.outer_loss, four.outer_loss)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
 def test_fits_of_folds_are_fits_of_their_rows(kind: ProbeKind) -> None:
     """A fold's probe is that of its training rows alone, standardised as all rows are."""
     codes, y = clouds(60, 8, 3, separation=0.3)

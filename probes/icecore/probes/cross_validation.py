@@ -1,6 +1,7 @@
 """What nested folds see at one layer, for every C; choosing is left to `selection`."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,12 +79,14 @@ def judge(
     Cs: Sequence[float],
     on_fold: Callable[[], None],
     weighting: Weighting = ALIKE,
+    threads: int = 1,
 ) -> Judgement:
     """Return what all folds see at one layer; `on_fold` is called once for each outer fold.
 
     Fits of a fold see the labels of its training rows alone. The codes' mean, scale and
     directions, which know no labels, are those of all images: so one eigendecomposition
-    serves all folds and Cs.
+    serves all folds and Cs. Training sets are solved by up to `threads` at once; how many does
+    not change the answer. BLAS should have one thread.
     """
     material = material_of(codes) if isinstance(codes, np.ndarray) else codes
     parts = list(_parts(folds))
@@ -92,27 +95,24 @@ def judge(
     inner_loss = np.zeros((OUTER_FOLDS, len(Cs)))
     outer_predicted = np.full((len(Cs), len(y)), NEVER_HELD_OUT, np.int64)
     outer_loss = np.zeros((OUTER_FOLDS, len(Cs)))
+    groups = list(sets_at_once(k, len(parts)))
     n_told = 0
-    for at_once in sets_at_once(k, len(parts)):
-        some = parts[at_once]
-        weights = weighting.of_sets(y, k, [part.train for part in some])
-        paths = Paths(material.features, y, k, kind, *weights)
-        for i, C in enumerate(Cs):
-            reached = paths.reach(C, tol=CHOOSING_TOLERANCE, weights_tol=CHOOSING_WEIGHTS_TOLERANCE)
-            for part, scores in zip(some, reached.scores, strict=True):
-                held = scores[:, part.held]
-                predicted = held[0] > 0.0 if k == 2 else held.argmax(axis=0)
-                loss = loss_of(kind, y[part.held], k, np.ones((1, len(part.held))))
-                missed = float(loss.at(held).values.sum()) if len(part.held) else 0.0
+
+    def held_out(at_once: slice) -> list[_HeldOut]:
+        return _held_out(material, y, k, parts[at_once], kind, Cs, weighting)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for at_once, found in zip(groups, pool.map(held_out, groups), strict=True):
+            for part, answers in zip(parts[at_once], found, strict=True):
                 if part.is_outer:
-                    outer_predicted[i, part.held] = predicted
-                    outer_loss[part.fold, i] = missed
+                    outer_predicted[:, part.held] = answers.predicted
+                    outer_loss[part.fold] = answers.loss
                 else:
-                    inner_right[part.fold, i, part.held] = predicted == y[part.held]
-                    inner_loss[part.fold, i] += missed
-        while n_told < OUTER_FOLDS * at_once.stop // len(parts):
-            on_fold()
-            n_told += 1
+                    inner_right[part.fold][:, part.held] = answers.predicted == y[part.held]
+                    inner_loss[part.fold] += answers.loss
+            while n_told < OUTER_FOLDS * at_once.stop // len(parts):
+                on_fold()
+                n_told += 1
     return Judgement(
         inner_right, inner_loss, outer_predicted, outer_predicted == y, outer_loss, width
     )
@@ -135,3 +135,37 @@ def _parts(folds: Folds) -> Iterator[_Part]:
             is_held = folds.inner[fold] == inner
             yield _Part(fold, False, rows[~is_held], rows[is_held])
         yield _Part(fold, True, rows, held)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _HeldOut:
+    """A part's held-out images for each C: classes (Cs, m) int64, and the summed loss (Cs,)."""
+
+    predicted: np.ndarray
+    loss: np.ndarray
+
+
+def _held_out(
+    material: Material,
+    y: np.ndarray,
+    k: int,
+    parts: Sequence[_Part],
+    kind: ProbeKind,
+    Cs: Sequence[float],
+    weighting: Weighting,
+) -> list[_HeldOut]:
+    weights = weighting.of_sets(y, k, [part.train for part in parts])
+    paths = Paths(material.features, y, k, kind, *weights)
+    answers = [
+        _HeldOut(np.zeros((len(Cs), len(part.held)), np.int64), np.zeros(len(Cs))) for part in parts
+    ]
+    for i, C in enumerate(Cs):
+        reached = paths.reach(C, tol=CHOOSING_TOLERANCE, weights_tol=CHOOSING_WEIGHTS_TOLERANCE)
+        for part, scores, answer in zip(parts, reached.scores, answers, strict=True):
+            if not len(part.held):
+                continue
+            held = scores[:, part.held]
+            answer.predicted[i] = held[0] > 0.0 if k == 2 else held.argmax(axis=0)
+            loss = loss_of(kind, y[part.held], k, np.ones((1, len(part.held))))
+            answer.loss[i] = float(loss.at(held).values.sum())
+    return answers

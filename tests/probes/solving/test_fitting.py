@@ -14,6 +14,7 @@ from sklearn.svm import LinearSVC
 from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.fitting import TOLERANCE, fit
 from icecore.probes.linear_probe import Array, LinearProbe, ProbeKind
+from icecore.probes.preprocessing import Preprocessing
 from icecore.probes.selection import train
 from icecore.probes.solving import directions, material, row_blocks, standardising
 from icecore.probes.solving.directions import Rotation
@@ -263,5 +264,6 @@ def test_one_eigendecomposition_serves_folds_cs_and_both_losses(
         judge(shared, y, 3, folds, kind=kind, Cs=(1e-3, 1e-2, 1e-1), on_fold=lambda: None)
         fit(shared, y, 3, kind=kind, C=1e-2)
     assert made == [20]
-    train({"a": codes, "b": codes[:, :7]}, names(y), kind="softmax")
+    plain = [Preprocessing.NONE]
+    train({"a": codes, "b": codes[:, :7]}, names(y), kind="softmax", preprocessings=plain)
     assert made == [20, 20, 7], "one a layer, the fit that is kept included"
