@@ -27,6 +27,8 @@ def main() -> None:
         request = read_message(stdin)
         for _ in request["codes"]:  # type: ignore[attr-defined]
             read_frame(stdin)
+        if request["base"]:
+            read_frame(stdin)
     except EOFError:
         return
     write_message(stdout, {"event": "progress", "stage": "choosing", "progress": 0.5})

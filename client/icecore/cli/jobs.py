@@ -19,13 +19,14 @@ AUTO = "auto"
 class Wanted:
     """What kind of probe is trained, and where; as in `Client.train_probe`."""
 
-    kind: str = "softmax"
+    kind: str | None = None
     layers: tuple[str, ...] = (AUTO,)
     activation: str = "as-trained"
     pooling: str = "avg"
     seed: int = 0
     promote: bool = True
     not_worse_by: float | None = None
+    base_version: int | None = None
 
 
 def require_taps(client: Client, collection_id: str, backbone: str, wanted: Wanted) -> None:
@@ -84,6 +85,7 @@ def train(client: Client, probe_id: str, collection_id: str, wanted: Wanted) -> 
                 seed=wanted.seed,
                 promote=wanted.promote,
                 not_worse_by=wanted.not_worse_by,
+                base_version=wanted.base_version,
                 wait=True,
                 on_progress=show,
             )
@@ -138,6 +140,7 @@ def version_json(version: ProbeVersion) -> dict[str, Any]:
         "n_images": version.n_images,
         "accuracy": None if accuracy is None else accuracy_json(accuracy),
         "seconds": round(version.seconds, 3),
+        "base_version": version.base_version,
         "not_promoted": (
             {"reason": version.not_promoted_reason, "message": version.not_promoted_message}
             if version.not_promoted_reason

@@ -154,7 +154,8 @@ class ProbeVersion:
     how far `objective` is above the optimum, relative to it. `not_promoted_reason` and
     `not_promoted_message` say why READY did not promote it, where it was to be promoted
     only if not worse. `preprocessing` is "none", "l2" or "signed-root": what Predict does to
-    each code before the weights.
+    each code before the weights. Where `is_choice_kept`, all that is chosen is as in
+    `base_version`, chosen on images that may be among these: `accuracy` may flatter a little.
     """
 
     probe_id: str
@@ -182,6 +183,8 @@ class ProbeVersion:
     not_promoted_reason: str = ""
     not_promoted_message: str = ""
     preprocessing: str = ""
+    base_version: int | None = None
+    is_choice_kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

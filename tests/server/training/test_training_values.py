@@ -81,7 +81,13 @@ def test_a_wrong_request_is_refused(
         TrainRequest(**{"probe_id": "p", "collection_id": "c", **fields})  # type: ignore[arg-type]
 
 
-LATER = {"not_promoted_reason", "not_promoted_message", "not_worse_by", "preprocessing"}
+LATER = {
+    "not_promoted_reason",
+    "not_promoted_message",
+    "not_worse_by",
+    "preprocessing",
+    "base_version",
+}
 """What versions of before have not."""
 
 

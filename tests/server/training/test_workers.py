@@ -181,7 +181,7 @@ def test_a_worker_that_fails_ends_with_status_1_while_the_server_lives() -> None
     assert worker.stdin is not None
     assert worker.stderr is not None
     write_message(
-        cast(BinaryIO, worker.stdin), {"codes": []}
+        cast(BinaryIO, worker.stdin), {"codes": [], "base": None}
     )  # a request without labels: a fault of ours
     worker.stdin.flush()
     said = worker.stderr.read().decode()

@@ -1,5 +1,6 @@
 """`icecore train-probe`: labelled images in, a probe version out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -21,6 +22,12 @@ from icecore.cli.choices import (
 )
 from icecore.cli.connection import Connection, connected
 from icecore.cli.folders import labelled_files
+from icecore.cli.going_on import (
+    backbone_of,
+    base_option,
+    base_version,
+    require_nothing_beside,
+)
 from icecore.cli.help import command
 from icecore.cli.jobs import Wanted, percent, print_trials, require_taps, train, version_json
 from icecore.cli.mistakes import Mistake
@@ -37,6 +44,7 @@ from icecore.client import ProbeVersion
     icecore train-probe cells --collection blood --layer 20 --layer 25 --layer 33
     icecore train-probe cells photos --backbone resnet50  # of 'icecore backbones'
     icecore train-probe ants-bees photos --not-worse-by 2 # else the promoted one stays
+    icecore train-probe ants-bees photos --base promoted  # more images or classes, in seconds
     icecore train-probe ants-bees photos --json | jq .accuracy
     """,
 )
@@ -58,6 +66,7 @@ from icecore.client import ProbeVersion
 )
 @click.option("--no-promote", is_flag=True, help="Leave the promoted version where it is.")
 @not_worse_option
+@base_option
 @prune_option
 @skip_bad_option
 @json_option
@@ -75,6 +84,7 @@ def train_probe(
     seed: int,
     no_promote: bool,
     not_worse_by: float | None,
+    base: int | str | None,
     prune: bool,
     skip_bad: bool,
     as_json: bool,
@@ -84,7 +94,7 @@ def train_probe(
     DIR holds one sub-folder a class. It is brought into a collection of the
     probe's name first: new files are added, changed ones replaced. Layer and C
     are chosen by cross-validation; the accuracy comes from outer folds that
-    chose neither.
+    chose neither. With --base nothing is chosen: images and classes may be new.
     """
     if (folder is None) == (collection is None):
         raise Mistake("give DIR, one sub-folder a class, or --collection C, and not both")
@@ -92,8 +102,10 @@ def train_probe(
         raise Mistake("--prune, --skip-bad and --backbone go with DIR, not with --collection")
     if no_promote and not_worse_by is not None:
         raise Mistake("--not-worse-by says when to promote, and --no-promote not to: give one")
+    if base is not None:
+        require_nothing_beside(click.get_current_context())
     wanted = Wanted(
-        kind,
+        None if base is not None else kind,
         layers,
         activation,
         pooling,
@@ -102,9 +114,14 @@ def train_probe(
         not_worse_by=accuracy_of(not_worse_by),
     )
     with connection.client() as client:
+        if base is not None:
+            earlier = base_version(client, name, base)
+            backbone = backbone_of(client, collection or name, earlier)
+            wanted = replace(wanted, base_version=earlier.version)
         if folder is not None:
             files = labelled_files(folder)
-            require_taps(client, name, backbone, wanted)
+            if base is None:
+                require_taps(client, name, backbone, wanted)
             plan = bringing.plan(
                 client, name, files, backbone=backbone, prune=prune, skip_bad=skip_bad
             )
@@ -118,8 +135,9 @@ def train_probe(
 
 
 def _print(version: ProbeVersion) -> None:
-    print_trials(version.trials)
-    print_line()
+    if not version.is_choice_kept:
+        print_trials(version.trials)
+        print_line()
     layer = "" if version.tap is None else f" at {version.tap}"
     promoted = ", promoted" if version.is_promoted else ""
     print_line(
@@ -128,10 +146,21 @@ def _print(version: ProbeVersion) -> None:
     )
     if version.accuracy is not None:
         estimate, interval = percent(version.accuracy)
+        of_what = (
+            "on held-out images"
+            if version.is_choice_kept
+            else "on images that chose neither layer nor C"
+        )
         print_line(
-            f"accuracy on images that chose neither layer nor C: {estimate} "
+            f"accuracy {of_what}: {estimate} "
             f"(95 % interval {interval}), from {version.n_images:,} images of "
             f"{len(version.classes):,} classes, in {version.seconds:.1f} s"
+        )
+    if version.is_choice_kept:
+        print_line(
+            f"kind, layer, preprocessing and C are those of version {version.base_version}, and "
+            "fitting began at its weights; images that chose them may be among these, so the "
+            "accuracy may be a little high: train without --base to choose anew"
         )
     if version.not_promoted_message:
         print_line(f"not promoted: {one_line(version.not_promoted_message)}")

@@ -31,13 +31,14 @@ class AsyncProbeCalls(AsyncCalls):
         probe_id: str,
         collection_id: str,
         *,
-        kind: ProbeKind | str = ProbeKind.SOFTMAX,
+        kind: ProbeKind | str | None = None,
         layers: LayerSpec | Sequence[LayerSpec] = "auto",
         activation: Activation | str = Activation.AS_TRAINED,
         pooling: Pooling | str = AVG,
         seed: int = 0,
         promote: bool = True,
         not_worse_by: float | None = None,
+        base_version: int | None = None,
         wait: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
         request_id: str | None = None,
@@ -54,6 +55,7 @@ class AsyncProbeCalls(AsyncCalls):
             seed=seed,
             promote=promote,
             not_worse_by=not_worse_by,
+            base_version=base_version,
             request_id=request_id,
         )
         version = await self._transport.unary(operation, timeout_s)

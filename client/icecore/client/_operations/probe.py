@@ -30,7 +30,7 @@ from icecore.client.values import (
 )
 from icecore.v1 import probe_pb2 as pb
 from icecore.wire import messages
-from icecore.wire.taps import Activation, Pooling
+from icecore.wire.taps import AVG, Activation, Pooling, PoolingKind
 
 SERVICE = "ProbeService"
 
@@ -48,32 +48,47 @@ def train_probe(
     probe_id: str,
     collection_id: str,
     *,
-    kind: ProbeKind | str,
+    kind: ProbeKind | str | None,
     layers: LayerSpec | Sequence[LayerSpec],
     activation: Activation | str,
     pooling: Pooling | str,
     seed: int,
     promote: bool,
     not_worse_by: float | None,
+    base_version: int | None = None,
     request_id: str | None,
 ) -> Operation[ProbeVersion]:
     if not 0 <= seed < 1 << 64:
         raise InvalidArgument(f"seed is {seed!r}, but must be in 0 .. 2**64 - 1")
+    request = pb.TrainProbeRequest(
+        request_id=request_id_or_new(request_id),
+        probe_id=probe_id,
+        collection_id=collection_id,
+        layers=layer_names(layers),
+        activation=activation_message(activation),
+        pooling=pooling_message(pooling),
+        seed=seed,
+        leave_unpromoted=not promote,
+        promote_if_not_worse_by=not_worse_by,
+    )
+    if kind is not None:
+        request.kind = KINDS[choice("kind", ProbeKind, kind)]
+    if base_version is not None:
+        if base_version == 0:
+            raise InvalidArgument("base_version is 0, but versions count from 1")
+        request.base_version = _number(base_version)
+        # The server refuses what is asked for beside a version that decides it; what stands
+        # at its default here was not asked for.
+        if list(request.layers) == ["auto"]:
+            request.ClearField("layers")
+        if activation == Activation.AS_TRAINED:
+            request.ClearField("activation")
+        if pooling == AVG or pooling == PoolingKind.AVG:
+            request.ClearField("pooling")
     return Operation(
         SERVICE,
         "TrainProbe",
-        pb.TrainProbeRequest(
-            request_id=request_id_or_new(request_id),
-            probe_id=probe_id,
-            collection_id=collection_id,
-            kind=KINDS[choice("kind", ProbeKind, kind)],
-            layers=layer_names(layers),
-            activation=activation_message(activation),
-            pooling=pooling_message(pooling),
-            seed=seed,
-            leave_unpromoted=not promote,
-            promote_if_not_worse_by=not_worse_by,
-        ),
+        request,
         pb.TrainProbeResponse,
         lambda answer: version_value(answer.version),
     )
@@ -278,6 +293,8 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
         seconds=message.seconds,
         not_promoted_reason=message.not_promoted_reason,
         not_promoted_message=message.not_promoted_message,
+        base_version=message.base_version or None,
+        is_choice_kept=message.is_choice_kept,
         preprocessing=message.preprocessing,
     )
 

@@ -30,13 +30,14 @@ class ProbeCalls(Calls):
         probe_id: str,
         collection_id: str,
         *,
-        kind: ProbeKind | str = ProbeKind.SOFTMAX,
+        kind: ProbeKind | str | None = None,
         layers: LayerSpec | Sequence[LayerSpec] = "auto",
         activation: Activation | str = Activation.AS_TRAINED,
         pooling: Pooling | str = AVG,
         seed: int = 0,
         promote: bool = True,
         not_worse_by: float | None = None,
+        base_version: int | None = None,
         wait: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
         request_id: str | None = None,
@@ -49,7 +50,7 @@ class ProbeCalls(Calls):
         Args:
             probe_id: letters, digits, ".", "_" and "-".
             collection_id: its labelled examples, as they are now.
-            kind: "svm" or "softmax".
+            kind: "svm" or "softmax"; None: softmax, or that of `base_version`.
             layers: "auto" (five spread depths), one, or several to choose from.
             activation: what is read at a layer.
             pooling: how a map becomes a vector.
@@ -57,13 +58,17 @@ class ProbeCalls(Calls):
             promote: whether READY moves the promoted pointer here.
             not_worse_by: an accuracy in 0..1; READY moves the pointer only as
                 `promote_version` would with it, and the version says why it did not.
+            base_version: a READY version to go on from: all that was chosen for it is kept,
+                and fitting starts at its weights, in a fraction of the time. There may be
+                new images and classes, and others gone.
             wait: return the READY version, not at once the one in TRAINING.
             on_progress: while waiting, called with each change.
             request_id: makes this call exactly-once; None makes one.
             timeout_s: deadline of starting, in place of the client's; waiting has none.
 
         Raises:
-            FailedPrecondition: one class only, or a class with one image.
+            FailedPrecondition: one class only, or a class with one image; `base_version` is
+                not READY, or of another backbone than the collection.
             TrainingFailed: `wait`, and it ended FAILED or CANCELLED.
         """
         operation = operations.train_probe(
@@ -76,6 +81,7 @@ class ProbeCalls(Calls):
             seed=seed,
             promote=promote,
             not_worse_by=not_worse_by,
+            base_version=base_version,
             request_id=request_id,
         )
         version = self._transport.unary(operation, timeout_s)

@@ -30,6 +30,7 @@ def probe(tenant_id: str, record: ProbeRecord) -> pb.Probe:
 
 
 def version(tenant_id: str, record: VersionRecord) -> pb.ProbeVersion:
+    base_version = _asked(record, "base_version")
     message = pb.ProbeVersion(
         probe_id=record.probe_id,
         version=record.version,
@@ -43,7 +44,9 @@ def version(tenant_id: str, record: VersionRecord) -> pb.ProbeVersion:
         file_digest=record.file_digest,
         seconds=record.seconds,
         is_promoted=record.is_promoted,
-        seed=_seed(record),
+        seed=_asked(record, "seed"),
+        base_version=base_version,
+        is_choice_kept=base_version != 0,
     )
     facts = VersionFacts.of(record)
     if facts is not None:
@@ -133,7 +136,7 @@ def _accuracy(accuracy: Accuracy | Share) -> pb.Accuracy:
     return pb.Accuracy(estimate=accuracy.estimate, low=accuracy.low, high=accuracy.high)
 
 
-def _seed(record: VersionRecord) -> int:
-    """The seed asked for, which is known before anything is found."""
-    seed = record.request.get("seed", 0)
-    return seed if isinstance(seed, int) else 0
+def _asked(record: VersionRecord, field: str) -> int:
+    """What was asked for, which is known before anything is found; 0: nothing."""
+    number = record.request.get(field, 0)
+    return number if isinstance(number, int) else 0

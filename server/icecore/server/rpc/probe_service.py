@@ -11,6 +11,7 @@ from icecore.server.rpc.calls import current_call
 from icecore.server.rpc.finishing import finish
 from icecore.server.rpc.following import followed
 from icecore.server.rpc.streams import in_order
+from icecore.server.rpc.training_asked import kind, train_request
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.training.advising.adviser import Adviser
 from icecore.server.training.advising.request import MAX_IMAGES, AdviceRequest
@@ -18,16 +19,9 @@ from icecore.server.training.comparing import Comparer, Contender
 from icecore.server.training.opening import ready_version
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.promoting import promote
-from icecore.server.training.request import TrainRequest
 from icecore.server.training.trainer import Trainer
 from icecore.v1 import probe_pb2 as pb
 from icecore.v1 import probe_pb2_grpc
-
-_KINDS = {
-    pb.PROBE_KIND_UNSPECIFIED: "softmax",
-    pb.PROBE_KIND_SVM: "svm",
-    pb.PROBE_KIND_SOFTMAX: "softmax",
-}
 
 
 class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
@@ -51,23 +45,10 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
         self, request: pb.TrainProbeRequest, context: object
     ) -> pb.TrainProbeResponse:
         tenant_id = current_call().tenant_id
-        wanted = TrainRequest(
-            probe_id=arguments.named("probe", request.probe_id),
-            collection_id=arguments.named("collection", request.collection_id),
-            kind=_kind(request.kind),
-            layers=inputs.layers(request.layers) or ("auto",),
-            activation=inputs.activation(request.activation),
-            pooling=inputs.pooling(request.pooling),
-            seed=request.seed,
-            promote=not request.leave_unpromoted,
-            not_worse_by=(
-                request.promote_if_not_worse_by
-                if request.HasField("promote_if_not_worse_by")
-                else None
-            ),
-        )
         record = await self._trainer.train(
-            tenant_id, wanted, mutation=arguments.mutation(request.request_id, request)
+            tenant_id,
+            train_request(request),
+            mutation=arguments.mutation(request.request_id, request),
         )
         return pb.TrainProbeResponse(version=probe_answers.version(tenant_id, record))
 
@@ -196,7 +177,7 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
         wanted = AdviceRequest(
             collection_id=arguments.named("collection", request.collection_id),
             backbones=tuple(arguments.named("backbone", name) for name in request.backbones),
-            kind=_kind(request.kind),
+            kind=kind(request.kind),
             seed=request.seed,
             max_images=request.max_images or MAX_IMAGES,
         )
@@ -244,13 +225,6 @@ class ProbeService(probe_pb2_grpc.ProbeServiceServicer):
 
     async def _tenant(self) -> TenantStore:
         return await asyncio.to_thread(self._store.tenant, current_call().tenant_id)
-
-
-def _kind(number: pb.ProbeKind.ValueType) -> str:
-    if number not in _KINDS:
-        known = ", ".join(f"{name} ({n})" for name, n in pb.ProbeKind.items() if n)
-        raise InvalidArgument(f"kind {int(number)!r} is not known: {known}")
-    return _KINDS[number]
 
 
 def _version_or_0(number: int) -> int:

@@ -51,7 +51,7 @@ def candidate_taps(
     """
     if not request.is_auto:
         taps = _taps(backbone, backbone.select(request.layers), request)
-        _check_bytes(backbone, collection.n_examples, taps)
+        check_bytes(backbone, collection.n_examples, taps)
         return taps
     n_depths = len(backbone.ranked)
     while True:
@@ -60,7 +60,7 @@ def candidate_taps(
         if _n_bytes(backbone, collection.n_examples, taps) <= room:
             return taps
         if n_depths <= FEWEST_DEPTHS:
-            _check_bytes(backbone, collection.n_examples, taps)
+            check_bytes(backbone, collection.n_examples, taps)
             return taps
         n_depths = max(n_depths // 2, FEWEST_DEPTHS)
 
@@ -106,7 +106,8 @@ def _n_bytes(backbone: Backbone, n: int, taps: Sequence[TapId]) -> int:
     return 4 * n * sum(n_dims(tap, backbone.layer_of(tap)) for tap in taps)
 
 
-def _check_bytes(backbone: Backbone, n: int, taps: Sequence[TapId]) -> None:
+def check_bytes(backbone: Backbone, n: int, taps: Sequence[TapId]) -> None:
+    """Raises InvalidArgument: the codes of `n` images would not fit in memory."""
     n_bytes = _n_bytes(backbone, n, taps)
     if n_bytes > MAX_CODE_BYTES:
         raise InvalidArgument(

@@ -25,6 +25,7 @@ from icecore.server.errors import (
 )
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import VersionRecord, VersionState
+from icecore.server.training.base import Base
 from icecore.server.training.candidates import candidate_taps
 from icecore.server.training.comparing import Contender
 from icecore.server.training.facts import VersionFacts
@@ -154,7 +155,14 @@ async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[Version
             "backbone, since this training began"
         )
     backbone = await asyncio.to_thread(tools.catalog.by_digest, collection.digest)
-    taps = candidate_taps(backbone, collection, request)
+    base: Base | None = None
+    if request.base_version:
+        base = await asyncio.to_thread(Base.still, tenant, request.probe_id, request.base_version)
+    taps = (
+        candidate_taps(backbone, collection, request)
+        if base is None
+        else base.taps(backbone, collection)
+    )
     snapshot = await tools.collection_codes.read(
         tenant,
         request.collection_id,
@@ -165,8 +173,8 @@ async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[Version
     training_set = await asyncio.to_thread(TrainingSet.of, request.collection_id, snapshot)
     digest = await asyncio.to_thread(training_set.digest)
     del snapshot
-    job.tell("choosing", 0.0)
-    trained = await _attempted(job, training_set, request, tools.workers)
+    job.tell("choosing" if base is None else "fitting", 0.0)
+    trained = await _attempted(job, training_set, request, base, tools.workers)
     facts = facts_of(
         trained.found,
         training_set.codes,
@@ -178,13 +186,21 @@ async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[Version
 
 
 async def _attempted(
-    job: Job, training_set: TrainingSet, request: TrainRequest, workers: Workers
+    job: Job,
+    training_set: TrainingSet,
+    request: TrainRequest,
+    base: Base | None,
+    workers: Workers,
 ) -> Trained:
     for attempt in range(1, ATTEMPTS + 1):
         worker = await workers.take()
         try:
             return await worker.train(
-                training_set, kind=request.kind, seed=request.seed, on_progress=job.tell
+                training_set,
+                kind=request.kind,
+                seed=request.seed,
+                base=base,
+                on_progress=job.tell,
             )
         except WorkerDied as error:
             LOG.warning("training of %s, attempt %d: %s", job.key, attempt, error)

@@ -24,6 +24,8 @@ class TrainRequest:
     `layers` holds depths or names to choose from; none, or `("auto",)`, asks
     for the spread ones. `promote` moves the probe's pointer once it is READY; with
     `not_worse_by`, an accuracy in 0..1, only if it passes `promoting.check_not_worse`.
+    With `base_version`, kind, tap and C are that version's of the same probe, which `kind`
+    repeats and `layers`, `activation` and `pooling` do not; 0: they are chosen.
 
     Raises:
         NameInvalid: the probe's or the collection's id.
@@ -40,6 +42,7 @@ class TrainRequest:
     seed: int = 0
     promote: bool = True
     not_worse_by: float | None = None
+    base_version: int = 0
 
     def __post_init__(self) -> None:
         try:
@@ -82,6 +85,7 @@ class TrainRequest:
             "seed": self.seed,
             "promote": self.promote,
             "not_worse_by": self.not_worse_by,
+            "base_version": self.base_version,
         }
 
     @classmethod
@@ -93,7 +97,7 @@ class TrainRequest:
         """
         values = cast(Mapping[str, str | float | list[str]], fields)
         try:
-            margin = values.get("not_worse_by")  # requests of before have none
+            margin = values.get("not_worse_by")  # requests of before have none, as is the base
             return cls(
                 probe_id=str(values["probe_id"]),
                 collection_id=str(values["collection_id"]),
@@ -106,6 +110,7 @@ class TrainRequest:
                 seed=int(cast(int, values["seed"])),
                 promote=bool(values["promote"]),
                 not_worse_by=None if margin is None else float(cast(float, margin)),
+                base_version=int(cast(int, values.get("base_version", 0))),
             )
         except (KeyError, TypeError, ValueError, InvalidArgument) as error:
             raise StorageCorrupt(f"the stored training request is broken: {error!r}") from error

@@ -7,6 +7,7 @@ works on them. A job lost with the server is taken up by the next one.
 import asyncio
 from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.errors import NotFound, ProbeNotFound, ShuttingDown, VersionNotFound
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import Mutation, VersionRecord, VersionState
+from icecore.server.training.base import Base
 from icecore.server.training.candidates import candidate_taps, check_classes
 from icecore.server.training.comparing import Comparer
 from icecore.server.training.job import Job, Tools
@@ -74,6 +76,8 @@ class Trainer:
         Raises:
             CollectionNotFound, LayerNotFound, PoolingInvalid, InvalidArgument, ImagesNotKept:
                 as asked it cannot be done; no version was made.
+            ProbeNotFound, VersionNotFound, VersionNotReady, TapMismatch: nor can it go on
+                from that version.
             CollectionEmpty, ClassesTooFew, ClassTooSmall: nothing can be learnt.
             RequestIdReused, StorageFull, ShuttingDown.
         """
@@ -131,9 +135,17 @@ class Trainer:
             before = await asyncio.to_thread(tenant.training_begun_before, mutation)
             if before is not None:
                 return before
+        base: Base | None = None
+        if request.base_version:
+            base = await asyncio.to_thread(Base.of, tenant, request.probe_id, request.base_version)
+            request = replace(request, kind=base.kind)
         collection = await asyncio.to_thread(tenant.collection, request.collection_id)
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
-        taps = candidate_taps(backbone, collection, request)
+        taps = (
+            candidate_taps(backbone, collection, request)
+            if base is None
+            else base.taps(backbone, collection)
+        )
         self._collection_codes.check(collection, backbone, taps)
         check_classes(collection.collection_id, collection.labels)
         record = await asyncio.to_thread(

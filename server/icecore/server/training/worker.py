@@ -15,9 +15,10 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from icecore.probes.continuing import continued
 from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import ProbesError
-from icecore.probes.files import to_bytes
+from icecore.probes.files import from_bytes, to_bytes
 from icecore.probes.held_out import HeldOut
 from icecore.probes.selection import Training, train
 from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
@@ -31,31 +32,48 @@ def main() -> int:
     try:
         request = read_message(stdin)
         arrays = [_array(read_frame(stdin), entry) for entry in cast(Any, request["codes"])]
+        base_file = read_frame(stdin) if request["base"] else None
     except EOFError:
         return 0  # a spare that was not needed
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     try:
-        _answer(stdout, request, arrays)
+        _answer(stdout, request, arrays, base_file)
     except Exception:  # the door of this process
         traceback.print_exc()
         return 1
     return 0
 
 
-def _answer(stdout: BinaryIO, request: dict[str, Any], arrays: list[np.ndarray]) -> None:
+def _answer(
+    stdout: BinaryIO, request: dict[str, Any], arrays: list[np.ndarray], base_file: bytes | None
+) -> None:
     entries = request["codes"]
+
+    def tell(stage: str, fraction: float) -> None:
+        write_message(stdout, {"event": "progress", "stage": stage, "progress": fraction})
+
     try:
-        training = train(
-            {entry["key"]: array for entry, array in zip(entries, arrays, strict=True)},
-            request["labels"],
-            kind=request["kind"],
-            groups=request["groups"],
-            positions=_positions(entries),
-            seed=request["seed"],
-            on_progress=lambda stage, fraction: write_message(
-                stdout, {"event": "progress", "stage": stage, "progress": fraction}
-            ),
-        )
+        if base_file is None:
+            training = train(
+                {entry["key"]: array for entry, array in zip(entries, arrays, strict=True)},
+                request["labels"],
+                kind=request["kind"],
+                groups=request["groups"],
+                positions=_positions(entries),
+                seed=request["seed"],
+                on_progress=tell,
+            )
+        else:
+            training = continued(
+                from_bytes(base_file),
+                arrays[0],
+                request["labels"],
+                key=entries[0]["key"],
+                C=request["base"]["C"],
+                groups=request["groups"],
+                seed=request["seed"],
+                on_progress=tell,
+            )
     except ProbesError as error:
         write_message(
             stdout, {"event": "refused", "reason": str(error.reason), "message": str(error)}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from icecore.server.giving_way import give_way
+from icecore.server.training.base import Base
 from icecore.server.training.frames import (
     receive_frame,
     receive_message,
@@ -105,16 +106,22 @@ class Worker:
         return self._process.returncode is None
 
     async def train(
-        self, training_set: TrainingSet, *, kind: str, seed: int, on_progress: OnProgress
+        self,
+        training_set: TrainingSet,
+        *,
+        kind: str,
+        seed: int,
+        base: Base | None = None,
+        on_progress: OnProgress,
     ) -> Trained:
-        """Train a probe on the set.
+        """Train a probe on the set, which is of one tap where there is a `base` to go on from.
 
         Raises:
             TrainingRefused: the data cannot be learnt from.
             WorkerDied: it was killed or broke; the server's log has its words.
         """
         try:
-            await self._send(training_set, kind, seed)
+            await self._send(training_set, kind, seed, base)
             while True:
                 message = await receive_message(self._reader)
                 match message["event"]:
@@ -141,7 +148,9 @@ class Worker:
         await self._reader.read()  # to its end, so that the pipes are closed when we return
         await self._process.wait()
 
-    async def _send(self, training_set: TrainingSet, kind: str, seed: int) -> None:
+    async def _send(
+        self, training_set: TrainingSet, kind: str, seed: int, base: Base | None
+    ) -> None:
         deepest = max((tap.depth for tap in training_set.codes), default=0)
         await send_message(
             self._writer,
@@ -160,10 +169,13 @@ class Worker:
                     }
                     for tap, codes in training_set.codes.items()
                 ],
+                "base": None if base is None else {"C": base.C},
             },
         )
         for codes in training_set.codes.values():
             await send_frame(self._writer, codes.data)
+        if base is not None:
+            await send_frame(self._writer, base.file)
 
 
 class Workers:

@@ -1,0 +1,202 @@
+"""Going on from an earlier probe: more images, new classes, classes gone; nothing chosen anew.
+
+Kind, preprocessing and C stay those of the earlier probe, and the fit starts at its weights. It
+ends within the same certified gap as one from nothing, so that the same probe comes out.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from icecore.probes.cross_validation import (
+    CHOOSING_TOLERANCE,
+    CHOOSING_WEIGHTS_TOLERANCE,
+    OUTER_FOLDS,
+    Folds,
+)
+from icecore.probes.errors import CodesInvalid, InputInvalid
+from icecore.probes.fitting import TOLERANCE, WEIGHTS_TOLERANCE, Fit
+from icecore.probes.folds import NEVER_HELD_OUT
+from icecore.probes.intervals import held_out_accuracy
+from icecore.probes.linear_probe import Array, CodeArray, LinearProbe, ProbeKind
+from icecore.probes.preprocessing import preprocessed
+from icecore.probes.selection import C_RANGE, OnProgress, Training, Trial
+from icecore.probes.solving.material import ROTATED_UP_TO, Material, folded
+from icecore.probes.solving.paths import Paths, sets_at_once
+from icecore.probes.solving.plain import Plain
+from icecore.probes.solving.row_blocks import RowBlocks
+from icecore.probes.solving.standardising import Standardisation
+from icecore.probes.solving.weighting import ALIKE
+from icecore.probes.training_data import TrainingData
+
+JUDGING: Final = 0.7
+"""The share of the work that the folds are."""
+
+
+def continued(
+    base: LinearProbe,
+    codes: CodeArray,
+    labels: Sequence[str],
+    *,
+    key: str,
+    C: float,
+    groups: Sequence[str] | None = None,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+) -> Training:
+    """Return the probe of `base`'s kind, preprocessing and C on these images.
+
+    `Training.accuracy` is from the outer folds that `train` deals by the same seed, but
+    they only fit: what was chosen for `base` was chosen on images that may be among these, and
+    so it may flatter a little. `naive` is the same figure, and the one trial that of `key`. The
+    folds start from nothing: `base` has learnt from the images they hold out.
+
+    Args:
+        base: may have other classes. A new one starts at zero, one that is gone is dropped.
+        codes: (n, d) float, raw, of the tap of `base`.
+        labels: n class names, as all of it.
+        key: what `Training.key` is to be.
+        C: of `base`.
+        groups, seed, on_progress: as in `train`.
+
+    Raises:
+        CodesInvalid, LabelsInvalid, InputInvalid: arguments of wrong shape or value.
+        ClassesTooFew, ClassTooSmall: nothing to learn from.
+    """
+    if not C_RANGE[0] <= C <= C_RANGE[1]:
+        raise InputInvalid(
+            f"C is {C!r}, but must be a number from {C_RANGE[0]:g} to {C_RANGE[1]:g}"
+        )
+    data = TrainingData.of({key: codes}, labels, groups)
+    if codes.shape[1] != base.d:
+        raise CodesInvalid(
+            f"codes have {codes.shape[1]} values an image, but the earlier probe has {base.d}"
+        )
+    y, k = data.y, len(data.classes)
+
+    def tell(stage: str, share: float) -> None:
+        if on_progress is not None:
+            on_progress(stage, share)
+
+    tell("fitting", 0.0)
+    with threadpool_limits(1, user_api="blas"):
+        material = _material(preprocessed(codes, base.preprocessing))
+        fitted = fit_from(base, material, y, data.classes, C=C)
+        tell("fitting", 1.0 - JUDGING)
+        outer = Folds.of(y, data.groups, seed).outer
+        predicted = _predicted(
+            material,
+            y,
+            k,
+            outer,
+            base.kind,
+            C,
+            lambda share: tell("fitting", 1.0 - JUDGING + JUDGING * share),
+        )
+    held = outer != NEVER_HELD_OUT
+    accuracy = held_out_accuracy((predicted == y)[held], data.groups[held], n_folds=OUTER_FOLDS)
+    return Training(
+        kind=base.kind,
+        key=key,
+        preprocessing=base.preprocessing,
+        C=C,
+        classes=data.classes,
+        fit=fitted,
+        accuracy=accuracy,
+        predicted=predicted,
+        naive=accuracy.estimate,
+        trials=(Trial(key, accuracy, C, is_chosen=True),),
+        seed=seed,
+        n_images=len(y),
+        n_groups=len(np.unique(data.groups)),
+        class_sizes=tuple(int(size) for size in np.bincount(y)),
+    )
+
+
+def fit_from(
+    base: LinearProbe,
+    material: Plain | RowBlocks,
+    y: np.ndarray,
+    classes: tuple[str, ...],
+    *,
+    C: float,
+) -> Fit:
+    """Return what `fitting.fit` returns, found from the weights of `base`.
+
+    Args:
+        material: of codes preprocessed as `base` says.
+        y: (n,) int, each of `classes` present.
+    """
+    k = len(classes)
+    paths = Paths(material.features, y, k, base.kind, *ALIKE.of_sets(y, k, [np.arange(len(y))]))
+    weights, bias = started(base, classes, material.standardisation)
+    paths.start_at(C, np.column_stack([_coefficients(material, weights), bias])[None])
+    reached = paths.reach(C, tol=TOLERANCE, weights_tol=WEIGHTS_TOLERANCE)
+    found, found_bias = folded(material, reached.weights[0])
+    return Fit(
+        found,
+        found_bias,
+        C,
+        float(reached.objectives[0]),
+        float(reached.gaps[0]),
+        reached.steps,
+        material.standardisation,
+    )
+
+
+def started(
+    base: LinearProbe, classes: tuple[str, ...], standardisation: Standardisation
+) -> tuple[Array, Array]:
+    """Return the weights of `base` for other classes, over standardised codes.
+
+    Returns:
+        (m, d) and (m,) float64, with a single row for two classes, as in `LinearProbe`.
+    """
+    weights, bias = base.weights.astype(np.float64), base.bias
+    if len(base.classes) == 2:
+        share = 1.0 if base.kind is ProbeKind.SVM else 0.5
+        weights, bias = share * np.vstack([-weights, weights]), share * np.append(-bias, bias)
+    row_of = {name: row for row, name in enumerate(base.classes)}
+    of_all, bias_of_all = np.zeros((len(classes), base.d)), np.zeros(len(classes))
+    for row, name in enumerate(classes):
+        if name in row_of:
+            of_all[row], bias_of_all[row] = weights[row_of[name]], bias[row_of[name]]
+    if len(classes) == 2:
+        share = 0.5 if base.kind is ProbeKind.SVM else 1.0
+        of_all = share * (of_all[1:] - of_all[:1])
+        bias_of_all = share * (bias_of_all[1:] - bias_of_all[:1])
+    return of_all * standardisation.scale, bias_of_all + of_all @ standardisation.mean
+
+
+def _material(codes: CodeArray) -> Plain | RowBlocks:
+    return Plain.of(codes) if min(codes.shape) <= ROTATED_UP_TO else RowBlocks.of(codes)
+
+
+def _coefficients(material: Plain | RowBlocks, weights: Array) -> Array:
+    return material.coefficients(weights) if isinstance(material, Plain) else weights
+
+
+def _predicted(
+    material: Material,
+    y: np.ndarray,
+    k: int,
+    outer: np.ndarray,
+    kind: ProbeKind,
+    C: float,
+    report: Callable[[float], None],
+) -> np.ndarray:
+    """Return what the fold that held an image out took it for, (n,) int64, or -1."""
+    predicted = np.full(len(y), NEVER_HELD_OUT, np.int64)
+    for at_once in sets_at_once(k, OUTER_FOLDS):
+        folds = range(OUTER_FOLDS)[at_once]
+        training = [np.flatnonzero(outer != fold) for fold in folds]
+        paths = Paths(material.features, y, k, kind, *ALIKE.of_sets(y, k, training))
+        reached = paths.reach(C, tol=CHOOSING_TOLERANCE, weights_tol=CHOOSING_WEIGHTS_TOLERANCE)
+        for fold, scores in zip(folds, reached.scores, strict=True):
+            held = outer == fold
+            seen = scores[:, held]
+            predicted[held] = seen[0] > 0.0 if k == 2 else seen.argmax(axis=0)
+        report(at_once.stop / OUTER_FOLDS)
+    return predicted

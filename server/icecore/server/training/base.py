@@ -1,0 +1,73 @@
+"""The version that a training goes on from: what of it is kept, and where fitting starts."""
+
+from dataclasses import dataclass
+
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.errors import StorageCorrupt, TapMismatch, VersionNotFound
+from icecore.server.storage.promise import TenantStore
+from icecore.server.storage.records import CollectionRecord
+from icecore.server.training.candidates import check_bytes
+from icecore.server.training.facts import VersionFacts
+from icecore.server.training.opening import ready_version
+from icecore.wire.taps import TapId
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A READY version's choice, and its probe file."""
+
+    probe_id: str
+    version: int
+    kind: str
+    tap: TapId
+    C: float
+    file: bytes
+
+    @classmethod
+    def of(cls, store: TenantStore, probe_id: str, version: int) -> "Base":
+        """Return it as it is stored.
+
+        Raises:
+            ProbeNotFound, VersionNotFound, VersionNotReady.
+            StorageCorrupt: it has no readable facts.
+        """
+        record = ready_version(store, probe_id, version)
+        facts = VersionFacts.of(record)
+        if facts is None:
+            raise StorageCorrupt(f"version {version} of probe {probe_id!r} is READY without facts")
+        file = store.probe_file(probe_id, version)
+        return cls(probe_id, version, record.kind, facts.tap, facts.C, file)
+
+    @classmethod
+    def still(cls, store: TenantStore, probe_id: str, version: int) -> "Base":
+        """As `of`, once a training has begun.
+
+        Raises:
+            VersionNotFound: it was deleted meanwhile.
+            StorageCorrupt.
+        """
+        try:
+            return cls.of(store, probe_id, version)
+        except VersionNotFound as error:
+            raise VersionNotFound(
+                f"version {version} of probe {probe_id!r}, which this training goes on from, was "
+                "deleted meanwhile"
+            ) from error
+
+    def taps(self, backbone: Backbone, collection: CollectionRecord) -> tuple[TapId, ...]:
+        """Return what to read of a collection: this version's own tap.
+
+        Raises:
+            TapMismatch: the collection is over another backbone.
+            InvalidArgument: its codes would not fit in memory.
+        """
+        if self.tap.digest != backbone.digest:
+            raise TapMismatch(
+                f"version {self.version} of probe {self.probe_id!r} reads '{self.tap}' (digest "
+                f"{self.tap.digest}), but collection {collection.collection_id!r} is over backbone "
+                f"{backbone.name!r} (digest {backbone.digest}): train it without base_version"
+            )
+        layer = backbone.layer_of(self.tap)
+        taps = (backbone.tap(layer, activation=self.tap.activation, pooling=self.tap.pooling),)
+        check_bytes(backbone, collection.n_examples, taps)
+        return taps
