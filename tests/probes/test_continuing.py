@@ -1,0 +1,171 @@
+"""Going on from an earlier probe: the same probe as from nothing, judged by unseen images."""
+
+import numpy as np
+import pytest
+
+from icecore.probes.continuing import continued, fit_from, started
+from icecore.probes.cross_validation import Folds
+from icecore.probes.errors import ClassesTooFew, CodesInvalid, InputInvalid
+from icecore.probes.fitting import fit
+from icecore.probes.linear_probe import CodeArray, LinearProbe, ProbeKind
+from icecore.probes.preprocessing import Preprocessing, preprocessed
+from icecore.probes.selection import train
+from icecore.probes.solving.plain import Plain
+from labelled import clouds, names
+
+SHAPES = [(90, 20), (60, 200)]
+"""More images than features, and fewer: these are fitted in another basis."""
+
+
+def probe_of(codes: CodeArray, y: np.ndarray, kind: ProbeKind, C: float) -> LinearProbe:
+    """Return the probe of the classes in `y`, fitted from nothing."""
+    classes, own = np.unique(y, return_inverse=True)
+    found = fit(codes, own, len(classes), kind=kind, C=C)
+    return LinearProbe(kind, tuple(names(classes)), found.weights, found.bias, "tap")
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("C", [1e-3, 0.1])
+@pytest.mark.parametrize(
+    ("known", "wanted"),
+    [
+        ((0, 1, 2, 3), (0, 1, 2, 3)),
+        ((0, 1, 2), (0, 1, 2, 3)),
+        ((0, 1, 2, 3), (0, 3)),
+        ((1, 2), (0, 1, 2, 3)),
+        ((1, 2), (1, 2)),
+        ((0, 1), (2, 3)),
+    ],
+)
+def test_the_objective_is_that_of_a_fit_from_nothing(
+    kind: ProbeKind,
+    shape: tuple[int, int],
+    C: float,
+    known: tuple[int, ...],
+    wanted: tuple[int, ...],
+) -> None:
+    codes, y = clouds(*shape, 4, separation=0.3)
+    earlier = np.flatnonzero(np.isin(y, known))[: len(y) // 2]
+    base = probe_of(codes[earlier], y[earlier], kind, C)
+    rows = np.isin(y, wanted)
+    classes, own = np.unique(y[rows], return_inverse=True)
+    cold = fit(codes[rows], own, len(classes), kind=kind, C=C)
+    warm = fit_from(base, Plain.of(codes[rows]), own, tuple(names(classes)), C=C)
+    assert warm.gap <= 1e-9
+    assert warm.objective == pytest.approx(cold.objective, rel=1e-9)
+    np.testing.assert_allclose(warm.weights, cold.weights, atol=1e-4 * np.abs(cold.weights).max())
+    # Biases hang on weights times means of very different scale, in float32.
+    np.testing.assert_allclose(warm.bias, cold.bias, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("k", [2, 4])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_at_the_same_images_it_starts_where_it_ends(
+    kind: ProbeKind, k: int, shape: tuple[int, int]
+) -> None:
+    codes, y = clouds(*shape, k, separation=0.3)
+    base = probe_of(codes, y, kind, 0.1)
+    cold = fit(codes, y, k, kind=kind, C=0.1)
+    warm = fit_from(base, Plain.of(codes), y, base.classes, C=0.1)
+    assert warm.steps < cold.steps
+    np.testing.assert_allclose(warm.weights, base.weights, atol=1e-4 * np.abs(base.weights).max())
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+def test_classes_that_stay_keep_their_scores_at_the_start(kind: ProbeKind) -> None:
+    """But for what all of a softmax's share: a new class has 0, whatever the others have."""
+    codes, y = clouds(60, 12, 3)
+    base = probe_of(codes, y, kind, 0.1)
+    material = Plain.of(codes)
+    weights, bias = started(base, ("class-00", "class-02", "new"), material.standardisation)
+    X = (codes - material.standardisation.mean) / material.standardisation.scale
+    scores = X @ weights.T + bias
+    before = base.scores(codes, tap="tap")
+    np.testing.assert_allclose(scores[:, :2], before[:, [0, 2]], rtol=1e-3, atol=1e-3)
+    assert not scores[:, 2].any()
+
+
+def test_the_estimate_has_not_learnt_what_it_is_judged_on() -> None:
+    """Labels without meaning, which the earlier probe knows by heart. Seeds 0..5.
+
+    Folds that began at its weights would know them too; 480 images at .5 have a standard
+    error of .023.
+    """
+    estimates = []
+    for seed in range(6):
+        random = np.random.default_rng(seed)
+        codes = random.normal(size=(80, 200)).astype(np.float32)
+        y = random.permutation(np.arange(80) % 2)
+        base = probe_of(codes, y, ProbeKind.SOFTMAX, 1.0)
+        assert base.predict(codes, tap="tap").labels == tuple(names(y))
+        found = continued(base, codes, names(y), key="x", C=1.0, seed=seed)
+        estimates.append(found.accuracy.estimate)
+    assert abs(np.mean(estimates) - 0.5) < 0.08
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+def test_what_was_chosen_is_kept(kind: ProbeKind) -> None:
+    codes, y = clouds(80, 20, 4, separation=0.5)
+    few = y < 3
+    first = train({"one": codes[few]}, names(y[few]), kind=kind, Cs=(0.01,))
+    base = first.probe("tap")
+    stages: list[tuple[str, float]] = []
+    found = continued(
+        base,
+        codes,
+        names(y),
+        key="one",
+        C=first.C,
+        seed=3,
+        on_progress=lambda stage, share: stages.append((stage, share)),
+    )
+    assert (found.kind, found.key, found.C) == (kind, "one", 0.01)
+    assert found.preprocessing is first.preprocessing
+    assert found.classes == tuple(names(np.arange(4)))
+    assert [(trial.key, trial.is_chosen) for trial in found.trials] == [("one", True)]
+    outer = Folds.of(y, np.arange(80), 3).outer
+    right = found.predicted[outer >= 0] == y[outer >= 0]
+    assert found.accuracy.estimate == pytest.approx(right.mean())
+    assert stages[0] == ("fitting", 0.0)
+    assert stages[-1][1] == pytest.approx(1.0)
+    assert [share for _, share in stages] == sorted(share for _, share in stages)
+
+
+def test_codes_are_preprocessed_as_those_of_the_earlier_probe() -> None:
+    codes, y = clouds(60, 12, 3)
+    how = Preprocessing.SIGNED_ROOT
+    cold = fit(preprocessed(codes, how), y, 3, kind=ProbeKind.SVM, C=0.1)
+    base = LinearProbe(
+        ProbeKind.SVM, tuple(names(np.arange(3))), cold.weights, cold.bias, "tap", how
+    )
+    found = continued(base, codes, names(y), key="x", C=0.1)
+    assert found.probe("tap").preprocessing is how
+    assert found.fit.objective == pytest.approx(cold.objective, rel=1e-9)
+
+
+def test_folds_are_those_of_a_training_by_the_same_seed() -> None:
+    """So that one C to choose from gives the same held-out answers, but for the folds' gap."""
+    codes, y = clouds(100, 20, 3, separation=2.0)
+    cold = train(
+        {"x": codes},
+        names(y),
+        kind="softmax",
+        Cs=(0.01,),
+        seed=5,
+        preprocessings=(Preprocessing.NONE,),
+    )
+    found = continued(cold.probe("tap"), codes, names(y), key="x", C=0.01, seed=5)
+    assert np.mean(found.predicted == cold.predicted) > 0.97
+
+
+def test_what_cannot_be_gone_on_from_is_refused() -> None:
+    codes, y = clouds(40, 10, 2)
+    base = probe_of(codes, y, ProbeKind.SVM, 0.1)
+    with pytest.raises(CodesInvalid, match="9 values an image, but the earlier probe has 10"):
+        continued(base, codes[:, :9], names(y), key="x", C=0.1)
+    with pytest.raises(InputInvalid, match=r"C is 0\.0"):
+        continued(base, codes, names(y), key="x", C=0.0)
+    with pytest.raises(ClassesTooFew):
+        continued(base, codes, ["one"] * 40, key="x", C=0.1)
