@@ -1,5 +1,7 @@
 """Who chooses what: figures made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from icecore.probes.choosing import choose
@@ -81,3 +83,23 @@ def test_inner_folds_do_not_train_on_what_they_hold_out() -> None:
     # 5 x 64 predictions, of 80 images: chance is .5, its standard error about .05.
     assert found.inner_right.sum() / (5 * 64) < 0.7
     assert found.outer_right.mean() < 0.7
+
+
+def test_rows_in_no_inner_fold_do_not_count_as_wrong() -> None:
+    """Two layers differ in one inner answer of few: with rows that were never asked counted
+    in, the difference would look smaller beside its error."""
+    inner = tuple(
+        np.where(np.arange(N - 2) < 4, np.arange(N - 2) % INNER_FOLDS, -1) for _ in range(5)
+    )
+    folds = Folds(FOLDS.outer, inner)
+    asked = seen([4], [5])
+    one, two = (np.zeros((OUTER_FOLDS, 1, N), np.bool_) for _ in range(2))
+    for fold in range(OUTER_FOLDS):
+        rows = np.flatnonzero(FOLDS.outer != fold)
+        two[fold, 0, rows[:4]] = True
+        one[fold, 0, rows[4:]] = True  # never asked
+    layers = {
+        "first": replace(asked, inner_right=one),
+        "second": replace(asked, inner_right=two),
+    }
+    assert choose(layers, folds).key_of == ("second",) * OUTER_FOLDS

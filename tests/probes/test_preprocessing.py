@@ -43,6 +43,8 @@ def test_the_root_keeps_signs_and_evens_out() -> None:
 @pytest.mark.parametrize("how", SCALED)
 def test_a_code_of_nothing_stays_nothing(how: Preprocessing) -> None:
     assert not preprocessed(np.zeros((2, 5), np.float16), how).any()
+    dust = np.full((2, 5), 1e-31)
+    assert not preprocessed(dust**2, how).any(), "rounding is not made loud"
 
 
 @pytest.mark.parametrize("how", SCALED)

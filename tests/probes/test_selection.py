@@ -1,6 +1,7 @@
 """Training as a whole: choices, and the estimate from folds that chose nothing."""
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from icecore.probes.errors import (
     ProbesError,
 )
 from icecore.probes.files import to_bytes
+from icecore.probes.fitting import fit
 from icecore.probes.linear_probe import ProbeKind
 from icecore.probes.preprocessing import Preprocessing
 from icecore.probes.selection import C_RANGE, DEFAULT_CS, Training, train
@@ -194,6 +196,55 @@ def test_a_single_layer_and_a_single_c_leave_nothing_to_choose() -> None:
     assert (found.key, found.C) == ("only", 0.01)
     assert found.accuracy == found.trials[0].accuracy
     assert found.naive == found.accuracy.estimate
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+def test_weights_count_in_the_fit_and_in_the_folds(kind: ProbeKind) -> None:
+    """One class counts a hundred times: nearly everything unsure is taken for it."""
+    codes, y = clouds(80, 10, 2, separation=0.15)
+    plain = train({"a": codes}, names(y), kind=kind, Cs=[1e-2])
+    both: list[dict[str, Any]] = [
+        {"class_weight": {"class-01": 100.0}},
+        {"sample_weight": 1.0 + 99.0 * y},
+    ]
+    for weights in both:
+        heavy = train({"a": codes}, names(y), kind=kind, Cs=[1e-2], **weights)
+        assert (heavy.predicted == 1).sum() > (plain.predicted == 1).sum() + 10
+        assert heavy.fit.bias[0] > plain.fit.bias[0]
+    balanced = train({"a": codes}, names(y), kind=kind, Cs=[1e-2], class_weight="balanced")
+    assert np.mean(balanced.predicted == plain.predicted) > 0.75, "the classes are alike large"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"preprocessings": ()}, "preprocessings are"),
+        ({"preprocessings": ("l3",)}, "'signed-root'"),
+        ({"positions": {}}, "the position of layer 'a' is None"),
+        ({"positions": {"a": float("nan")}}, "must be above 0"),
+        ({"positions": {"a": 0.0}}, "must be above 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"class_weight": {"nobody": 1.0}}, "no such class"),
+        ({"sample_weight": np.ones(3)}, "40 numbers"),
+    ],
+)
+def test_arguments_that_cannot_be_are_told(arguments: dict[str, Any], words: str) -> None:
+    codes, y = clouds(40, 5, 2)
+    with pytest.raises(InputInvalid, match=words):
+        train({"a": codes}, names(y), kind="svm", **arguments)
+
+
+def test_ways_to_preprocess_may_be_given_as_text() -> None:
+    codes, y = clouds(40, 5, 2)
+    assert train({"a": codes}, names(y), kind="svm", preprocessings=["l2"]).preprocessing == "l2"
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+def test_a_kind_may_be_given_as_text(kind: ProbeKind) -> None:
+    codes, y = clouds(40, 5, 3)
+    one, two = (fit(codes, y, 3, kind=each, C=0.1) for each in (kind, kind.value))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(one.weights, two.weights)
+    assert one.objective == two.objective
 
 
 def test_progress_grows_to_one() -> None:

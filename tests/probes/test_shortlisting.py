@@ -75,6 +75,60 @@ def test_a_shortlist_holds_the_best_in_the_order_of_the_layers() -> None:
     assert found.union == {"b", "d", "e"}
 
 
+def test_a_folds_shortlist_is_made_of_its_own_answers() -> None:
+    """What all images say of a layer is not asked: it knows the fold's own labels."""
+    right = np.ones(20, np.bool_)
+    wrong = ~right
+
+    def of(in_first: np.ndarray, in_others: np.ndarray, on_all: np.ndarray) -> Guess:
+        return Guess(np.stack([in_first, *[in_others] * (OUTER_FOLDS - 1)]), on_all)
+
+    guesses = {
+        "a": of(right, wrong, wrong),
+        "b": of(wrong, right, wrong),
+        "c": of(wrong, wrong, right),
+    }
+    found = shortlists(guesses, None, kept=1)
+    assert found.of_folds == (("a",), *[("b",)] * (OUTER_FOLDS - 1))
+    assert found.of_all == ("c",)
+
+
+@pytest.mark.parametrize(("k", "each"), [(1000, 3), (300, 10), (40, 50), (2, 900)])
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_thinning_leaves_classes_with_images_to_be_recognised_by(
+    k: int, each: int, is_sorted: bool
+) -> None:
+    y = np.repeat(np.arange(k), each)
+    if not is_sorted:
+        y = np.random.default_rng(0).permutation(y)
+    rows = shortlisting._thinned(y)
+    assert len(rows) <= shortlisting.MOST_IMAGES
+    assert len(rows) >= shortlisting.MOST_IMAGES / 2
+    assert (np.diff(rows) > 0).all()
+    sizes = np.bincount(y[rows], minlength=k)
+    assert sizes[sizes > 0].min() >= min(each, shortlisting.FEWEST_OF_A_CLASS)
+
+
+def test_a_thousand_classes_are_told_apart_by_the_layer_that_knows_them() -> None:
+    """Ten images of each, in the order of their classes, as names in folders are."""
+    random = np.random.default_rng(0)
+    y = np.repeat(np.arange(1000), 10)
+    centres = random.normal(size=(1000, 24))
+    good = Rotation.of((centres[y] + 0.3 * random.normal(size=(10_000, 24))).astype(np.float32))
+    noise = Rotation.of(random.normal(size=(10_000, 24)).astype(np.float32))
+    folds = Folds.of(y, np.arange(len(y)), 0)
+    assert guess(good.features, y, 1000, folds).accuracy > 0.5
+    assert guess(noise.features, y, 1000, folds).accuracy < 0.05
+
+
+def test_layers_that_know_nothing_are_all_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "FEWEST_IMAGES", 30)
+    random = np.random.default_rng(0)
+    y = random.permutation(np.arange(40) % 4)
+    layers = {str(i): np.zeros((40, 3), np.float32) for i in range(11)}
+    assert len(train(layers, names(y), kind="svm").trials) == 11
+
+
 def test_of_many_layers_the_good_one_is_found_and_few_are_judged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 _SMALLEST: Final = 1e-30
-"""A shorter code is that of nothing, and stays as it is."""
+"""A code without a larger value is that of nothing, and becomes zero."""
 
 
 class Preprocessing(StrEnum):
@@ -36,7 +36,8 @@ def preprocessed(codes: npt.NDArray[Any], how: Preprocessing) -> npt.NDArray[Any
     if how is Preprocessing.SIGNED_ROOT:
         values = np.copysign(np.sqrt(np.abs(values)), values)
     largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)
-    values = values / np.maximum(largest, _SMALLEST)  # squares of it neither vanish nor pass
+    values = np.where(largest > _SMALLEST, values, 0.0).astype(values.dtype)
+    values /= np.maximum(largest, _SMALLEST)  # squares of it neither vanish nor pass
     lengths = np.sqrt(np.mean(np.square(values), axis=1, keepdims=True, dtype=np.float64))
     scaled: npt.NDArray[Any] = values / np.maximum(lengths, _SMALLEST).astype(values.dtype)
     return scaled

@@ -8,18 +8,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+import numpy as np
+
 from icecore.probes.choosing import Choice, choose
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, Judgement, judge
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from icecore.probes.preprocessing import Preprocessing, preprocessed
 from icecore.probes.shortlisting import FEWEST_IMAGES, SHORTEST, Shortlists, guess, shortlists
-from icecore.probes.solving.directions import Rotation
-from icecore.probes.solving.material import Material, material_of
+from icecore.probes.solving.directions import MAX_GRAM_ROWS, Rotation
+from icecore.probes.solving.material import ROTATED_UP_TO, Material, material_of
+from icecore.probes.solving.weighting import ALIKE, Weighting
 from icecore.probes.training_data import TrainingData
 
 KEPT_BYTES: Final = 1 << 29
-"""Rotated codes of all layers together that are kept until one is chosen; a layer beyond is
-rotated once more if it is the one."""
+"""Rotated codes of all layers together that are kept until one is chosen; what is beyond is
+rotated again when its turn comes."""
 
 GUESSING: Final = 0.25
 """The share of the work that a shortlist is, where one is made."""
@@ -59,6 +62,7 @@ def search(
     positions: Mapping[str, float] | None,
     preprocessings: Sequence[Preprocessing],
     report: Callable[[float], None],
+    weighting: Weighting = ALIKE,
 ) -> Search:
     """Return what folds see and choose; `report` hears the share done, up to 1 - `FITTING`.
 
@@ -78,7 +82,14 @@ def search(
     done = _Shares({key: data.codes[key] for key in keys}, begin, end, report)
     judgements = {
         key: judge(
-            materials.take(key), y, k, folds, kind=kind, Cs=Cs, on_fold=partial(done.add, key)
+            materials.take(key),
+            y,
+            k,
+            folds,
+            kind=kind,
+            Cs=Cs,
+            on_fold=partial(done.add, key),
+            weighting=weighting,
         )
         for key in keys
     }
@@ -97,7 +108,9 @@ def search(
             continue
         material = materials.take(key, how)
         on_fold = partial(done.add, way)
-        of_ways[way] = judge(material, y, k, folds, kind=kind, Cs=Cs, on_fold=on_fold)
+        of_ways[way] = judge(
+            material, y, k, folds, kind=kind, Cs=Cs, on_fold=on_fold, weighting=weighting
+        )
     choice = choose(of_ways, folds, allowed=_ways_of(layers, ways))
     chosen = of_ways[choice.key].outer_right[choice.C_of[choice.key], folds.outer >= 0]
     material = materials.take(*ways[choice.key])
@@ -120,15 +133,21 @@ def _shortlisted(
     materials: "Materials",
     report: Callable[[float], None],
 ) -> Shortlists | None:
-    """None where a layer is too large to be rotated, which guesses are made of."""
+    """None where a layer is too large to be rotated, which guesses are made of, or where
+    guesses are no better than chance."""
+    if any(min(codes.shape) > ROTATED_UP_TO for codes in data.codes.values()):
+        return None
     guesses = {}
     for place, key in enumerate(data.codes):
         material = materials.take(key)
         if not isinstance(material, Rotation):
-            return None
+            raise AssertionError("codes of this size are rotated")
         width = data.codes[key].shape[1]
         guesses[key] = guess(material.features, data.y, len(data.classes), folds, width=width)
         report(GUESSING * (place + 1) / len(data.codes))
+    usual = np.bincount(data.y).max() / len(data.y)
+    if max(each.accuracy for each in guesses.values()) <= usual:
+        return None
     return shortlists(guesses, positions)
 
 
@@ -145,7 +164,9 @@ class Materials:
             return self._kept[key, how]
         codes = self._codes[key]
         material = material_of(preprocessed(codes, how))
-        n_bytes = 12 * len(codes) * min(codes.shape)
+        # In float64 and float32, the way back, and inner products in float32.
+        n, r = len(codes), min(codes.shape)
+        n_bytes = 12 * n * r + 8 * r * r + (4 * n * n if n <= MAX_GRAM_ROWS else 0)
         if n_bytes <= self._room:
             self._room -= n_bytes
             self._kept[key, how] = material

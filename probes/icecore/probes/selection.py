@@ -13,9 +13,10 @@ selection", 2010).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds
@@ -25,6 +26,7 @@ from icecore.probes.intervals import Accuracy, held_out_accuracy
 from icecore.probes.linear_probe import CodeArray, LinearProbe, ProbeKind
 from icecore.probes.preprocessing import Preprocessing
 from icecore.probes.searching import FITTING, search
+from icecore.probes.solving.weighting import Weighting
 from icecore.probes.training_data import TrainingData
 
 DEFAULT_CS: Final = {
@@ -34,9 +36,10 @@ DEFAULT_CS: Final = {
 """On standardised codes: wide layers want the small ones, a first layer of few channels
 the large. An SVM's are a tenth, since its loss is eight times as curved."""
 
-C_RANGE: Final = (1e-12, 1e12)
+C_RANGE: Final = (1e-12, 1e8)
 """Outside, float64 no longer tells a probe from its best one: by far too small a C weights
-vanish beside the loss, by far too large a one the loss beside its own rounding."""
+vanish beside the loss, by far too large a one the loss beside its own rounding: from 1e9 on
+gaps of wide codes were above 1e-6, and at 1e12 some were not told at all."""
 
 OnProgress = Callable[[str, float], None]
 
@@ -45,7 +48,8 @@ OnProgress = Callable[[str, float], None]
 class Trial:
     """One layer's held-out accuracy, with C chosen inside the training folds.
 
-    `C` is what all data prefer at this layer. Each trial is judged fairly by itself, but the
+    `C` is what all data prefer at this layer, with codes as they are: how they are preprocessed is
+    chosen for the chosen layer afterwards. Each trial is judged fairly by itself, but the
     chosen one is the best of them, and so its accuracy is a little too high for the probe;
     `Training.accuracy` is not.
     """
@@ -103,7 +107,9 @@ def train(
     kind: ProbeKind | str,
     groups: Sequence[str] | None = None,
     positions: Mapping[str, float] | None = None,
-    preprocessings: Sequence[Preprocessing] = tuple(Preprocessing),
+    preprocessings: Sequence[Preprocessing | str] = tuple(Preprocessing),
+    sample_weight: npt.NDArray[Any] | None = None,
+    class_weight: Mapping[str, float] | str | None = None,
     seed: int = 0,
     Cs: Sequence[float] | None = None,
     on_progress: OnProgress | None = None,
@@ -123,6 +129,8 @@ def train(
         positions: each layer's depth as a share of its network's, above 0 to 1: neighbours help
             to tell which is best. None: each stands for itself.
         preprocessings: to choose from once the layer is chosen; of equals the first.
+        sample_weight, class_weight: as scikit-learn's: (n,), and a number a class or "balanced".
+            They count in fits; accuracy is of images, each counted once.
         seed: decides the folds.
         Cs: to choose from, within `C_RANGE`; `DEFAULT_CS` of the kind when None.
         on_progress: called with "choosing" or "fitting" and the share done, 0..1.
@@ -134,6 +142,11 @@ def train(
     kind = _checked_kind(kind)
     Cs = _checked_grid(DEFAULT_CS[kind] if Cs is None else Cs)
     data = TrainingData.of(codes, labels, groups)
+    preprocessings = _checked_ways(preprocessings)
+    _check_positions(positions, data)
+    if seed < 0:
+        raise InputInvalid(f"seed is {seed!r}, but must not be negative")
+    weighting = Weighting.of(sample_weight, class_weight, data.classes, len(data.y))
     y, k = data.y, len(data.classes)
     folds = Folds.of(y, data.groups, seed)
 
@@ -150,11 +163,13 @@ def train(
             Cs=Cs,
             positions=positions,
             preprocessings=preprocessings,
+            weighting=weighting,
             report=partial(tell, "choosing"),
         )
         choice, layers = found.choice, found.layers
         tell("fitting", 1.0 - FITTING)
-        fitted = fit(found.material, y, k, kind=kind, C=Cs[choice.C_of[choice.key]])
+        C = Cs[choice.C_of[choice.key]]
+        fitted = fit(found.material, y, k, kind=kind, C=C, weighting=weighting)
     tell("fitting", 1.0)
     groups_held = data.groups[folds.outer >= 0]
     return Training(
@@ -189,6 +204,26 @@ def _checked_kind(kind: ProbeKind | str) -> ProbeKind:
     except ValueError:
         known = ", ".join(repr(each.value) for each in ProbeKind)
         raise InputInvalid(f"probe kind {str(kind)!r} is not one of {known}") from None
+
+
+def _checked_ways(preprocessings: Sequence[Preprocessing | str]) -> tuple[Preprocessing, ...]:
+    try:
+        ways = tuple(dict.fromkeys(Preprocessing(each) for each in preprocessings))
+    except ValueError:
+        ways = ()
+    if not ways:
+        known = ", ".join(repr(each.value) for each in Preprocessing)
+        raise InputInvalid(f"preprocessings are {list(preprocessings)!r}, but some of {known} are")
+    return ways
+
+
+def _check_positions(positions: Mapping[str, float] | None, data: TrainingData) -> None:
+    for key in data.codes if positions is not None else ():
+        position = (positions or {}).get(key)
+        if position is None or not 0.0 < position <= 1.0:
+            raise InputInvalid(
+                f"the position of layer {key!r} is {position!r}, but must be above 0 and at most 1"
+            )
 
 
 def _checked_grid(Cs: Sequence[float]) -> tuple[float, ...]:

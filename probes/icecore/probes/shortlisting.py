@@ -30,6 +30,9 @@ FEWEST_IMAGES: Final = 500
 MOST_IMAGES: Final = 1_000
 """More are thinned: the cost grows with their cube."""
 
+FEWEST_OF_A_CLASS: Final = 5
+"""Images of a class that thinning leaves: one by itself has nothing to be recognised by."""
+
 PENALTIES: Final = (0.01, 0.1, 1.0)
 """In squared lengths of an image's features; each fold takes the best."""
 
@@ -51,7 +54,7 @@ class Shortlists:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guess:
-    """Leave-one-out answers of ridge regression at one layer.
+    """Leave-one-out answers of ridge regression at one layer. `accuracy` is of all it looked at.
 
     `in_folds` (outer folds, n) bool are made and judged without the fold's own images, where it is
     False; `on_all` is (n,) bool.
@@ -60,6 +63,7 @@ class Guess:
     in_folds: np.ndarray
     on_all: np.ndarray
     width: int = 0
+    accuracy: float = 1.0
 
 
 def guess(features: Directions, y: np.ndarray, k: int, folds: Folds, *, width: int = 0) -> Guess:
@@ -75,9 +79,7 @@ def guess(features: Directions, y: np.ndarray, k: int, folds: Folds, *, width: i
     the fold, then for each image.
     """
     n = len(y)
-    rows = np.arange(n)
-    if n > MOST_IMAGES:
-        rows = np.unique(np.linspace(0, n - 1, MOST_IMAGES).astype(np.int64))
+    rows = _thinned(y)
     Z = features.Z[rows, :-1]
     Z = Z - Z.mean(axis=0)
     products = Z @ Z.T
@@ -90,7 +92,7 @@ def guess(features: Directions, y: np.ndarray, k: int, folds: Folds, *, width: i
         in_folds[fold, rows] = (best[0][fold] == labels) & (outer != fold)
     best = max(found, key=lambda each: int((each[1] == labels).sum()))
     on_all[rows] = best[1] == labels
-    return Guess(in_folds, on_all, width)
+    return Guess(in_folds, on_all, width, float(on_all[rows].mean()))
 
 
 def shortlists(
@@ -117,6 +119,24 @@ def shortlists(
         tuple(best([guesses[key].in_folds[fold] for key in keys]) for fold in range(OUTER_FOLDS)),
         best([guesses[key].on_all for key in keys]),
     )
+
+
+def _thinned(y: np.ndarray) -> np.ndarray:
+    """Return at most `MOST_IMAGES` rows, ascending: of each class alike, and where that would
+    leave fewer than `FEWEST_OF_A_CLASS`, of fewer classes."""
+    if len(y) <= MOST_IMAGES:
+        return np.arange(len(y))
+    classes = np.unique(y)
+    most = MOST_IMAGES // FEWEST_OF_A_CLASS
+    if len(classes) > most:
+        classes = classes[np.linspace(0, len(classes) - 1, most).astype(np.int64)]
+    each = MOST_IMAGES // len(classes)
+    kept = []
+    for label in classes:
+        members = np.flatnonzero(y == label)
+        places = np.linspace(0, len(members) - 1, min(each, len(members))).astype(np.int64)
+        kept.append(members[places])
+    return np.sort(np.concatenate(kept))
 
 
 def _answers(

@@ -98,7 +98,7 @@ def loss_of(
     each = np.ones((len(weights), k)) if class_weights is None else class_weights
     if kind is ProbeKind.SOFTMAX or k == 2:
         weights = weights * each[:, y]
-    if kind is ProbeKind.SOFTMAX:
+    if ProbeKind(kind) is ProbeKind.SOFTMAX:
         return Logistic(y == 1, weights) if k == 2 else Softmax(y, k, weights)
     wanted = np.equal.outer([1] if k == 2 else np.arange(k)[classes], y)
     signs = np.where(wanted, 1.0, -1.0)

@@ -54,6 +54,7 @@ class Paths:
     _found: list[Solution | None] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.kind = ProbeKind(self.kind)  # an equal text is not the same object
         self._batches = [
             Batch(
                 self.features,

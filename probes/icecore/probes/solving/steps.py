@@ -146,8 +146,8 @@ class Steps:
         """Return the inner products kept for a problem; those in float64 are not."""
         if dtype == np.float64:
             return _Products()
-        held = sum(each.products.size for each in self._kept.values())
-        if held > KEPT_VALUES and problem not in self._kept:
+        room = KEPT_VALUES // min(self._features.n, self._features.r) ** 2
+        if len(self._kept) >= room and problem not in self._kept:
             return _Products()
         return self._kept.setdefault(problem, _Products())
 
