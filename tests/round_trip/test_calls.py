@@ -445,6 +445,43 @@ def test_the_promoted_pointer_moves_by_compare_and_swap(caller: Caller) -> None:
     assert refusal(lambda: _predict(caller, "moved")).reason == "PROBE_NOT_FOUND"
 
 
+def test_a_version_goes_on_from_an_earlier_one(caller: Caller) -> None:
+    """It knows six images more, and is the same again when asked again."""
+    _collection(caller, "growing", *range(N))
+    _train(caller, "growing", collection_id="growing", kind=ppb.PROBE_KIND_SVM, layers=["1"])
+    _add(caller, _batch("growing", *range(N, N + 6)))
+    _train(caller, "growing", collection_id="growing", layers=[], base_version=1)
+    first, second = (_version(caller, "growing", number) for number in (1, 2))
+    assert (first.base_version, first.is_choice_kept) == (0, False)
+    assert (second.base_version, second.is_choice_kept) == (1, True)
+    assert (second.kind, second.tap, second.c) == (first.kind, first.tap, first.c)
+    assert (first.n_images, second.n_images) == (N, N + 6)
+    assert second.is_promoted
+    assert second.gap < 1e-6
+    found = caller.probes.CompareVersions(
+        ppb.CompareVersionsRequest(probe_id="growing", version_a=1, version_b=2)
+    )
+    assert (found.n_new_to_a, found.n_new_to_b) == (6, 0)
+    assert found.accuracy_b.estimate == second.accuracy.estimate
+
+    def ask(**fields: Any) -> Any:
+        given: dict[str, Any] = {"probe_id": "growing", "collection_id": "growing", **fields}
+        return caller.probes.TrainProbe(ppb.TrainProbeRequest(**given)).version
+
+    asked = {"request_id": "once", "base_version": 1, "leave_unpromoted": True}
+    begun = ask(**asked)
+    assert (begun.version, begun.base_version, begun.kind) == (3, 1, ppb.PROBE_KIND_SVM)
+    assert ask(**asked).version == 3, "a retry begins nothing"
+    list(caller.probes.WatchProbe(ppb.WatchProbeRequest(probe_id="growing", version=3)))
+    third = _version(caller, "growing", 3)
+    assert third.file_digest == second.file_digest, "the same request, the same bits"
+    said = refusal(lambda: ask(base_version=1, kind=ppb.PROBE_KIND_SVM, layers=["1"]))
+    assert (said.code, said.reason) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+    assert "leave out kind, layers" in said.message
+    assert refusal(lambda: ask(base_version=9)).reason == "VERSION_NOT_FOUND"
+    assert refusal(lambda: ask(base_version=1, probe_id="none")).reason == "PROBE_NOT_FOUND"
+
+
 def test_versions_are_compared_on_the_same_images(caller: Caller) -> None:
     """The first was trained before images 24 to 29 came."""
     _collection(caller, "grown", *range(N))

@@ -76,7 +76,7 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     version = said.json
     assert set(version) == {
         *("probe", "version", "state", "backbone", "layer", "depth", "kind", "C", "classes"),
-        *("n_images", "accuracy", "seconds", "not_promoted"),
+        *("n_images", "accuracy", "seconds", "not_promoted", "base_version", "preprocessing"),
     }
     assert (version["probe"], version["version"], version["state"]) == ("colours", 1, "ready")
     assert (version["backbone"], version["layer"], version["depth"]) == ("toy", "three", 3)
@@ -112,6 +112,22 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     assert "give one" in icecore.refused(
         *("train-probe", "colours", "--collection", "colours", "--no-promote", "--not-worse-by", 2)
     )
+
+    photos_of = ("train-probe", "colours", photos, "--no-promote")
+    going_on = icecore.done(*photos_of, "--base", "promoted")
+    assert "version 4: svm" in going_on.out
+    assert "<- chosen" not in going_on.out
+    assert "are those of version 2, and fitting began at its weights" in going_on.lines[-1]
+    going_on = icecore.done(*photos_of, "--base", 1, "--json")
+    assert (going_on.json["base_version"], going_on.json["kind"]) == (1, "softmax")
+    assert version["base_version"] is None
+    assert going_on.json["C"] == version["C"]
+    said = icecore.refused(*photos_of, "--base", 1, "--kind", "svm", "--layer", 2)
+    assert "leave out --kind, --layer, or --base" in said
+    assert "has no version 9: it has 5, 4, 2, 1" in icecore.refused(*photos_of, "--base", 9)
+    assert "neither a version's number nor" in icecore.refused(*photos_of, "--base", "best")
+    for number in (4, 5):
+        icecore.done("probes", "delete", "colours", "--version", number)
 
     [listed] = icecore.done("probes", "list", "--json").json
     assert (listed["name"], listed["promoted_version"]) == ("colours", 2)

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from icecore.server.errors import (
     ShuttingDown,
     StorageCorrupt,
     StorageFull,
+    TapMismatch,
     TenantNotFound,
     VersionNotFound,
 )
@@ -45,6 +46,7 @@ from icecore.server.storage.records import (
     VersionRecord,
     VersionState,
 )
+from icecore.server.training.base import Base
 from icecore.server.training.comparing import Comparer
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.trainer import Progress, Trainer, TrainRequest
@@ -182,6 +184,53 @@ async def test_a_probe_may_be_left_unpromoted(house: House) -> None:
     await trainer.train(TENANT, TrainRequest("ants-bees", "insects", promote=False))
     assert not (await last(trainer)).version.is_promoted
     assert house.store.tenant(TENANT).probe("ants-bees").promoted_version == 0
+
+
+async def test_a_base_that_is_deleted_meanwhile_fails_what_goes_on_from_it(house: House) -> None:
+    house.collect()
+    answering = await house.trainer(stand_in("answer"))
+    await answering.train(TENANT, TrainRequest("ants-bees", "insects", "svm", promote=False))
+    await last(answering)
+    await answering.close()
+    waiting = await house.trainer(stand_in("wait"))
+    await waiting.train(TENANT, TrainRequest("other", "insects"))
+    await until(waiting, "choosing", "other")
+    begun = await waiting.train(TENANT, TrainRequest("ants-bees", "insects", base_version=1))
+    assert (begun.version, begun.kind) == (2, "svm"), "the base's kind"
+    house.store.tenant(TENANT).delete_version("ants-bees", 1)
+    await waiting.cancel(TENANT, "other", 1)
+    end = (await last(waiting)).version
+    assert (end.state, end.failure_reason) == (VersionState.FAILED, "VERSION_NOT_FOUND")
+    assert "which this training goes on from, was deleted meanwhile" in end.failure_message
+
+
+async def test_a_training_that_goes_on_is_taken_up_by_the_next_server(house: House) -> None:
+    house.collect()
+    answering = await house.trainer(stand_in("answer"))
+    await answering.train(TENANT, REQUEST)
+    await last(answering)
+    await answering.close()
+    waiting = await house.trainer(stand_in("wait"))
+    await waiting.train(TENANT, TrainRequest("ants-bees", "insects", base_version=1))
+    await until(waiting, "choosing")
+    await waiting.close()
+    after = await house.trainer(stand_in("answer"))
+    end = await last(after)
+    assert (end.version.version, end.version.state) == (2, VersionState.READY)
+    assert end.version.request["base_version"] == 1
+
+
+async def test_a_version_of_another_backbone_is_not_gone_on_from(house: House) -> None:
+    house.collect()
+    trainer = await house.trainer(stand_in("answer"))
+    await trainer.train(TENANT, REQUEST)
+    await last(trainer)
+    base = Base.of(house.store.tenant(TENANT), "ants-bees", 1)
+    other = replace(base, tap=replace(base.tap, digest="ab" * 32))
+    collection = house.store.tenant(TENANT).collection("insects")
+    with pytest.raises(TapMismatch, match=r"version 1 of probe 'ants-bees' reads .*abababab.*"):
+        other.taps(house.backbone, collection)
+    assert base.taps(house.backbone, collection) == (base.tap,)
 
 
 async def test_progress_only_grows(house: House) -> None:
