@@ -122,8 +122,8 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     assert (going_on.json["base_version"], going_on.json["kind"]) == (1, "softmax")
     assert version["base_version"] is None
     assert going_on.json["C"] == version["C"]
-    said = icecore.refused(*photos_of, "--base", 1, "--kind", "svm", "--layer", 2)
-    assert "leave out --kind, --layer, or --base" in said
+    refused = icecore.refused(*photos_of, "--base", 1, "--kind", "svm", "--layer", 2)
+    assert "leave out --kind, --layer, or --base" in refused
     assert "has no version 9: it has 5, 4, 2, 1" in icecore.refused(*photos_of, "--base", 9)
     assert "neither a version's number nor" in icecore.refused(*photos_of, "--base", "best")
     for number in (4, 5):
