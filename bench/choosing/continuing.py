@@ -57,7 +57,7 @@ def from_codes(
     codes: np.ndarray,
     y: np.ndarray,
     classes: tuple[str, ...],
-    C: float,  # noqa: N803
+    C: float,
 ) -> Fit:
     return fit_from(base, Plain.of(codes), y, classes, C=C)
 
