@@ -78,6 +78,8 @@ def main() -> None:
             found = scenario(
                 np.bincount(y).tolist(),
                 np.array(right),
+                groups=np.arange(len(y)),
+                groups_held=np.arange(len(y)),
                 advice=MoreImages.UNDECIDED,
                 logits=core.codes["logits"][order],
                 own_accuracy=OWN_ACCURACY[network],

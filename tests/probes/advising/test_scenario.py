@@ -1,18 +1,29 @@
 """The two by two, and the two measures of likeness."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from icecore.probes.advising import scenario as module
 from icecore.probes.advising.scenario import (
     FEW,
     MANY,
     Recommendation,
+    Scenario,
     Similarity,
     Size,
-    scenario,
 )
 from icecore.probes.advising.sufficiency import MoreImages
 from icecore.probes.errors import CodesInvalid, InputInvalid
+from icecore.probes.intervals import paired_difference
+
+
+def scenario(class_sizes: list[int], right: np.ndarray, **more: Any) -> Scenario:
+    """Return the scenario of images that are all different, unless groups are given."""
+    more.setdefault("groups", np.arange(sum(class_sizes)))
+    more.setdefault("groups_held", np.arange(right.shape[-1]))
+    return module.scenario(class_sizes, right, **more)
 
 
 def logits_of(confidence: float, n: int, spread: float = 0.0) -> np.ndarray:
@@ -142,6 +153,62 @@ def test_a_network_of_one_depth_and_no_images_held_out_are_no_trouble() -> None:
         assert (gain.low, gain.high) == (-1.0, 1.0)
 
 
+def copied(found: np.ndarray, copies: int, in_place: bool) -> np.ndarray:
+    return np.repeat(found, copies, axis=-1) if in_place else np.tile(found, copies)
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("copies", [2, 8, 400])
+@pytest.mark.parametrize("seed", range(4))
+def test_writing_every_image_several_times_changes_nothing(
+    seed: int, copies: int, in_place: bool
+) -> None:
+    """Sixty images, six layers whose errors are apart, with and without logits."""
+    random, n = np.random.default_rng(seed), 60
+    right = random.random((6, n)) < np.array([0.5, 0.6, 0.75, 0.7, 0.6, 0.6])[:, None]
+    logits = random.normal(size=(n, 40)) * 2.0
+    rows = copied(np.arange(n), copies, in_place)
+    for own in (None, logits):
+        once, often = (
+            scenario(
+                [len(chosen)],
+                right[:, chosen],
+                groups=chosen,
+                groups_held=chosen,
+                advice=MoreImages.UNDECIDED,
+                logits=None if own is None else own[chosen],
+            )
+            for chosen in (np.arange(n), rows)
+        )
+        assert (often.size, often.similarity, often.recommendation, often.is_contradicted) == (
+            *(once.size, once.similarity, once.recommendation, once.is_contradicted),
+        )
+        for one, other in (
+            (once.earlier_gain, often.earlier_gain),
+            (once.familiarity, often.familiarity),
+        ):
+            if one is not None and other is not None:
+                assert (other.value, other.low, other.high) == pytest.approx(
+                    (one.value, one.low, one.high), abs=1e-9
+                )
+
+
+def test_images_left_out_are_copies_as_often_as_those_judged() -> None:
+    """A thousand of which every two are one image are five hundred: few."""
+    once = {"advice": MoreImages.CEILING, "n_labelled": FEW}
+    assert scenario([400], LEVEL, **once).size is Size.LARGE
+    assert scenario([400], LEVEL, groups=np.arange(400) // 2, **once).size is Size.SMALL
+
+
+def test_the_interval_of_the_earlier_gain_knows_of_folds() -> None:
+    """It is that of 400 / 2.25 images that nothing shared, by Newcombe's method."""
+    right = np.vstack([EARLIER_BETTER[2], EARLIER_BETTER[-1]])
+    gain = scenario([400], right, advice=MoreImages.UNDECIDED).earlier_gain
+    first, second = right[1].mean(), right[0].mean()
+    cells = np.array([first, 0.0, second - first, 1.0 - second]) * 400 / 2.25
+    assert (gain.low, gain.high) == pytest.approx(paired_difference(*cells))
+
+
 def test_large_logits_do_not_overflow() -> None:
     found = scenario([4], LEVEL, advice=MoreImages.UNDECIDED, logits=logits_of(0.5, 4) * 1e4)
     assert found.familiarity is not None
@@ -155,6 +222,12 @@ def test_large_logits_do_not_overflow() -> None:
 def test_wrong_arguments_are_named(right: np.ndarray, own_accuracy: float, said: str) -> None:
     with pytest.raises(InputInvalid, match=said):
         scenario([400], right, advice=MoreImages.UNDECIDED, own_accuracy=own_accuracy)
+
+
+@pytest.mark.parametrize("which", ["groups", "groups_held"])
+def test_a_group_an_image_is_wanted(which: str) -> None:
+    with pytest.raises(InputInvalid, match="groups"):
+        scenario([400], LEVEL, advice=MoreImages.UNDECIDED, **{which: np.arange(399)})
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,33 @@ def test_a_flat_curve_with_few_errors_left_is_enough() -> None:
     assert found.forecasts[-1].estimate > 0.99
 
 
+def test_random_labels_are_undecided() -> None:
+    """There is nothing to learn: at most one draw in twenty is told anything else.
+
+    Before an accuracy above the largest class's share was asked for, most of twenty images were
+    told to collect more.
+    """
+    told = []
+    for n, k in ((20, 2), (40, 2), (60, 6)):
+        for seed in range(10):
+            random = np.random.default_rng(seed)
+            y, codes = random.permutation(np.arange(n) % k), random.normal(size=(n, 10))
+            curve = learning_curve(
+                codes, y, k, np.arange(n), kind=ProbeKind.SVM, Cs=(1e-4, 1e-2), seed=seed
+            )
+            told.append(sufficiency(curve).advice)
+    assert np.mean([advice is not MoreImages.UNDECIDED for advice in told]) <= 0.05
+
+
+def test_a_curve_that_is_flat_at_the_largest_class_does_not_tell() -> None:
+    """Nine of ten images are of one class, which is what all are taken for."""
+    n = 4000
+    y = (np.arange(n) % 10 == 0).astype(np.int64)
+    right = np.tile((y == 0).astype(np.float64), (4, 1))
+    curve = LearningCurve(n, 2, PARTS * n, right, y, np.arange(n), np.bincount(y))
+    assert sufficiency(curve).advice is MoreImages.UNDECIDED
+
+
 @pytest.mark.parametrize(("n", "k"), [(4, 2), (10, 5)])
 @pytest.mark.parametrize("separation", [0.0, 9.0])
 def test_two_images_a_class_do_not_tell(n: int, k: int, separation: float) -> None:

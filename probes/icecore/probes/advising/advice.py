@@ -126,6 +126,8 @@ def advise(
         scenario=scenario(
             sizes,
             np.stack([contest.choice.right_of[one.key] for one in depths]),
+            groups=data.groups,
+            groups_held=contest.groups,
             advice=enough.advice,
             logits=logits,
             n_labelled=n_labelled,

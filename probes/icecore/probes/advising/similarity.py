@@ -9,6 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from icecore.probes.advising.paired import kish, n_effective
+from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import CodesInvalid
 from icecore.probes.intervals import Z_95, paired_difference
 from icecore.probes.linear_probe import CodeArray, check_finite
@@ -28,11 +30,12 @@ class Measured:
     high: float
 
 
-def familiarity_of(logits: CodeArray, n: int, own_accuracy: float) -> Measured:
+def familiarity_of(logits: CodeArray, groups: np.ndarray, own_accuracy: float) -> Measured:
     """Return the mean confidence in the best of the backbone's classes, over `own_accuracy`.
 
     Args:
         logits: (n, classes) float, before any softmax.
+        groups: (n,) int; images of one group count as copies of each other.
         own_accuracy: the backbone's top-1 accuracy on images like its own, above 0, at most 1.
 
     Raises:
@@ -44,6 +47,7 @@ def familiarity_of(logits: CodeArray, n: int, own_accuracy: float) -> Measured:
     nearly alike, but on a scale of each network's own (ants and bees: 10.3 of EfficientNet-Lite0,
     24.0 of SqueezeNet), so that no cut would serve two.
     """
+    n = len(groups)
     if logits.ndim != 2 or len(logits) != n or logits.dtype.kind != "f" or not n:
         raise CodesInvalid(
             f"logits are {logits.dtype.name!r} of shape {logits.shape!r}, "
@@ -54,35 +58,37 @@ def familiarity_of(logits: CodeArray, n: int, own_accuracy: float) -> Measured:
     # The best class's own term of the softmax's sum is exp(0) = 1.
     confidence = 1.0 / np.exp(scores - scores.max(axis=1, keepdims=True)).sum(axis=1)
     value = float(confidence.mean())
-    # A single image has no spread: it may be anything.
-    half = Z_95 * float(confidence.std(ddof=1)) / n**0.5 if n > 1 else 1.0
+    # No folds: nothing was trained on these images. A single one has no spread: it may be anything.
+    size = kish(groups)
+    half = Z_95 * float(confidence.std()) / (size - 1.0) ** 0.5 if size > 1.0 else 1.0
     low, high = max(value - half, 0.0), min(value + half, 1.0)
     return Measured(value / own_accuracy, low / own_accuracy, high / own_accuracy)
 
 
-def earlier_gain_of(right: np.ndarray) -> Measured:
+def earlier_gain_of(right: np.ndarray, groups: np.ndarray) -> Measured:
     """Return the best earlier layer's accuracy minus the last's, chosen and judged apart.
 
     Args:
-        right: (layers, h) bool, by depth: which held-out images each layer's probe got right. Every
-            fifth image is judged by the layer that the other four prefer.
+        right: (layers, h) bool, by depth: which held-out images each layer's probe got right,
+            in `OUTER_FOLDS` folds.
+        groups: (h,) int; images of one group count as copies of each other. Every fifth group
+            is judged by the layer that the other four prefer.
 
-    Source: the interval is Newcombe's, see `paired_difference`.
+    Source: the interval is Newcombe's, see `paired_difference`, on effective images, see
+    `n_effective`.
     """
     earlier = right[: int(EARLIER * len(right))]
     last, h = right[-1], right.shape[1]
     if not len(earlier) or not h:
         return Measured(0.0, -1.0, 1.0)
     chosen = np.empty(h, np.bool_)
-    part = np.arange(h) % _PARTS
+    part = np.unique(groups, return_inverse=True)[1] % _PARTS
     for one in range(_PARTS):
         others = part != one
         # Of equals the earliest, which is the cheapest.
         chosen[~others] = earlier[int(earlier[:, others].sum(axis=1).argmax()), ~others]
-    low, high = paired_difference(
-        float((last & chosen).sum()),
-        float((last & ~chosen).sum()),
-        float((~last & chosen).sum()),
-        float((~last & ~chosen).sum()),
-    )
+    cells = (last & chosen, last & ~chosen, ~last & chosen, ~last & ~chosen)
+    size = n_effective(groups, n_folds=OUTER_FOLDS)
+    both, last_only, chosen_only, neither = (float(cell.mean()) * size for cell in cells)
+    low, high = paired_difference(both, last_only, chosen_only, neither)
     return Measured(float(chosen.mean() - last.mean()), low, high)
