@@ -103,3 +103,13 @@ def test_what_is_no_image_is_refused() -> None:
         HeldOut.of(["ab"], one, n_classes=2, n_folds=5)
     with pytest.raises(LabelsInvalid, match="1 predictions for 2 images"):
         HeldOut.of([sha(1), sha(2)], one, n_classes=2, n_folds=5)
+
+
+def test_what_a_choice_was_made_on_is_told_also_of_a_later_version() -> None:
+    """Of one that kept an earlier choice, the images without an answer are those that made it."""
+    groups = [f"{number:02x}" * 32 for number in (7, 1, 9)]
+    kept = HeldOut.of(groups, np.array([-1, 0, 1]), n_classes=2, n_folds=5)
+    assert kept.chosen_on(is_choice_kept=False) == sorted(groups)
+    assert kept.chosen_on(is_choice_kept=True) == [groups[0]]
+    zeros = HeldOut.of(["ab" * 31 + "00"], np.array([-1]), n_classes=2, n_folds=5)
+    assert zeros.chosen_on(is_choice_kept=True) == ["ab" * 31 + "00"], "a zero at the end is kept"

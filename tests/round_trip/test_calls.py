@@ -462,7 +462,9 @@ def test_a_version_goes_on_from_an_earlier_one(caller: Caller) -> None:
         ppb.CompareVersionsRequest(probe_id="growing", version_a=1, version_b=2)
     )
     assert (found.n_new_to_a, found.n_new_to_b) == (6, 0)
+    assert (found.n_images, found.n_left_out) == (6, N), "of the others version 2 has no answer"
     assert found.accuracy_b.estimate == second.accuracy.estimate
+    assert (first.n_judged, second.n_judged) == (N, 6)
 
     def ask(**fields: Any) -> Any:
         given: dict[str, Any] = {"probe_id": "growing", "collection_id": "growing", **fields}

@@ -155,7 +155,8 @@ class ProbeVersion:
     `not_promoted_message` say why READY did not promote it, where it was to be promoted
     only if not worse. `preprocessing` is "none", "l2" or "signed-root": what Predict does to
     each code before the weights. Where `is_choice_kept`, all that is chosen is as in
-    `base_version`, chosen on images that may be among these: `accuracy` may flatter a little.
+    `base_version`, and `accuracy` is of the `n_judged` images that had no part in choosing it;
+    None where there are none.
     """
 
     probe_id: str
@@ -185,6 +186,7 @@ class ProbeVersion:
     preprocessing: str = ""
     base_version: int | None = None
     is_choice_kept: bool = False
+    n_judged: int = 0
 
 
 @dataclass(frozen=True, slots=True)

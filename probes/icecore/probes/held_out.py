@@ -94,6 +94,16 @@ class HeldOut:
         classes[inverse[held]] = predicted[held]
         return cls(images, classes, n_classes, n_folds)
 
+    def chosen_on(self, *, is_choice_kept: bool) -> list[str]:
+        """Return the images that had a part in what was chosen for the probe, in hexadecimal.
+
+        All it was trained on; where the choice was an earlier probe's (`is_choice_kept`), those
+        that had no answer, for which only the earlier probe's folds could give one.
+        """
+        earlier = self.predicted == NEVER_HELD_OUT
+        images = self.images[earlier] if is_choice_kept else self.images
+        return [bytes(image).ljust(32, b"\0").hex() for image in images]
+
     def answers(self, images: Sequence[str]) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int32]]:
         """Return which of some images were trained on, and what these were taken for.
 

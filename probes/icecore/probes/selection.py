@@ -87,6 +87,8 @@ class Training:
     n_groups: int
     class_sizes: tuple[int, ...]
     """Images of each class, in the order of `classes`."""
+    n_judged: int
+    """Images that `accuracy` is of."""
 
     def probe(self, tap: str) -> LinearProbe:
         """Return the fitted probe, over the tap that `key` stands for."""
@@ -195,6 +197,7 @@ def train(
         n_images=len(y),
         n_groups=len(np.unique(data.groups)),
         class_sizes=tuple(int(size) for size in np.bincount(y)),
+        n_judged=len(choice.right),
     )
 
 

@@ -212,6 +212,7 @@ class ProbeVersion(_message.Message):
     BASE_VERSION_FIELD_NUMBER: _builtins.int
     IS_CHOICE_KEPT_FIELD_NUMBER: _builtins.int
     PREPROCESSING_FIELD_NUMBER: _builtins.int
+    N_JUDGED_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version: _builtins.int
     version_name: _builtins.str
@@ -243,13 +244,15 @@ class ProbeVersion(_message.Message):
     base_version: _builtins.int
     """The version whose kind, layer and C were kept and whose weights were the start; 0: none."""
     is_choice_kept: _builtins.bool
-    """Kind, layer and C are those of `base_version`. They were chosen on images that may be
-    among these, so that `accuracy` may flatter a little: its folds only fit.
+    """Kind, layer and C are those of `base_version`. `accuracy` is of the images that had no
+    part in choosing them, held out by folds that fit; unset where there are none.
     """
     preprocessing: _builtins.str
     """What is done to each code before the weights: "none", "l2" (to length one) or
     "signed-root" (the root of each value, then to length one). Predict does it by itself.
     """
+    n_judged: _builtins.int
+    """Images that `accuracy` is of."""
     @_builtins.property
     def tap(self) -> _common_pb2.Tap:
         """Set once the layer is chosen."""
@@ -294,10 +297,11 @@ class ProbeVersion(_message.Message):
         base_version: _builtins.int = ...,
         is_choice_kept: _builtins.bool = ...,
         preprocessing: _builtins.str = ...,
+        n_judged: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "create_time", b"create_time", "tap", b"tap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "kind", b"kind", "n_images", b"n_images", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "preprocessing", b"preprocessing", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "kind", b"kind", "n_images", b"n_images", "n_judged", b"n_judged", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "preprocessing", b"preprocessing", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -86,6 +86,7 @@ LATER = {
     "not_promoted_message",
     "not_worse_by",
     "preprocessing",
+    "n_judged",
     "base_version",
 }
 """What versions of before have not."""

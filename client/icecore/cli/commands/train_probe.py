@@ -144,23 +144,25 @@ def _print(version: ProbeVersion) -> None:
         f"{version.probe_id} version {version.version}{promoted}: {version.kind.value}, "
         f"C = {version.C:g}{layer}{_done(version.preprocessing)}"
     )
+    trained = (
+        f"from {version.n_images:,} images of {len(version.classes):,} classes, "
+        f"in {version.seconds:.1f} s"
+    )
     if version.accuracy is not None:
         estimate, interval = percent(version.accuracy)
         of_what = (
-            "on held-out images"
+            f"on the {version.n_judged:,} images that are new, each held out"
             if version.is_choice_kept
             else "on images that chose neither layer nor C"
         )
-        print_line(
-            f"accuracy {of_what}: {estimate} "
-            f"(95 % interval {interval}), from {version.n_images:,} images of "
-            f"{len(version.classes):,} classes, in {version.seconds:.1f} s"
-        )
+        print_line(f"accuracy {of_what}: {estimate} (95 % interval {interval}), {trained}")
+    elif version.is_choice_kept:
+        print_line(f"no image is new, so that none can judge it; {trained}")
     if version.is_choice_kept:
         print_line(
             f"kind, layer, preprocessing and C are those of version {version.base_version}, and "
-            "fitting began at its weights; images that chose them may be among these, so the "
-            "accuracy may be a little high: train without --base to choose anew"
+            "fitting began at its weights; train without --base to choose anew, and for the "
+            "accuracy over all images"
         )
     if version.not_promoted_message:
         print_line(f"not promoted: {one_line(version.not_promoted_message)}")

@@ -295,6 +295,7 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
         not_promoted_message=message.not_promoted_message,
         base_version=message.base_version or None,
         is_choice_kept=message.is_choice_kept,
+        n_judged=message.n_judged,
         preprocessing=message.preprocessing,
     )
 

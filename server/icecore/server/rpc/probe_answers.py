@@ -111,7 +111,8 @@ def _found(facts: VersionFacts) -> pb.ProbeVersion:
         c=facts.C,
         classes=facts.classes,
         n_images=facts.n_images,
-        accuracy=_accuracy(facts.accuracy),
+        accuracy=_accuracy(facts.accuracy) if facts.n_judged else None,
+        n_judged=facts.n_images if facts.n_judged < 0 else facts.n_judged,
         trials=[
             pb.LayerTrial(
                 layer=trial.layer,
@@ -120,7 +121,7 @@ def _found(facts: VersionFacts) -> pb.ProbeVersion:
                 c=trial.C,
                 is_chosen=trial.is_chosen,
             )
-            for trial in facts.trials
+            for trial in (facts.trials if facts.n_judged else ())
         ],
         objective=facts.objective,
         gap=facts.gap,

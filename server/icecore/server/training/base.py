@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from icecore.probes.errors import ProbeFileInvalid
+from icecore.probes.held_out import HeldOut
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.errors import StorageCorrupt, TapMismatch, VersionNotFound
 from icecore.server.storage.promise import TenantStore
@@ -9,6 +11,7 @@ from icecore.server.storage.records import CollectionRecord
 from icecore.server.training.candidates import check_bytes
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.opening import ready_version
+from icecore.server.training.request import TrainRequest
 from icecore.wire.taps import TapId
 
 
@@ -22,6 +25,8 @@ class Base:
     tap: TapId
     C: float
     file: bytes
+    chosen_on: tuple[str, ...] | None
+    """SHA-256 of the images that kind, layer and C were chosen on; None: it is not known."""
 
     @classmethod
     def of(cls, store: TenantStore, probe_id: str, version: int) -> "Base":
@@ -36,7 +41,15 @@ class Base:
         if facts is None:
             raise StorageCorrupt(f"version {version} of probe {probe_id!r} is READY without facts")
         file = store.probe_file(probe_id, version)
-        return cls(probe_id, version, record.kind, facts.tap, facts.C, file)
+        kept = store.held_out_answers(probe_id, version)
+        try:
+            chosen_on = kept and HeldOut.from_bytes(kept).chosen_on(
+                is_choice_kept=TrainRequest.from_json(record.request).base_version != 0
+            )
+        except ProbeFileInvalid as error:
+            raise StorageCorrupt(str(error)) from error
+        known = None if kept is None else tuple(chosen_on or ())
+        return cls(probe_id, version, record.kind, facts.tap, facts.C, file, known)
 
     @classmethod
     def still(cls, store: TenantStore, probe_id: str, version: int) -> "Base":

@@ -10,6 +10,9 @@ from icecore.wire.taps import TapId
 NONE: Final = "none"
 """How versions preprocess that were trained before there was a choice."""
 
+ALL_JUDGED: Final = -1
+"""Of versions trained before one could go on from another."""
+
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
@@ -58,6 +61,7 @@ class VersionFacts:
     not_promoted_reason: str = ""
     not_promoted_message: str = ""
     preprocessing: str = NONE
+    n_judged: int = ALL_JUDGED
 
     def to_json(self) -> Json:
         return {
@@ -77,6 +81,7 @@ class VersionFacts:
                 for trial in self.trials
             ],
             "preprocessing": self.preprocessing,
+            "n_judged": self.n_judged,
             "objective": self.objective,
             "gap": self.gap,
             "seed": self.seed,
@@ -117,6 +122,7 @@ class VersionFacts:
                 data_digest=str(values["data_digest"]),
                 n_images=int(values["n_images"]),
                 preprocessing=str(values.get("preprocessing", NONE)),
+                n_judged=int(values.get("n_judged", ALL_JUDGED)),
                 # Versions of before were always promoted, or never.
                 not_promoted_reason=str(values.get("not_promoted_reason", "")),
                 not_promoted_message=str(values.get("not_promoted_message", "")),

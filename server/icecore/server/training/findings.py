@@ -34,4 +34,5 @@ def facts_of(
         data_digest=data_digest,
         n_images=n_images,
         preprocessing=found["preprocessing"],
+        n_judged=found["n_judged"],
     )

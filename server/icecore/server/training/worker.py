@@ -71,6 +71,7 @@ def _answer(
                 key=entries[0]["key"],
                 C=request["base"]["C"],
                 groups=request["groups"],
+                chosen_on=request["base"]["chosen_on"],
                 seed=request["seed"],
                 on_progress=tell,
             )
@@ -100,6 +101,7 @@ def _found(training: Training) -> dict[str, object]:
         "classes": list(training.classes),
         "accuracy": asdict(training.accuracy),
         "naive": training.naive,
+        "n_judged": training.n_judged,
         "trials": [asdict(trial) for trial in training.trials],
         "objective": training.fit.objective,
         "gap": training.fit.gap,

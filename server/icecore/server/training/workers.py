@@ -169,7 +169,7 @@ class Worker:
                     }
                     for tap, codes in training_set.codes.items()
                 ],
-                "base": None if base is None else {"C": base.C},
+                "base": None if base is None else {"C": base.C, "chosen_on": base.chosen_on},
             },
         )
         for codes in training_set.codes.values():
