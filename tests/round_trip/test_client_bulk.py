@@ -90,12 +90,12 @@ def test_every_image_has_its_codes_at_its_place(twin: Twin, tmp_path: Path, in_o
 
 @both
 def test_batches_are_given_as_they_are_done(twin: Twin, tmp_path: Path) -> None:
-    """The first waits for the last to have been taken."""
-    last_is_here = threading.Event()
+    """The first waits until all others were given."""
+    others_are_here = threading.Event()
 
     def answer(request: codes_pb2.EmbedRequest) -> codes_pb2.EmbedResponse:
         if request.images[0].encoded == b"%08d" % 0:
-            assert last_is_here.wait(60)
+            assert others_are_here.wait(60)
         return codes(request)
 
     with (
@@ -105,8 +105,8 @@ def test_batches_are_given_as_they_are_done(twin: Twin, tmp_path: Path) -> None:
         seen: list[int] = []
         for batch in client.embed_many(images(9), batch_size=1, in_order=False, in_flight=3):
             seen += batch.indices
-            if 8 in seen:
-                last_is_here.set()
+            if len(seen) == 8:
+                others_are_here.set()
         assert seen[-1] == 0
         assert sorted(seen) == list(range(9))
 
