@@ -227,3 +227,25 @@ def test_a_probe_on_the_networks_own_answers_is_told_without_a_depth() -> None:
     advice = advices.blood(chosen=advices.place(None))
     assert steps.steps(advice)[0] == "Use the probe on the network's own answers."
     assert "--layer logits" in steps.command(advice)
+
+
+@pytest.mark.parametrize("kind", SufficiencyKind)
+def test_labelled_images_that_were_not_looked_at_come_before_new_ones(
+    kind: SufficiencyKind,
+) -> None:
+    advice = advices.blood(n_labelled=900, sufficiency=advices.sufficiency(kind))
+    said = plain(sufficiency.step(advice))
+    if kind is SufficiencyKind.ENOUGH:
+        assert "enough images" in said
+    else:
+        assert said == (
+            "Only 182 images of the 900 that have a label were looked at: before you collect any, "
+            "ask again with --max-images 900."
+        )
+
+
+def test_a_cheaper_place_that_did_as_well_is_not_called_worse() -> None:
+    advice = advices.blood()
+    assert "came within a point" in plain(steps.smaller(advice))
+    swapped = advices.blood(chosen=advice.cheapest, cheapest=advice.chosen)
+    assert "did as well" in plain(steps.smaller(swapped))

@@ -133,3 +133,19 @@ def test_a_network_s_outputs_win_by_their_own_answers_alone() -> None:
     assert contest(*layers, candidate(0, CODES)).chosen.depth == 3
     outputs = candidate(0, np.column_stack([CODES, np.eye(K, dtype=np.float32)[Y]]))
     assert contest(*layers, outputs).chosen.depth == 0
+
+
+def test_a_lucky_early_layer_is_not_the_cheapest_as_good() -> None:
+    """Twenty layers; the fifth alone of the early ones is as right as the last: a spike."""
+    layers = [candidate(depth, CODES) for depth in range(1, 21)]
+    found = contest(*layers)
+    n = len(found.choice.right)
+    is_good = np.arange(n) < 0.9 * n
+    right_of = {
+        one.key: is_good if one.depth in (5, 18, 19, 20) else np.arange(n) < 0.5 * n
+        for one in layers
+    }
+    choice = replace(found.choice, key=layers[-1].key, right_of=right_of)
+    judged = replace(found, choice=choice)
+    assert judged.layers[4].accuracy.estimate == judged.layers[19].accuracy.estimate
+    assert judged.layers[judged.cheapest].depth in (18, 19, 20)

@@ -21,6 +21,7 @@ from icecore.probes.errors import InputInvalid
 from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.intervals import Accuracy, held_out_accuracy
 from icecore.probes.linear_probe import CodeArray, ProbeKind
+from icecore.probes.preferring import Places
 from icecore.probes.selection import DEFAULT_CS
 from icecore.probes.training_data import TrainingData
 
@@ -160,10 +161,19 @@ class LayerContest:
     def cheapest(self) -> int:
         """Return the place in `layers` of the cheapest as good as the chosen one.
 
-        By bytes, then by multiply-accumulates; within `AS_GOOD` of the chosen one's accuracy.
+        By bytes, then by multiply-accumulates; within `AS_GOOD` of the chosen one's accuracy,
+        by its own answers and with those of layers like it: one spike is luck.
         """
-        least = self.layers[self.place(self.chosen)].accuracy.estimate - AS_GOOD - 1e-12
-        good = [i for i, one in enumerate(self.layers) if one.accuracy.estimate >= least]
+        keys = list(self.candidates)
+        positions = positions_of(list(self.candidates.values()))
+        places = Places(
+            np.array([positions[key] for key in keys]),
+            np.array([self.candidates[key].codes.shape[1] for key in keys], np.float64),
+        )
+        right = np.stack([self.choice.right_of[key] for key in keys]).astype(np.float64)
+        means = np.stack([right.mean(axis=1), places.smoothed(right).mean(axis=1)])
+        least = means[:, self.place(self.chosen)] - AS_GOOD - 1e-6
+        good = np.flatnonzero((means >= least[:, None]).all(axis=0)).tolist()
         return min(good, key=lambda i: (self.layers[i].n_bytes, self.layers[i].macs, i))
 
     def place(self, candidate: Candidate) -> int:

@@ -48,9 +48,14 @@ def smaller(advice: Advice) -> str:
     best, cheap = places.at(advice, advice.chosen), places.at(advice, advice.cheapest)
     if best is None or cheap is None:
         return ""
+    did = (
+        "did as well"
+        if cheap.accuracy.estimate >= best.accuracy.estimate
+        else "came within a point"
+    )
     return (
         f"If it has to run on a small or slow device, use {places.told(cheap.place, advice)} "
-        f"instead: on your images it came within a point, with "
+        f"instead: on your images it {did}, with "
         f"{figures.memory(cheap.n_bytes)} instead of {figures.memory(best.n_bytes)} to store and "
         f"{figures.work(cheap.macs)} instead of {figures.work(best.macs)} multiply-adds an image."
     )

@@ -18,6 +18,12 @@ HEADLINES: Final = {
 def step(advice: Advice) -> str:
     """Return what to do about the number of images."""
     found, gain = advice.sufficiency, _gain(advice)
+    if advice.n_labelled > advice.n_images and found.kind is not SufficiencyKind.ENOUGH:
+        return (
+            f"Only {figures.count(advice.n_images, 'image')} of the {advice.n_labelled:,} that "
+            "have a label were looked at: before you collect any, ask again with "
+            f"--max-images {advice.n_labelled}."
+        )
     if not is_to_be_used(advice):
         return _beside(advice)
     match found.kind:
