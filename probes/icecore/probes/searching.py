@@ -63,17 +63,19 @@ def search(
     preprocessings: Sequence[Preprocessing],
     report: Callable[[float], None],
     weighting: Weighting = ALIKE,
+    may_shortlist: bool = True,
 ) -> Search:
     """Return what folds see and choose; `report` hears the share done, up to 1 - `FITTING`.
 
-    Of more than `SHORTEST` layers and `FEWEST_IMAGES` images those on a shortlist are judged:
-    each outer fold has its own, made without its images, and chooses from that alone.
+    Of more than `SHORTEST` layers and `FEWEST_IMAGES` images those on a shortlist are judged,
+    if it may be made: each outer fold has its own, made without its images, and chooses from
+    that alone.
     """
     y, k = data.y, len(data.classes)
     materials = Materials(data.codes)
     allowed: Shortlists | None = None
     begin = 0.0
-    if len(data.codes) > SHORTEST and len(y) >= FEWEST_IMAGES:
+    if may_shortlist and len(data.codes) > SHORTEST and len(y) >= FEWEST_IMAGES:
         allowed = _shortlisted(data, folds, positions, materials, report)
         begin = GUESSING if allowed is not None else 0.0
     keys = [key for key in data.codes if allowed is None or key in allowed.union]

@@ -110,6 +110,7 @@ def train(
     groups: Sequence[str] | None = None,
     positions: Mapping[str, float] | None = None,
     preprocessings: Sequence[Preprocessing | str] = tuple(Preprocessing),
+    may_shortlist: bool = True,
     sample_weight: npt.NDArray[Any] | None = None,
     class_weight: Mapping[str, float] | str | None = None,
     seed: int = 0,
@@ -131,6 +132,7 @@ def train(
         positions: each layer's depth as a share of its network's, above 0 to 1: neighbours help
             to tell which is best. None: each stands for itself.
         preprocessings: to choose from once the layer is chosen; of equals the first.
+        may_shortlist: judge those on a shortlist where layers and images are many; else all.
         sample_weight, class_weight: as scikit-learn's: (n,), and a number a class or "balanced".
             They count in fits; accuracy is of images, each counted once.
         seed: decides the folds.
@@ -166,6 +168,7 @@ def train(
             positions=positions,
             preprocessings=preprocessings,
             weighting=weighting,
+            may_shortlist=may_shortlist,
             report=partial(tell, "choosing"),
         )
         choice, layers = found.choice, found.layers

@@ -199,6 +199,7 @@ async def _attempted(
                 training_set,
                 kind=request.kind,
                 seed=request.seed,
+                may_shortlist=request.is_auto,
                 base=base,
                 on_progress=job.tell,
             )

@@ -60,6 +60,7 @@ def _answer(
                 kind=request["kind"],
                 groups=request["groups"],
                 positions=_positions(entries),
+                may_shortlist=request["may_shortlist"],
                 seed=request["seed"],
                 on_progress=tell,
             )

@@ -112,6 +112,7 @@ class Worker:
         kind: str,
         seed: int,
         base: Base | None = None,
+        may_shortlist: bool = True,
         on_progress: OnProgress,
     ) -> Trained:
         """Train a probe on the set, which is of one tap where there is a `base` to go on from.
@@ -121,7 +122,7 @@ class Worker:
             WorkerDied: it was killed or broke; the server's log has its words.
         """
         try:
-            await self._send(training_set, kind, seed, base)
+            await self._send(training_set, kind, seed, base, may_shortlist)
             while True:
                 message = await receive_message(self._reader)
                 match message["event"]:
@@ -149,7 +150,12 @@ class Worker:
         await self._process.wait()
 
     async def _send(
-        self, training_set: TrainingSet, kind: str, seed: int, base: Base | None
+        self,
+        training_set: TrainingSet,
+        kind: str,
+        seed: int,
+        base: Base | None,
+        may_shortlist: bool,
     ) -> None:
         deepest = max((tap.depth for tap in training_set.codes), default=0)
         await send_message(
@@ -157,6 +163,7 @@ class Worker:
             {
                 "kind": kind,
                 "seed": seed,
+                "may_shortlist": may_shortlist,
                 "labels": list(training_set.labels),
                 "groups": list(training_set.groups),
                 "codes": [
