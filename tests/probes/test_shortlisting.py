@@ -126,7 +126,20 @@ def test_layers_that_know_nothing_are_all_judged(monkeypatch: pytest.MonkeyPatch
     random = np.random.default_rng(0)
     y = random.permutation(np.arange(40) % 4)
     layers = {str(i): np.zeros((40, 3), np.float32) for i in range(11)}
-    assert len(train(layers, names(y), kind="svm").trials) == 11
+    shares: list[float] = []
+    found = train(
+        layers, names(y), kind="svm", on_progress=lambda _, share: shares.append(share)
+    )
+    assert len(found.trials) == 11
+    assert shares == sorted(shares), "what was guessed in vain was work all the same"
+
+
+def test_layers_too_large_to_be_rotated_are_all_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "FEWEST_IMAGES", 30)
+    monkeypatch.setattr(searching, "ROTATED_UP_TO", 4)
+    codes, y = clouds(40, 5, 2)
+    found = train({str(i): codes for i in range(11)}, names(y), kind="svm")
+    assert len(found.trials) == 11
 
 
 def test_of_many_layers_the_good_one_is_found_and_few_are_judged(

@@ -75,9 +75,9 @@ def search(
     materials = Materials(data.codes)
     allowed: Shortlists | None = None
     begin = 0.0
-    if may_shortlist and len(data.codes) > SHORTEST and len(y) >= FEWEST_IMAGES:
+    if may_shortlist and _is_worth_a_shortlist(data):
         allowed = _shortlisted(data, folds, positions, materials, report)
-        begin = GUESSING if allowed is not None else 0.0
+        begin = GUESSING
     keys = [key for key in data.codes if allowed is None or key in allowed.union]
     more = any(how is not Preprocessing.NONE for how in preprocessings)
     end = 1.0 - FITTING - (PREPROCESSING if more else 0.0)
@@ -128,6 +128,15 @@ def _ways_of(layers: Choice, ways: Mapping[str, tuple[str, Preprocessing]]) -> S
     return Shortlists(tuple(of(key) for key in layers.key_of), of(layers.key))
 
 
+def _is_worth_a_shortlist(data: TrainingData) -> bool:
+    """Also whether one can be made: of layers that are small enough to be rotated."""
+    return (
+        len(data.codes) > SHORTEST
+        and len(data.y) >= FEWEST_IMAGES
+        and all(min(codes.shape) <= ROTATED_UP_TO for codes in data.codes.values())
+    )
+
+
 def _shortlisted(
     data: TrainingData,
     folds: Folds,
@@ -135,10 +144,7 @@ def _shortlisted(
     materials: "Materials",
     report: Callable[[float], None],
 ) -> Shortlists | None:
-    """None where a layer is too large to be rotated, which guesses are made of, or where
-    guesses are no better than chance."""
-    if any(min(codes.shape) > ROTATED_UP_TO for codes in data.codes.values()):
-        return None
+    """None where guesses are no better than chance: then all layers are to be judged."""
     guesses = {}
     for place, key in enumerate(data.codes):
         material = materials.take(key)

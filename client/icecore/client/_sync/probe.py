@@ -51,7 +51,7 @@ class ProbeCalls(Calls):
             probe_id: letters, digits, ".", "_" and "-".
             collection_id: its labelled examples, as they are now.
             kind: "svm" or "softmax"; None: softmax, or that of `base_version`.
-            layers: "auto" (five spread depths), one, or several to choose from.
+            layers: "auto" (of all depths), one, or several to choose from.
             activation: what is read at a layer.
             pooling: how a map becomes a vector.
             seed: of the folds.

@@ -22,7 +22,7 @@ class TrainRequest:
     """A probe to be trained on a collection.
 
     `layers` holds depths or names to choose from; none, or `("auto",)`, asks
-    for the spread ones. `promote` moves the probe's pointer once it is READY; with
+    for a choice among all depths. `promote` moves the probe's pointer once it is READY; with
     `not_worse_by`, an accuracy in 0..1, only if it passes `promoting.check_not_worse`.
     With `base_version`, kind, tap and C are that version's of the same probe, which `kind`
     repeats and `layers`, `activation` and `pooling` do not; 0: they are chosen.
