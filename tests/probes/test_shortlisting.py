@@ -127,9 +127,7 @@ def test_layers_that_know_nothing_are_all_judged(monkeypatch: pytest.MonkeyPatch
     y = random.permutation(np.arange(40) % 4)
     layers = {str(i): np.zeros((40, 3), np.float32) for i in range(11)}
     shares: list[float] = []
-    found = train(
-        layers, names(y), kind="svm", on_progress=lambda _, share: shares.append(share)
-    )
+    found = train(layers, names(y), kind="svm", on_progress=lambda _, share: shares.append(share))
     assert len(found.trials) == 11
     assert shares == sorted(shares), "what was guessed in vain was work all the same"
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from icecore.cli.advice_report import places
 from icecore.cli.jobs import accuracy_json
 from icecore.client import Accuracy, Advice, Baseline, LayerPlace, Measured, Scenario, Sufficiency
 
@@ -9,11 +10,10 @@ from icecore.client import Accuracy, Advice, Baseline, LayerPlace, Measured, Sce
 def advice_json(advice: Advice) -> dict[str, Any]:
     """Return all of an advice but its pictures. Accuracies and bounds are in 0..1."""
     verdict = advice.verdict
-    highest = max(advice.layers, key=lambda one: one.accuracy.estimate, default=None)
     return {
         "collection": advice.collection_id,
         "chosen": _place(advice.chosen),
-        "highest": _place(advice.chosen if highest is None else highest.place),
+        "highest": _place(places.highest(advice)),
         "cheapest": _place(advice.cheapest),
         "last": _place(advice.last),
         "accuracy": accuracy_json(advice.accuracy),

@@ -13,8 +13,8 @@ from icecore.client import Advice, LayerPlace
 WIDTH = 96
 
 CHOICE = (
-    "Chosen is the earliest place that these images do not tell from the best: the highest figure "
-    "of so many is partly luck."
+    "The highest figure of so many is partly luck. Places alike are judged together, and chosen is "
+    "the cheapest whose judgement these images do not tell from the best."
 )
 
 _ISOLATES = str.maketrans("", "", "\u2066\u2067\u2068\u2069")
@@ -49,11 +49,10 @@ def print_advice(advice: Advice) -> None:
 
 def _print_layers(advice: Advice) -> None:
     is_one = len(places.backbones(advice)) == 1
-    highest = max(advice.layers, key=lambda one: one.accuracy.estimate).place
     marks = (
         (advice.chosen, "chosen"),
         (advice.cheapest, "cheapest within a point of it"),
-        (highest, "highest figure"),
+        (places.highest(advice), "highest figure"),
         (advice.last, "last"),
     )
     rows: list[tuple[str, ...]] = []

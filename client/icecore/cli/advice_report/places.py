@@ -9,6 +9,12 @@ def at(advice: Advice, place: LayerPlace) -> LayerAdvice | None:
     return next((one for one in advice.layers if one.place == place), None)
 
 
+def highest(advice: Advice) -> LayerPlace:
+    """Return where the highest figure stands, the chosen place where no layer was judged."""
+    best = max(advice.layers, key=lambda one: one.accuracy.estimate, default=None)
+    return advice.chosen if best is None else best.place
+
+
 def backbones(advice: Advice) -> list[str]:
     """Return the backbones judged, in the order asked."""
     return list(dict.fromkeys(one.place.backbone for one in advice.layers))

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri, stdtrit
 
+from icecore.probes.intervals import effective_size, shared_training_factor
+
 Array = npt.NDArray[np.float64]
 
 LEVEL: Final = 0.05
@@ -36,13 +38,12 @@ def n_effective(groups: npt.NDArray[Any], *, n_folds: int) -> float:
         groups: (n,), at least one.
         n_folds: two or more.
     """
-    return kish(groups) / (1.0 + n_folds / (n_folds - 1.0))
+    return effective_size(groups, np.full(len(groups), shared_training_factor(n_folds)))
 
 
 def kish(groups: npt.NDArray[Any]) -> float:
     """Return the effective sample size of `n` images in groups, 1..n."""
-    sizes = np.unique(groups, return_counts=True)[1].astype(np.float64)
-    return float(sizes.sum() ** 2 / np.square(sizes).sum())
+    return effective_size(groups, np.ones(len(groups)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
