@@ -87,6 +87,25 @@ def test_images_left_out_count_as_there() -> None:
     assert advise(*args, n_labelled=20_000).scenario.size is Size.LARGE
 
 
+def test_each_baseline_is_judged_by_its_own_codes() -> None:
+    """One of them tells all, in its turn: of three twins a single one, which a third follows."""
+    layers = contest(noise(8), CODES[:, :2])
+
+    def estimates(given: Baselines) -> dict[str, float]:
+        found = advise(layers, given).verdict.comparisons
+        return {one.baseline: one.accuracy.estimate for one in found}
+
+    blank = [{"a": noise(seed)} for seed in (3, 4, 5)]
+    plain = estimates(Baselines(noise(1), noise(2), blank))
+    for name, given in (
+        ("pixels", Baselines(CODES, noise(2), blank)),
+        ("hog", Baselines(noise(1), CODES, blank)),
+        ("random twin", Baselines(noise(1), noise(2), [*blank[:2], {"a": CODES}])),
+    ):
+        changed = {key for key, value in estimates(given).items() if value > plain[key] + 0.1}
+        assert changed == {name}
+
+
 def test_without_a_twin_there_is_no_advice() -> None:
     with pytest.raises(InputInvalid, match="no random twin"):
         advise(contest(CODES), Baselines(noise(1), noise(2), []))
