@@ -46,13 +46,13 @@ class Rotation:
     _is_spanned_by_rows: bool
 
     @classmethod
-    def of(cls, codes: CodeArray) -> "Rotation":
-        """Return the rotation that `codes` (n, d) define.
+    def of(cls, codes: CodeArray, standardisation: Standardisation | None = None) -> "Rotation":
+        """Return the rotation that `codes` (n, d) define, standardised by themselves if not given.
 
         Source: the smaller of XᵀX and XXᵀ, as in kernel principal components
         (Schölkopf, Smola and Müller, 1998). Wide codes are read in blocks of columns.
         """
-        standardisation = Standardisation.of(codes)
+        standardisation = standardisation or Standardisation.of(codes)
         n, d = codes.shape
         if d <= n:
             products = np.zeros((d, d))

@@ -32,11 +32,12 @@ class Material(Protocol):
         """
 
 
-def material_of(codes: CodeArray) -> Material:
-    """Return the form that suits the size of `codes` (n, d)."""
+def material_of(codes: CodeArray, standardisation: Standardisation | None = None) -> Material:
+    """Return the form that suits the size of `codes` (n, d), standardised by themselves if not
+    given."""
     if min(codes.shape) <= ROTATED_UP_TO:
-        return Rotation.of(codes)
-    return RowBlocks.of(codes)
+        return Rotation.of(codes, standardisation)
+    return RowBlocks.of(codes, standardisation)
 
 
 def folded(material: Material, weights: Array) -> tuple[npt.NDArray[np.float32], Array]:

@@ -96,13 +96,15 @@ class Plain:
     """(r, r) lower: the products of these images, standardised, are it times its transpose."""
 
     @classmethod
-    def of(cls, codes: CodeArray) -> "Plain":
-        """Return the form of `codes` (n, d). Wide codes are read in blocks of columns.
+    def of(cls, codes: CodeArray, standardisation: Standardisation | None = None) -> "Plain":
+        """Return the form of `codes` (n, d), standardised by themselves if not given.
+
+        Wide codes are read in blocks of columns.
 
         Source: the pivoted Cholesky factorisation of X Xᵀ (Higham, "Analysis of the
         Cholesky decomposition of a semi-definite matrix", 1990).
         """
-        standardisation = Standardisation.of(codes)
+        standardisation = standardisation or Standardisation.of(codes)
         n, d = codes.shape
         if d <= n:
             Z = np.ones((n, d + 1))

@@ -40,8 +40,8 @@ class RowBlocks:
     standardisation: Standardisation
 
     @classmethod
-    def of(cls, codes: CodeArray) -> "RowBlocks":
-        return cls(codes, Standardisation.of(codes))
+    def of(cls, codes: CodeArray, standardisation: Standardisation | None = None) -> "RowBlocks":
+        return cls(codes, standardisation or Standardisation.of(codes))
 
     @property
     def features(self) -> "RowBlocks":

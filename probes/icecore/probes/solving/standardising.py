@@ -1,6 +1,6 @@
 """Standardisation of codes: learnt from all images, folded into weights afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -54,6 +54,22 @@ class Standardisation:
             np.maximum(scale, LEAST_SHARE * np.median(scale[~is_constant]), out=scale)
         scale[is_constant] = 1.0
         return cls(mean, scale)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Standardisation"]) -> "Standardisation":
+        """Return that of several layers' codes side by side, each of which weighs the same.
+
+        A layer of many units would else drown one of few. Each varies as much as the others
+        together over their number, and all together as much as one layer of mean width: so the
+        same C suits them.
+        """
+        width = np.mean([len(part.scale) for part in parts])
+        return cls(
+            np.concatenate([part.mean for part in parts]),
+            np.concatenate(
+                [part.scale * np.sqrt(len(parts) * len(part.scale) / width) for part in parts]
+            ),
+        )
 
     def apply(self, codes: CodeArray, columns: slice) -> Array:
         """Return some columns of `codes` (n, d), standardised, as new float64."""
