@@ -1,11 +1,13 @@
-"""An advice for a terminal: the verdict in words, three depths of all, and what to do."""
+"""An advice for a terminal: what to do, how good it will be, why, and some depths of all."""
 
 from collections.abc import Sequence
 from textwrap import wrap
 
 from icecore.cli.advice_report import figures, places
 from icecore.cli.advice_report.words import baselines, scenario, steps, sufficiency, verdict
+from icecore.cli.advice_report.words.commands import UNKNOWN, Origin
 from icecore.cli.advice_report.words.glossary import LIMITS
+from icecore.cli.advice_report.words.stance import headline
 from icecore.cli.jobs import percent
 from icecore.cli.output import Column, print_line, print_table
 from icecore.client import Advice, LayerPlace
@@ -13,35 +15,42 @@ from icecore.client import Advice, LayerPlace
 WIDTH = 96
 
 CHOICE = (
-    "The highest figure of so many is partly luck. Places alike are judged together, and chosen is "
-    "the cheapest whose judgement these images do not tell from the best."
+    "The highest of so many figures is partly luck. Neighbouring layers are judged together, and "
+    "of those that are about as good the cheapest is chosen."
 )
 
 _ISOLATES = str.maketrans("", "", "\u2066\u2067\u2068\u2069")
 
 
-def print_advice(advice: Advice) -> None:
+def print_advice(advice: Advice, origin: Origin = UNKNOWN) -> None:
     """Print what a person needs to know what to do; the other depths are in JSON and report."""
-    print_line(verdict.HEADLINES[advice.verdict.kind])
+    _say(headline(advice))
+    print_line()
+    print_line("What to do:")
+    for number, step in enumerate(steps.steps(advice, origin), 1):
+        _say(step.text, first=f"{number}. ")
+        for command in step.commands:
+            print_line(f"   {command}")
+    print_line()
     _say(verdict.expectation(advice))
     _say(verdict.reason(advice))
+    _say(f"The verdict in a word: {advice.verdict.kind}, {verdict.MEANINGS[advice.verdict.kind]}")
+    print_line()
+    _print_baselines(advice)
     print_line()
     _print_layers(advice)
     _say(CHOICE)
-    print_line()
-    _print_baselines(advice)
     print_line()
     print_line(sufficiency.HEADLINES[advice.sufficiency.kind])
     _say(sufficiency.explanation(advice))
     print_line()
     for sentence in (scenario.rule(advice), scenario.likeness(advice), scenario.agreement(advice)):
         _say(sentence)
-    print_line()
-    print_line("What to do:")
-    for number, step in enumerate(steps.steps(advice), 1):
-        _say(step, first=f"{number}. ")
-    if command := steps.command(advice):
-        print_line(f"   {command}")
+    if beside := steps.further(advice):
+        print_line()
+        print_line("What else can be done:")
+        for text in beside:
+            _say(text, first="- ")
     print_line()
     _say(_judged(advice))
     _say(LIMITS[0])
@@ -124,11 +133,11 @@ def _judged(advice: Advice) -> str:
     )
     copies = advice.n_images - advice.n_different_images
     copied = f" ({copies:,} of them copies)" if copies else ""
-    n_places = figures.count(len(advice.layers), "place")
+    n_places = f"{figures.count(len(advice.layers), 'place')} ({places.counted(advice)})"
     return (
         f"Judged on {figures.count(advice.n_images, 'image')}{some}{copied} of "
         f"{figures.count(len(advice.classes), 'class', 'classes')}, each by a probe that did not "
-        f"learn from it, at {n_places}, in {advice.seconds:.0f} s."
+        f"learn from it, at {n_places}, in {figures.seconds(advice.seconds)}."
     )
 
 

@@ -59,6 +59,24 @@ def gain(estimate: float, low: float, high: float) -> str:
     return f"about {shown[0]} {unit} (between {shown[1]} and {shown[2]})"
 
 
+def more_right(difference: float) -> str:
+    """Return a difference of accuracies as "6.8 more of 100 images right"."""
+    n = _more(difference)
+    return f"{n} of 100 images right"
+
+
+def from_to(low: float, high: float) -> str:
+    """Return the range of one: "anything from 2.1 fewer to 15.3 more"."""
+    return f"anything from {_more(low)} to {_more(high)}"
+
+
+def _more(difference: float) -> str:
+    text = f"{abs(100 * difference):.1f}".removesuffix(".0")
+    if text == "0":
+        return "as many"
+    return f"{text} {'more' if difference > 0.0 else 'fewer'}"
+
+
 def signed_range(low: float, high: float) -> str:
     """Return "+1.3 to +7.0"."""
     return f"{signed(low)} to {signed(high)}"

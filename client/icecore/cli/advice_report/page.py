@@ -7,10 +7,11 @@ from icecore.cli.advice_report.markup import Markup, data_block, join, plain, ta
 from icecore.cli.advice_report.sections.enough import enough
 from icecore.cli.advice_report.sections.measured import measured, unsaid, words_told
 from icecore.cli.advice_report.sections.mistakes import mistakes
-from icecore.cli.advice_report.sections.summary import introduction, to_do
+from icecore.cli.advice_report.sections.summary import how_good, introduction, to_do
 from icecore.cli.advice_report.sections.where import where
 from icecore.cli.advice_report.sections.why import why
 from icecore.cli.advice_report.style import CSS
+from icecore.cli.advice_report.words.commands import UNKNOWN, Origin
 from icecore.client.advice_values import Advice
 
 DATA: Final = "icecore-advice"
@@ -20,6 +21,7 @@ _POLICY: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """A browser that reads it loads nothing and runs nothing, whatever is in the page."""
 
 _PARTS: Final = (
+    ("good", "How good?"),
     ("why", "Why"),
     ("where", "Where"),
     ("enough", "Enough images?"),
@@ -30,8 +32,8 @@ _PARTS: Final = (
 )
 
 
-def page(advice: Advice) -> str:
-    """Return the report as HTML. The same advice gives the same page."""
+def page(advice: Advice, origin: Origin = UNKNOWN) -> str:
+    """Return the report as HTML. The same advice and origin give the same page."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -45,8 +47,9 @@ def page(advice: Advice) -> str:
     main = tag(
         "main",
         introduction(advice),
-        to_do(advice),
+        to_do(advice, origin),
         tag("nav", *links, aria_label="Parts of this report"),
+        how_good(advice),
         why(advice),
         where(advice),
         enough(advice),

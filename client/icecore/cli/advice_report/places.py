@@ -27,6 +27,21 @@ def depths(advice: Advice, backbone: str) -> int:
     )
 
 
+def counted(advice: Advice) -> str:
+    """Return where figures stand: "33 depths and the network's own answers"."""
+    names = backbones(advice)
+    n_depths = sum(depths(advice, name) for name in names)
+    n_answers = len(advice.layers) - n_depths
+    text = f"{n_depths:,} {'depth' if n_depths == 1 else 'depths'}"
+    match n_answers:
+        case 0:
+            return text
+        case 1:
+            return f"{text} and the network's own answers"
+        case _:
+            return f"{text} and {n_answers} networks' own answers"
+
+
 def told(place: LayerPlace, advice: Advice) -> str:
     """Return "depth 25", of which backbone where there are several."""
     what = "the network's own answers" if place.depth is None else f"depth {place.depth}"

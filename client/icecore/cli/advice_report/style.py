@@ -24,8 +24,9 @@ code { font: .88em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
 .quiet, caption, figcaption { color: var(--quiet); font-size: .9rem; }
 .lead { background: var(--card); border-left: 6px solid var(--blue); border-radius: 8px;
   padding: .9rem 1.2rem 1rem; margin: 1.2rem 0; }
-.lead.NEGATIVE, .lead.NO_GAIN { border-color: var(--orange); }
-.lead.UNDECIDED { border-color: var(--quiet); }
+.lead.USE, .lead.USABLE { border-color: var(--green); }
+.lead.OTHER_NETWORK, .lead.SIMPLER, .lead.NOTHING { border-color: var(--orange); }
+.lead.WAIT { border-color: var(--quiet); }
 .lead h2 { margin: 0 0 .3rem; }
 .lead .answer { font-size: 1.15rem; font-weight: 650; margin: .3rem 0; }
 .lead li { margin: .45rem 0; }

@@ -7,6 +7,7 @@ import click
 
 from icecore.cli import bringing, names
 from icecore.cli.advice_json import advice_json
+from icecore.cli.advice_report.words.commands import Origin
 from icecore.cli.choices import (
     FOLDER,
     Whole,
@@ -117,18 +118,23 @@ def advise(
             _bring(client, collection, folder, backbones, prune=prune, skip_bad=skip_bad)
         if collection is None:
             raise AssertionError("one of the two is there")
+        origin = Origin(
+            "" if folder is None else str(folder),
+            name or "",
+            client.collection(collection).backbone,
+        )
         advice = _advised(client, collection, backbones, kind, seed, max_images or 0)
     if report is not None:
         from icecore.cli.advice_report import write  # with what draws
 
-        write(advice, report)
+        write(advice, report, origin)
         note(f"report: {report}")
     if as_json:
         print_json(advice_json(advice))
     else:
         from icecore.cli.advice_text import print_advice
 
-        print_advice(advice)
+        print_advice(advice, origin)
 
 
 def _called(folder: Path) -> str:

@@ -1,25 +1,15 @@
-"""The top of the page: what was tried, and what to do."""
+"""The top of the page: what to do, and how good it will be."""
 
 from icecore.cli.advice_report import figures, places
-from icecore.cli.advice_report.markup import Markup, join, named, paragraphs, tag
+from icecore.cli.advice_report.markup import Markup, join, named, paragraphs, section, tag
 from icecore.cli.advice_report.words import steps, verdict
-from icecore.client.advice_values import Advice, VerdictKind
-
-UNDECIDED = VerdictKind.UNDECIDED
+from icecore.cli.advice_report.words.commands import UNKNOWN, Origin
+from icecore.cli.advice_report.words.stance import headline, stance
+from icecore.client.advice_values import Advice
 
 
 def introduction(advice: Advice) -> Markup:
-    """Return the title, and what was tried in words that need no explanation."""
-    names = places.backbones(advice)
-    n_places = sum(places.depths(advice, name) for name in names)
-    if len(names) == 1:
-        took = f"a network ({named(names[0])}) that others have trained"
-        read = f"it sees in yours at {figures.count(n_places, 'place')}"
-        kept = "The network itself was"
-    else:
-        took = f"{len(names)} networks that others have trained"
-        read = f"they see in yours at {n_places} places in all"
-        kept = "The networks themselves were"
+    """Return the title, and which images it is about."""
     of_images = (
         f"{figures.count(advice.n_images, 'labelled image')} of "
         f"{figures.count(len(advice.classes), 'class', 'classes')}"
@@ -27,37 +17,63 @@ def introduction(advice: Advice) -> Markup:
     return join(
         tag("h1", "Can a ready-made network tell these images apart?"),
         tag("p", f"Collection {named(advice.collection_id)}: {of_images}", class_="quiet"),
-        paragraphs(
-            f"icecore took {took} on other images, and read what {read}, from depth 1, right "
-            "behind the image, to the last. At each place a small classifier, a probe, learnt "
-            "your classes from a part of the images and was tested on the rest. "
-            f"{kept} not changed."
-        ),
     )
 
 
-def to_do(advice: Advice) -> Markup:
+def to_do(advice: Advice, origin: Origin = UNKNOWN) -> Markup:
     """Return the box that tells what to do."""
-    first, *others = steps.steps(advice)
-    command = steps.command(advice)
-    is_one = len(places.backbones(advice)) == 1
-    folder = "" if is_one else f", from {steps.FOLDER}, the folder with your images"
-    how = (
-        join(
-            f" This command trains it, under a {steps.PLACEHOLDER} of your choice{folder}:",
-            tag("pre", tag("code", command)),
-        )
-        if command
-        else Markup("")
-    )
+    found = steps.steps(advice, origin)
+    kind = advice.verdict.kind
     return tag(
         "section",
         tag("h2", "What to do", id="to-do"),
-        tag("p", verdict.HEADLINES[advice.verdict.kind], class_="answer"),
-        tag("p", verdict.expectation(advice)),
-        tag("p", verdict.reason(advice)) if advice.verdict.kind is UNDECIDED else Markup(""),
-        tag("ol", tag("li", first, how), *(tag("li", step) for step in others)),
-        tag("p", "A point is one image of a hundred.", class_="quiet"),
-        class_=f"lead {advice.verdict.kind}",
+        tag("p", headline(advice), class_="answer"),
+        tag("ol", *(tag("li", one.text, _commands(one)) for one in found)),
+        tag(
+            "p",
+            "A point is one image of a hundred. The verdict in a word: ",
+            tag("b", kind),
+            f", {verdict.MEANINGS[kind]}",
+            class_="quiet",
+        ),
+        class_=f"lead {stance(advice).name}",
         aria_labelledby="to-do",
     )
+
+
+def how_good(advice: Advice) -> Markup:
+    """Return what to expect of the probe, and what was done to find that out."""
+    names = places.backbones(advice)
+    if len(names) == 1:
+        took = f"a network ({named(names[0])}) that others have trained"
+        read = "what it sees in yours"
+        kept = "The network itself was"
+    else:
+        took = f"{len(names)} networks that others have trained"
+        read = "what they see in yours"
+        kept = "The networks themselves were"
+    beside = steps.further(advice)
+    more = (
+        join(tag("h3", "What else can be done"), tag("ul", *(tag("li", one) for one in beside)))
+        if beside
+        else Markup("")
+    )
+    return section(
+        "good",
+        "How good will it be?",
+        paragraphs(
+            verdict.expectation(advice),
+            f"To find that out icecore took {took} on other images, and read {read} at "
+            f"{figures.count(len(advice.layers), 'place')}: {places.counted(advice)}, from depth "
+            "1, right behind the image, to the last. At each place a small classifier, a probe, "
+            f"learnt your classes from a part of the images and was tested on the rest. {kept} not "
+            "changed.",
+        ),
+        more,
+    )
+
+
+def _commands(step: steps.Step) -> Markup:
+    if not step.commands:
+        return Markup("")
+    return tag("pre", tag("code", "\n".join(step.commands)))

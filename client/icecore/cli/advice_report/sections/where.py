@@ -31,7 +31,10 @@ def where(advice: Advice) -> Markup:
         ),
         tag("figure", draw_bytes(advice), _key(advice)),
         _costs(advice),
-        folded(f"All {figures.count(len(advice.layers), 'layer')}", _all(advice)),
+        folded(
+            f"All {figures.count(len(advice.layers), 'place')}: {places.counted(advice)}",
+            _all(advice),
+        ),
     )
 
 
@@ -74,7 +77,7 @@ def _three(advice: Advice) -> Markup:
 def _choice(advice: Advice) -> str:
     """How a layer is chosen, and why its own figure is not the one to expect."""
     text = (
-        f"The highest figure of {len(advice.layers)} is partly luck, so the choice does not go by "
+        f"The highest of {len(advice.layers)} figures is partly luck, so the choice does not go by "
         "it alone: depths next to each other are judged together, and of those that are about as "
         "good, the one that is cheapest to reach is taken. "
     )
@@ -116,7 +119,7 @@ def _all(advice: Advice) -> Markup:
     ]
     network = ("network",) if several else ()
     return table(
-        "Every layer, with what it takes to get there",
+        "Every place, with what it takes to get there",
         ("depth", "layer", *network, "right", "95 % range", "to store", "multiply-adds"),
         rows,
         texts=2 + len(network),

@@ -5,6 +5,11 @@ from typing import Final
 
 from icecore.cli.advice_report.markup import named
 
+MAJORITY: Final = "majority"
+PIXELS: Final = "pixels"
+HOG: Final = "hog"
+TWIN: Final = "random twin"
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -21,31 +26,33 @@ class Told:
 
 
 _TOLD: Final = {
-    "majority": Told(
+    MAJORITY: Told(
         "always guessing the commonest class",
         "No looking at all: the class with the most images is named for every image.",
         "Check the labels, and whether the difference between the classes can be seen in the "
         "images at all.",
         "Guessing may do as well.",
     ),
-    "pixels": Told(
+    PIXELS: Told(
         "comparing raw pixels",
         "The image made small, and its pixel values used as they are. No network.",
-        "Train a simple classifier on the pixels of the shrunken images: it needs no network.",
+        "Train a simple classifier on the pixels of the shrunken images. It needs no network, and "
+        "icecore does not make it: scikit-learn is a tool that does.",
         "Raw pixels without a network may do as well.",
     ),
-    "hog": Told(
+    HOG: Told(
         "comparing edges only (HOG)",
         "How many edges run in which direction, counted over parts of the image (“histogram of "
         "oriented gradients”). No network.",
-        "Train a simple classifier on edges (HOG): it needs no network.",
+        "Train a simple classifier on edges (HOG). It needs no network, and icecore does not make "
+        "it: scikit-image and scikit-learn are tools that do.",
         "Edges without a network may do as well.",
     ),
-    "random twin": Told(
+    TWIN: Told(
         "the same network before it learnt anything",
         "The same construction filled with random numbers, three times over; the mean is shown.",
-        "What the network learnt from other images is of no use here: try another network, best "
-        "one trained on images more like yours.",
+        "What this network learnt from other images is of no use here. Judge another one, best one "
+        "that was trained on images more like yours.",
         "What the network learnt from other images may not matter.",
     ),
 }

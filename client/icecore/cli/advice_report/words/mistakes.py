@@ -57,7 +57,10 @@ def step(advice: Advice) -> str:
     found = commonest(advice.confusion)
     if not found:
         return ""
-    return f"Look at the mistakes below and correct wrong labels. The commonest: {told(found[0])}."
+    return (
+        "Look at the images that were named wrong (the report has pictures) and correct labels "
+        f"that are not right. The commonest mistake: {told(found[0])}."
+    )
 
 
 def summary(confusion: Confusion) -> str:

@@ -59,8 +59,8 @@ def agreement(advice: Advice) -> str:
     found = advice.scenario
     gain = found.earlier_gain
     best = (
-        f"The lead of the best earlier layer over the last one is {figures.signed(gain.value)} "
-        f"points ({figures.signed_range(gain.low, gain.high)})"
+        f"The best earlier layer named {figures.more_right(gain.value)} than the last one, and "
+        f"with other images it could be {figures.from_to(gain.low, gain.high)}"
     )
     if found.is_contradicted:
         end = "before its end" if gain.value > 0.0 else "at its end"
@@ -81,9 +81,9 @@ def likeness(advice: Advice) -> str:
     if seen is None:
         return ""
     return (
-        f"Likeness was measured: on your images the network is {figures.percent(seen.value)} "
-        f"({figures.percent_range(seen.low, seen.high)}) as sure of its own answers as it is on "
-        "images of its own."
+        "How alike they are was measured by how sure the network is of what it sees. On a scale on "
+        f"which images like its own give 100, yours give {_scaled(seen.value)} "
+        f"({figures.between(seen.low, seen.high)})."
     )
 
 
@@ -104,3 +104,7 @@ def step(advice: Advice) -> str:
             )
         case _:
             return ""
+
+
+def _scaled(share: float) -> str:
+    return f"about {round(100 * share)}"

@@ -1,44 +1,72 @@
-"""What to do: the few sentences at the top of the report."""
+"""What to do: three steps at most, with the commands that do them, and what else there is."""
 
-import shlex
+from dataclasses import dataclass
 from typing import Final
 
 from icecore.cli.advice_report import figures, places
-from icecore.cli.advice_report.words import mistakes, scenario, sufficiency, verdict
-from icecore.cli.output import printable
+from icecore.cli.advice_report.words import (
+    baselines,
+    commands,
+    mistakes,
+    scenario,
+    sufficiency,
+    verdict,
+)
+from icecore.cli.advice_report.words.commands import UNKNOWN, Origin
+from icecore.cli.advice_report.words.stance import (
+    Stance,
+    is_better_than_cheap,
+    is_to_be_used,
+    limiting,
+    stance,
+)
 from icecore.client.advice_values import Advice
 
-PLACEHOLDER: Final = "NAME"
-FOLDER: Final = "DIR"
+MOST_STEPS: Final = 3
 
 
-def steps(advice: Advice) -> list[str]:
-    """Return what to do, in order, each in a sentence or two."""
-    used = verdict.is_to_be_used(advice)
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do, in a sentence or two, and the commands that do it."""
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+def steps(advice: Advice, origin: Origin = UNKNOWN) -> list[Step]:
+    """Return what to do, in order, `MOST_STEPS` at most."""
+    images = _images(advice, origin)
+    look = Step(mistakes.step(advice))
+    match stance(advice):
+        case Stance.USE | Stance.USABLE:
+            found = [_train(advice, origin), images, look]
+        case Stance.TRY:
+            found = [_train(advice, origin), _settle(advice, origin), look]
+        case Stance.WAIT:
+            found = [_settle(advice, origin), Step(baselines.told(baselines.MAJORITY).instead)]
+        case Stance.OTHER_NETWORK:
+            found = [_another(advice, origin, _instead(advice))]
+            if is_better_than_cheap(advice):
+                found.append(_meanwhile(advice, origin))
+        case Stance.SIMPLER:
+            also = "Or judge another network, best one that was trained on images more like yours."
+            found = [Step(_instead(advice)), _another(advice, origin, also)]
+        case Stance.NOTHING:
+            also = "If both are fine, judge another network."
+            found = [Step(_instead(advice)), _another(advice, origin, also)]
+    return [one for one in found if one.text][:MOST_STEPS]
+
+
+def further(advice: Advice) -> list[str]:
+    """Return what else can be done, which the steps leave out."""
+    now = stance(advice)
     found = [
-        verdict.action(advice),
-        verdict.settling(advice),
-        sufficiency.step(advice),
-        mistakes.step(advice) if used else "",
-        smaller(advice) if used else "",
+        verdict.settling(advice) if now is Stance.USABLE else "",
+        "" if now in (Stance.USE, Stance.USABLE) else sufficiency.step(advice),
+        smaller(advice) if is_to_be_used(advice) else "",
         scenario.step(advice),
     ]
     return [one for one in found if one]
-
-
-def command(advice: Advice) -> str:
-    """Return the command that trains the probe; "" where none is advised."""
-    if not verdict.is_to_be_used(advice):
-        return ""
-    place = advice.chosen
-    layer = place.layer if place.depth is None else str(place.depth)
-    if len(places.backbones(advice)) > 1:
-        # A collection keeps to one backbone, which may be another.
-        source = [FOLDER, "--backbone", place.backbone]
-    else:
-        source = ["--collection", advice.collection_id]
-    flags = ["--layer", layer, "--kind", advice.kind]
-    return printable(shlex.join(["icecore", "train-probe", PLACEHOLDER, *source, *flags]))
 
 
 def smaller(advice: Advice) -> str:
@@ -59,3 +87,46 @@ def smaller(advice: Advice) -> str:
         f"{figures.memory(cheap.n_bytes)} instead of {figures.memory(best.n_bytes)} to store and "
         f"{figures.work(cheap.macs)} instead of {figures.work(best.macs)} multiply-adds an image."
     )
+
+
+def _train(advice: Advice, origin: Origin) -> Step:
+    where = places.used(advice.chosen, advice)
+    text = (
+        f"Train the probe, a small classifier, {where}; then let it name new images, files or "
+        "folders."
+    )
+    if stance(advice) is Stance.TRY:
+        text += " Check its answers before you rely on them."
+    return Step(text, (commands.training(advice, origin), commands.predicting(advice, origin)))
+
+
+def _meanwhile(advice: Advice, origin: Origin) -> Step:
+    where = places.used(advice.chosen, advice)
+    text = f"Until you have one, the probe {where} is still better than the ways without a network."
+    return Step(text, (commands.training(advice, origin),))
+
+
+def _images(advice: Advice, origin: Origin) -> Step:
+    text = sufficiency.step(advice)
+    if sufficiency.is_part(advice):
+        again = commands.asking_again(advice, origin, max_images=advice.n_labelled)
+        return Step(text, (again,))
+    return Step(text)
+
+
+def _settle(advice: Advice, origin: Origin) -> Step:
+    if sufficiency.is_part(advice):
+        return _images(advice, origin)
+    return Step(verdict.settling(advice), (commands.asking_again(advice, origin),))
+
+
+def _another(advice: Advice, origin: Origin, text: str) -> Step:
+    how = " The first command lists those there are; “icecore backbones add” brings more."
+    return Step(f"{text}{how}", commands.asking_another(advice, origin))
+
+
+def _instead(advice: Advice) -> str:
+    other = limiting(advice)
+    if other is None:
+        return "Do not use this network for these images."
+    return baselines.told(other.name).instead

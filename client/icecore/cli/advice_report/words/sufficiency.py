@@ -4,7 +4,8 @@ from typing import Final
 
 from icecore.cli.advice_report import figures
 from icecore.cli.advice_report.markup import named
-from icecore.cli.advice_report.words.verdict import is_to_be_used
+from icecore.cli.advice_report.words.commands import MOST_IMAGES
+from icecore.cli.advice_report.words.stance import is_to_be_used
 from icecore.client.advice_values import Advice, SufficiencyKind
 
 HEADLINES: Final = {
@@ -15,24 +16,33 @@ HEADLINES: Final = {
 }
 
 
+def is_part(advice: Advice) -> bool:
+    """Return whether images that have a label are left that an advice could look at."""
+    return (
+        advice.n_images < min(advice.n_labelled, MOST_IMAGES)
+        and advice.sufficiency.kind is not SufficiencyKind.ENOUGH
+    )
+
+
 def step(advice: Advice) -> str:
     """Return what to do about the number of images."""
     found, gain = advice.sufficiency, _gain(advice)
-    if advice.n_labelled > advice.n_images and found.kind is not SufficiencyKind.ENOUGH:
+    if is_part(advice):
         return (
             f"Only {figures.count(advice.n_images, 'image')} of the {advice.n_labelled:,} that "
             "have a label were looked at: before you collect any, ask again with "
-            f"--max-images {advice.n_labelled}."
+            f"--max-images {min(advice.n_labelled, MOST_IMAGES)}."
         )
     if not is_to_be_used(advice):
         return _beside(advice)
     match found.kind:
         case SufficiencyKind.COLLECT_MORE:
-            more = figures.about(found.n_more, "more labelled image").capitalize()
+            more = figures.about(found.n_more, "more labelled image")
             return (
-                f"{more} would make the probe better: three times as many images as today would "
-                f"add {gain}, and {figures.bare_about(found.n_more)} more come within a point of "
-                f"that.{_weakest(advice)}"
+                f"Collect {more} if you can, and train again: the probe gets better with more. "
+                f"Three times as many images as today would add {gain}, and "
+                f"{figures.bare_about(found.n_more)} more come within a point of that."
+                f"{_weakest(advice)}"
             )
         case SufficiencyKind.ENOUGH:
             return f"You have enough images: three times as many would add {gain}."
@@ -52,9 +62,11 @@ def step(advice: Advice) -> str:
 def explanation(advice: Advice) -> str:
     """Return the reason, with the probability of a gain of a point."""
     found = advice.sufficiency
-    chance = f"{round(100 * found.probability)}\u00a0%"
-    sure = f"The chance that this is a point or more is put at {chance}."
-    return f"Three times as many images would add {_gain(advice)}. {sure}"
+    chance = figures.of_hundred(found.probability)
+    return (
+        f"Three times as many images would add {_gain(advice)}. In {chance} cases like this it is "
+        "a point or more."
+    )
 
 
 def forecast(advice: Advice) -> str:

@@ -1,28 +1,19 @@
-"""Does the network help? The verdict in a headline, a reason, and what to do about it."""
+"""Does the network help? The verdict in words, what to expect of the probe, and why."""
 
 from typing import Final
 
-from icecore.cli.advice_report import figures, places
+from icecore.cli.advice_report import figures
 from icecore.cli.advice_report.words import baselines
-from icecore.client.advice_values import Advice, Baseline, VerdictKind
+from icecore.cli.advice_report.words.stance import is_to_be_used, limiting
+from icecore.client.advice_values import Advice, VerdictKind
 
-HEADLINES: Final = {
-    VerdictKind.POSITIVE: "Yes: the network helps with these images.",
-    VerdictKind.NO_GAIN: "No: the network brings no gain that is worth its cost.",
-    VerdictKind.NEGATIVE: "No: the network does worse than something simpler.",
-    VerdictKind.UNDECIDED: "Not settled: these images do not tell yet whether the network helps.",
+MEANINGS: Final = {
+    VerdictKind.POSITIVE: "the network does better than each of the simpler ways.",
+    VerdictKind.NO_GAIN: "the network brings no gain that is worth its cost.",
+    VerdictKind.NEGATIVE: "the network does worse than something simpler.",
+    VerdictKind.UNDECIDED: "it is not shown to do better than each of the simpler ways, nor worse.",
 }
-
-
-def is_to_be_used(advice: Advice) -> bool:
-    """Return whether a probe is what to go on with."""
-    return advice.verdict.kind in (VerdictKind.POSITIVE, VerdictKind.UNDECIDED)
-
-
-def limiting(advice: Advice) -> Baseline | None:
-    """Return the baseline that decided, None where the verdict names none."""
-    named = advice.verdict.limiting
-    return next((one for one in advice.verdict.baselines if one.name == named), None)
+"""What the verdict's word stands for."""
 
 
 def expectation(advice: Advice) -> str:
@@ -33,7 +24,7 @@ def expectation(advice: Advice) -> str:
     if is_to_be_used(advice):
         return (
             f"Of 100 new images like these, expect the probe to name about {_bare(right)} right "
-            f"(very likely {range_})."
+            f"(very likely {range_}).{_cheap(advice)}"
         )
     other = limiting(advice)
     text = f"Of 100 new images like these the probe would name about {_bare(right)} right ({range_}"
@@ -52,65 +43,63 @@ def reason(advice: Advice) -> str:
     if other is None:
         return _unnamed(advice)
     phrase = baselines.told(other.name).phrase
-    lead = f"{figures.signed(other.difference)} points"
-    range_ = figures.signed_range(other.low, other.high)
+    lead = figures.more_right(other.difference)
+    range_ = figures.from_to(other.low, other.high)
     match advice.verdict.kind:
         case VerdictKind.POSITIVE:
             ways = "the simpler way tried" if n == 1 else f"each of the {n} simpler ways tried"
             return (
-                f"The probe does better than {ways}. Its lead is least sure over {phrase}: "
-                f"{lead} ({range_})."
+                f"The probe does better than {ways}. The closest is {phrase}: the probe named "
+                f"{lead}, and with other images it could be {range_}."
             )
         case VerdictKind.NO_GAIN:
             return (
-                f"Over {phrase}, a lead of {margin} or more is ruled out: the probe's is {lead} "
-                f"({range_}). A smaller one is not worth what a network costs."
+                f"{baselines.start(phrase)} does about as well: the probe named {lead}, and with "
+                f"other images it could be {range_}. A lead of {margin} or more is ruled out, and "
+                "a smaller one is not worth what a network costs."
             )
         case VerdictKind.NEGATIVE:
             return (
-                f"{baselines.start(phrase)} names more images right: the probe's lead is {lead} "
-                f"({range_})."
+                f"{baselines.start(phrase)} names more images right: the probe named {lead}, "
+                f"and with other images it could be {range_}."
             )
         case VerdictKind.UNDECIDED:
             n_beaten = sum(one.low > 0.0 for one in advice.verdict.baselines)
             beaten = f"The probe does better than {n_beaten} of the {n} simpler ways tried. "
             return (
                 f"{beaten if n_beaten else ''}It is not clear whether "
-                f"{'it' if n_beaten else 'the probe'} is better than {phrase}: its lead is {lead}, "
-                f"and may be anything from {range_}. {baselines.told(other.name).open}"
+                f"{'it' if n_beaten else 'the probe'} is better than {phrase}: it named {lead}, "
+                f"but with other images it could be {range_}. {baselines.told(other.name).open}"
             )
-
-
-def action(advice: Advice) -> str:
-    """Return what to do first."""
-    other = limiting(advice)
-    match advice.verdict.kind:
-        case VerdictKind.POSITIVE:
-            return f"Use the probe {places.used(advice.chosen, advice)}."
-        case VerdictKind.UNDECIDED:
-            return (
-                f"The probe {places.used(advice.chosen, advice)} is worth a try, but check it "
-                "on new images before you rely on it."
-            )
-        case VerdictKind.NO_GAIN | VerdictKind.NEGATIVE:
-            instead = "" if other is None else f" {baselines.told(other.name).instead}"
-            return f"Do not use this network for these images.{instead}"
 
 
 def settling(advice: Advice) -> str:
     """Return how many more images would settle an open question; "" where it is settled."""
     if advice.verdict.kind is not VerdictKind.UNDECIDED:
         return ""
-    more = advice.verdict.more_images
+    more, other = advice.verdict.more_images, limiting(advice)
+    than = "each simpler way" if other is None else baselines.told(other.name).phrase
+    whether = f"whether the probe is better than {than}"
     if more is None:
         return (
-            "How many more images would settle whether the network helps cannot be said from "
-            "these: ask again when you have more."
+            f"How many more images would settle {whether} cannot be said from these: ask again "
+            "when you have more."
         )
     return (
         f"Collect {figures.about(more, 'more labelled image')} and ask again: so many would "
-        "probably settle whether the network helps."
+        f"probably settle {whether}."
     )
+
+
+def _cheap(advice: Advice) -> str:
+    """What the best way without a network reaches."""
+    ways = [one for one in advice.verdict.baselines if one.name != baselines.TWIN]
+    if not ways:
+        return ""
+    best = max(ways, key=lambda one: one.accuracy.estimate)
+    theirs = _bare(figures.of_hundred(best.accuracy.estimate))
+    phrase = baselines.told(best.name).phrase
+    return f" The best way without a network, {phrase}, named {theirs} of 100 right."
 
 
 def _unnamed(advice: Advice) -> str:
