@@ -30,7 +30,7 @@ from icecore.probes.advising.learning_curve import held_out_right, learning_curv
 from icecore.probes.advising.sufficiency import MARGIN, MoreImages, Sufficiency, sufficiency
 from icecore.probes.folds import stratified_folds
 from icecore.probes.linear_probe import CodeArray, ProbeKind
-from icecore.probes.selection import DEFAULT_CS
+from icecore.probes.question import DEFAULT_CS
 from science.core_files import CACHE, Core
 
 SIZES = {

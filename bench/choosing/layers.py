@@ -28,7 +28,7 @@ from icecore.probes.choosing import choose
 from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.fitting import fit
 from icecore.probes.linear_probe import LinearProbe, ProbeKind
-from icecore.probes.selection import DEFAULT_CS
+from icecore.probes.question import DEFAULT_CS
 from icecore.probes.shortlisting import FEWEST_IMAGES, SHORTEST, guess, shortlists
 from icecore.probes.solving.directions import Rotation
 from icecore.probes.training_data import TrainingData

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from icecore.probes.intervals import Z_95, Accuracy, paired_difference
-from icecore.probes.selection import Training, train
+from icecore.probes.selection import train
+from icecore.probes.training import Training
 from science.core_files import FloatArray
 
 Bools = npt.NDArray[np.bool_]

@@ -223,3 +223,28 @@ def test_what_cannot_be_gone_on_from_is_refused() -> None:
         continued(base, codes, names(y), key="x", C=0.0)
     with pytest.raises(ClassesTooFew):
         continued(base, codes, ["one"] * 40, key="x", C=0.1)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("n", [80, 30])
+def test_joined_layers_go_on_as_they_were_joined(kind: ProbeKind, n: int) -> None:
+    codes, y = clouds(n, 60, 3, separation=0.3)
+    layers = {"a": codes[:, :20], "b": 1e3 * codes[:, 20:25], "c": codes[:, 25:]}
+    first = train(layers, names(y), kind=kind, joining=True)
+    again = continued(
+        first.probe("taps"),
+        np.concatenate([layers[key] for key in first.joined], axis=1),
+        names(y),
+        key="all",
+        C=first.C,
+        widths=[layers[key].shape[1] for key in first.joined],
+    )
+    assert again.fit.objective == pytest.approx(first.fit.objective, rel=1e-9)
+    np.testing.assert_allclose(again.fit.weights, first.fit.weights, rtol=1e-3, atol=1e-7)
+
+
+def test_widths_that_are_not_the_probes_are_refused() -> None:
+    codes, y = clouds(40, 10, 2)
+    base = probe_of(codes, y, ProbeKind.SVM, 0.1)
+    with pytest.raises(CodesInvalid, match=r"layers of \[4, 5\] values"):
+        continued(base, codes, names(y), key="all", C=0.1, widths=[4, 5])

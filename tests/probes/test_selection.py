@@ -22,7 +22,9 @@ from icecore.probes.files import to_bytes
 from icecore.probes.fitting import fit
 from icecore.probes.linear_probe import ProbeKind
 from icecore.probes.preprocessing import Preprocessing
-from icecore.probes.selection import C_RANGE, DEFAULT_CS, Training, train
+from icecore.probes.question import C_RANGE, DEFAULT_CS
+from icecore.probes.selection import train
+from icecore.probes.training import Training
 from labelled import clouds, names, standardised
 
 

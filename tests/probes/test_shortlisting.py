@@ -101,7 +101,7 @@ def test_thinning_leaves_classes_with_images_to_be_recognised_by(
     y = np.repeat(np.arange(k), each)
     if not is_sorted:
         y = np.random.default_rng(0).permutation(y)
-    rows = shortlisting._thinned(y)
+    rows = shortlisting.thinned(y)
     assert len(rows) <= shortlisting.MOST_IMAGES
     assert len(rows) >= shortlisting.MOST_IMAGES / 2
     assert (np.diff(rows) > 0).all()

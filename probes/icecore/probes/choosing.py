@@ -33,7 +33,7 @@ def choose(
     judgements: Mapping[str, Judgement],
     folds: Folds,
     *,
-    positions: Mapping[str, float] | None = None,
+    positions: Mapping[str, float | None] | None = None,
     allowed: Shortlists | None = None,
 ) -> Choice:
     """Return the choice: C by right predictions (of equals the smaller loss, then the
@@ -44,7 +44,8 @@ def choose(
 
     Args:
         judgements: of each layer, from the first to the last.
-        positions: each one's depth as a share of the network's; None: no neighbours.
+        positions: each one's depth as a share of the network's; None, of one or of all: no
+            neighbours.
         allowed: what each outer fold, and all data, may choose among; None: all.
     """
     n = len(folds.outer)
@@ -106,14 +107,11 @@ def _preferred(
 def _places(
     among: Sequence[str],
     judgements: Mapping[str, Judgement],
-    positions: Mapping[str, float] | None,
+    positions: Mapping[str, float | None] | None,
 ) -> Places | None:
     if positions is None:
         return None
-    return Places(
-        np.array([positions[key] for key in among]),
-        np.array([judgements[key].width for key in among], np.float64),
-    )
+    return Places.of([positions[key] for key in among], [judgements[key].width for key in among])
 
 
 def _best(right: np.ndarray, loss: np.ndarray) -> int:

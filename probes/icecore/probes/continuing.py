@@ -22,13 +22,14 @@ from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.intervals import held_out_accuracy
 from icecore.probes.linear_probe import Array, CodeArray, LinearProbe, ProbeKind
 from icecore.probes.preprocessing import preprocessed
-from icecore.probes.selection import C_RANGE, OnProgress, Training, Trial
+from icecore.probes.question import C_RANGE
 from icecore.probes.solving.material import ROTATED_UP_TO, Material, folded
 from icecore.probes.solving.paths import Paths, sets_at_once
 from icecore.probes.solving.plain import Plain
 from icecore.probes.solving.row_blocks import RowBlocks
 from icecore.probes.solving.standardising import Standardisation
 from icecore.probes.solving.weighting import ALIKE
+from icecore.probes.training import OnProgress, Training, Trial
 from icecore.probes.training_data import TrainingData
 
 JUDGING: Final = 0.7
@@ -42,6 +43,7 @@ def continued(
     *,
     key: str,
     C: float,
+    widths: Sequence[int] = (),
     groups: Sequence[str] | None = None,
     chosen_on: Collection[str] | None = None,
     seed: int = 0,
@@ -61,6 +63,7 @@ def continued(
         labels: n class names, as all of it.
         key: what `Training.key` is to be.
         C: of `base`.
+        widths: values that each of its layers has, where it reads several joined.
         chosen_on: groups that had a part in the choice; None: all may have had.
         groups, seed, on_progress: as in `train`.
 
@@ -77,6 +80,8 @@ def continued(
         raise CodesInvalid(
             f"codes have {codes.shape[1]} values an image, but the earlier probe has {base.d}"
         )
+    if widths and sum(widths) != base.d:
+        raise CodesInvalid(f"layers of {list(widths)} values are not the {base.d} of the probe")
     y, k = data.y, len(data.classes)
 
     def tell(stage: str, share: float) -> None:
@@ -85,7 +90,7 @@ def continued(
 
     tell("fitting", 0.0)
     with threadpool_limits(1, user_api="blas"):
-        material = _material(preprocessed(codes, base.preprocessing))
+        material = _material(preprocessed(codes, base.preprocessing), widths)
         fitted = fit_from(base, material, y, data.classes, C=C)
         tell("fitting", 1.0 - JUDGING)
         outer = Folds.of(y, data.groups, seed).outer
@@ -181,8 +186,14 @@ def started(
     return of_all * standardisation.scale, bias_of_all + of_all @ standardisation.mean
 
 
-def _material(codes: CodeArray) -> Plain | RowBlocks:
-    return Plain.of(codes) if min(codes.shape) <= ROTATED_UP_TO else RowBlocks.of(codes)
+def _material(codes: CodeArray, widths: Sequence[int]) -> Plain | RowBlocks:
+    standardisation: Standardisation | None = None
+    if widths:
+        parts = np.split(codes, np.cumsum(widths)[:-1], axis=1)
+        standardisation = Standardisation.joined([Standardisation.of(part) for part in parts])
+    if min(codes.shape) <= ROTATED_UP_TO:
+        return Plain.of(codes, standardisation)
+    return RowBlocks.of(codes, standardisation)
 
 
 def _coefficients(material: Plain | RowBlocks, weights: Array) -> Array:

@@ -80,16 +80,18 @@ def judge(
     on_fold: Callable[[], None],
     weighting: Weighting = ALIKE,
     threads: int = 1,
+    among: Sequence[int] = range(OUTER_FOLDS),
 ) -> Judgement:
-    """Return what all folds see at one layer; `on_fold` is called once for each outer fold.
+    """Return what all folds see at one layer; `on_fold` is called `OUTER_FOLDS` times, evenly.
 
     Fits of a fold see the labels of its training rows alone. The codes' mean, scale and
     directions, which know no labels, are those of all images: so one eigendecomposition
     serves all folds and Cs. Training sets are solved by up to `threads` at once; how many does
-    not change the answer. BLAS should have one thread.
+    not change the answer. BLAS should have one thread. Outer folds that are not `among` those
+    asked for see nothing: their part of the judgement is zeros, and no class.
     """
     material = material_of(codes) if isinstance(codes, np.ndarray) else codes
-    parts = list(_parts(folds))
+    parts = [part for part in _parts(folds) if part.fold in among]
     width = len(material.standardisation.mean)
     inner_right = np.zeros((OUTER_FOLDS, len(Cs), len(y)), np.bool_)
     inner_loss = np.zeros((OUTER_FOLDS, len(Cs)))

@@ -5,8 +5,9 @@ luckiest. Two things are known beforehand: layers next to each other are alike, 
 layer is cheaper.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -32,6 +33,13 @@ class Places:
 
     depths: Array
     widths: Array
+
+    @classmethod
+    def of(cls, depths: Sequence[float | None], widths: Sequence[int]) -> Self:
+        """Return the places; a layer without a depth stands too far off to be a neighbour."""
+        apart = [2.0 + 2.0 * place for place in range(len(depths))]
+        known = [far if depth is None else depth for depth, far in zip(depths, apart, strict=True)]
+        return cls(np.array(known), np.array(widths, np.float64))
 
     def smoothed(self, answers: Array) -> Array:
         """Return `answers` (layers, m), each row averaged with those of layers like it.

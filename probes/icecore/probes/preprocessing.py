@@ -23,6 +23,12 @@ class Preprocessing(StrEnum):
     SIGNED_ROOT = "signed-root"
     """The root of each value, its sign kept, then as L2: a few loud units no longer drown
     the others (Perronnin, Sanchez and Mensink, "Improving the Fisher kernel", 2010)."""
+    SOFTMAX = "softmax"
+    """Of a classifier's logits: its probabilities."""
+
+
+FOR_ANY: Final = (Preprocessing.NONE, Preprocessing.L2, Preprocessing.SIGNED_ROOT)
+"""What suits codes of any layer."""
 
 
 def preprocessed(codes: npt.NDArray[Any], how: Preprocessing) -> npt.NDArray[Any]:
@@ -33,6 +39,10 @@ def preprocessed(codes: npt.NDArray[Any], how: Preprocessing) -> npt.NDArray[Any
     if how is Preprocessing.NONE:
         return codes
     values = codes if codes.dtype == np.float64 else codes.astype(np.float32)
+    if how is Preprocessing.SOFTMAX:
+        shares = np.exp(values - values.max(axis=1, keepdims=True))
+        probabilities: npt.NDArray[Any] = shares / shares.sum(axis=1, keepdims=True)
+        return probabilities
     if how is Preprocessing.SIGNED_ROOT:
         values = np.copysign(np.sqrt(np.abs(values)), values)
     largest = np.abs(values).max(axis=1, keepdims=True, initial=0.0)

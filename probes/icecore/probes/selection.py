@@ -10,8 +10,8 @@ cross-validation for model selection", 2006; Cawley and Talbot, "On over-fitting
 selection", 2010).
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -19,87 +19,23 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from icecore.probes.comparing import Answers, compare
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds
 from icecore.probes.errors import InputInvalid
-from icecore.probes.fitting import Fit, fit
-from icecore.probes.intervals import Accuracy, held_out_accuracy
-from icecore.probes.linear_probe import CodeArray, LinearProbe, ProbeKind
-from icecore.probes.preprocessing import Preprocessing
-from icecore.probes.searching import FITTING, search
+from icecore.probes.fitting import fit
+from icecore.probes.intervals import held_out_accuracy
+from icecore.probes.joining.joint import Joint, join
+from icecore.probes.linear_probe import CodeArray, ProbeKind
+from icecore.probes.preprocessing import FOR_ANY, Preprocessing
+from icecore.probes.question import DEFAULT_CS, Question, checked_grid, checked_kind, checked_ways
+from icecore.probes.searching import FITTING, Search, search
+from icecore.probes.shares import OnShare
 from icecore.probes.solving.weighting import Weighting
+from icecore.probes.training import Gain, OnProgress, Training, Trial
 from icecore.probes.training_data import TrainingData
 
-DEFAULT_CS: Final = {
-    ProbeKind.SOFTMAX: (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0),
-    ProbeKind.SVM: (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0),
-}
-"""On standardised codes: wide layers want the small ones, a first layer of few channels
-the large. An SVM's are a tenth, since its loss is eight times as curved."""
-
-C_RANGE: Final = (1e-12, 1e8)
-"""Outside, float64 no longer tells a probe from its best one: by far too small a C weights
-vanish beside the loss, by far too large a one the loss beside its own rounding: from 1e9 on
-gaps of wide codes were above 1e-6, and at 1e12 some were not told at all."""
-
-OnProgress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """One layer's held-out accuracy, with C chosen inside the training folds.
-
-    `C` is what all data prefer at this layer, with codes as they are: how they are preprocessed is
-    chosen for the chosen layer afterwards. Each trial is judged fairly by itself, but the
-    chosen one is the best of them, and so its accuracy is a little too high for the probe;
-    `Training.accuracy` is not.
-    """
-
-    key: str
-    accuracy: Accuracy
-    C: float
-    is_chosen: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Training:
-    """What training found.
-
-    `accuracy` is of choosing and fitting together: from outer folds that had no part in
-    C or layer. `naive` is the chosen layer's and C's accuracy in the very folds that chose
-    them, kept to show the difference. `trials` are in the order of the codes given; of many
-    layers, those on a shortlist. `predicted` (n,) int64 is what the outer folds behind
-    `accuracy` took each image for, in the order of rows, an index of `classes`; -1 where an
-    image was in no fold.
-    """
-
-    kind: ProbeKind
-    key: str
-    preprocessing: Preprocessing
-    C: float
-    classes: tuple[str, ...]
-    fit: Fit
-    accuracy: Accuracy
-    predicted: np.ndarray
-    naive: float
-    trials: tuple[Trial, ...]
-    seed: int
-    n_images: int
-    n_groups: int
-    class_sizes: tuple[int, ...]
-    """Images of each class, in the order of `classes`."""
-    n_judged: int
-    """Images that `accuracy` is of."""
-
-    def probe(self, tap: str) -> LinearProbe:
-        """Return the fitted probe, over the tap that `key` stands for."""
-        return LinearProbe(
-            self.kind,
-            self.classes,
-            self.fit.weights,
-            self.fit.bias,
-            tap,
-            self.preprocessing,
-        )
+ALONE: Final = 0.3
+"""The share of the work that judging layers by themselves is, where they are also joined."""
 
 
 def train(
@@ -108,13 +44,17 @@ def train(
     *,
     kind: ProbeKind | str,
     groups: Sequence[str] | None = None,
-    positions: Mapping[str, float] | None = None,
-    preprocessings: Sequence[Preprocessing | str] = tuple(Preprocessing),
+    positions: Mapping[str, float | None] | None = None,
+    outputs: Sequence[str] = (),
+    alternatives: Mapping[str, Sequence[str]] | None = None,
+    preprocessings: Sequence[Preprocessing | str] = FOR_ANY,
+    joining: bool = False,
     may_shortlist: bool = True,
     sample_weight: npt.NDArray[Any] | None = None,
     class_weight: Mapping[str, float] | str | None = None,
     seed: int = 0,
     Cs: Sequence[float] | None = None,
+    threads: int = 1,
     on_progress: OnProgress | None = None,
 ) -> Training:
     """Return the probe that cross-validation chooses among layers and Cs.
@@ -130,28 +70,44 @@ def train(
         groups: n names; images of one group are never on both sides of a fold. The
             digest of the image serves, so that copies of an image cannot help it.
         positions: each layer's depth as a share of its network's, above 0 to 1: neighbours help
-            to tell which is best. None: each stands for itself.
+            to tell which is best. None, for one or for all: it stands for itself.
+        outputs: keys of a classifier's logits: their softmax, the probabilities, is a
+            candidate too.
+        alternatives: for a layer's key, those of other codes of the same layer (of other
+            poolings), to choose from once the layer is chosen.
         preprocessings: to choose from once the layer is chosen; of equals the first.
+        joining: the probe reads several layers together (`joining.joint`); `Training.gain`
+            says whether that is better than the best one by itself.
         may_shortlist: judge those on a shortlist where layers and images are many; else all.
         sample_weight, class_weight: as scikit-learn's: (n,), and a number a class or "balanced".
             They count in fits; accuracy is of images, each counted once.
         seed: decides the folds.
         Cs: to choose from, within `C_RANGE`; `DEFAULT_CS` of the kind when None.
+        threads: that fits of folds may use at once; the answer is the same.
         on_progress: called with "choosing" or "fitting" and the share done, 0..1.
 
     Raises:
         CodesInvalid, LabelsInvalid, InputInvalid: arguments of wrong shape or value.
         ClassesTooFew, ClassTooSmall: nothing to learn from.
     """
-    kind = _checked_kind(kind)
-    Cs = _checked_grid(DEFAULT_CS[kind] if Cs is None else Cs)
+    kind = checked_kind(kind)
+    Cs = checked_grid(DEFAULT_CS[kind] if Cs is None else Cs)
     data = TrainingData.of(codes, labels, groups)
-    preprocessings = _checked_ways(preprocessings)
-    _check_positions(positions, data)
     if seed < 0:
         raise InputInvalid(f"seed is {seed!r}, but must not be negative")
-    weighting = Weighting.of(sample_weight, class_weight, data.classes, len(data.y))
-    y, k = data.y, len(data.classes)
+    asked = Question(
+        kind=kind,
+        Cs=Cs,
+        positions=positions,
+        outputs=outputs,
+        alternatives=alternatives or {},
+        preprocessings=checked_ways(preprocessings),
+        may_shortlist=may_shortlist,
+        weighting=Weighting.of(sample_weight, class_weight, data.classes, len(data.y)),
+        threads=threads,
+    )
+    asked.check(data)
+    y = data.y
     folds = Folds.of(y, data.groups, seed)
 
     def tell(stage: str, share: float) -> None:
@@ -160,83 +116,73 @@ def train(
 
     tell("choosing", 0.0)
     with threadpool_limits(1, user_api="blas"):
-        found = search(
-            data,
-            folds,
-            kind=kind,
-            Cs=Cs,
-            positions=positions,
-            preprocessings=preprocessings,
-            weighting=weighting,
-            may_shortlist=may_shortlist,
-            report=partial(tell, "choosing"),
-        )
-        choice, layers = found.choice, found.layers
+        part = ALONE if joining else 1.0
+        found = search(data, folds, asked, lambda share: tell("choosing", part * share))
+        joint = _joint(data, folds, asked, partial(tell, "choosing")) if joining else None
         tell("fitting", 1.0 - FITTING)
-        C = Cs[choice.C_of[choice.key]]
-        fitted = fit(found.material, y, k, kind=kind, C=C, weighting=weighting)
+        choice, C, material = found.choice, Cs[found.choice.C_of[found.choice.key]], found.material
+        if joint is not None:
+            choice, C, material = joint.choice, joint.C, joint.material
+        fitted = fit(material, y, len(data.classes), kind=kind, C=C, weighting=asked.weighting)
     tell("fitting", 1.0)
     groups_held = data.groups[folds.outer >= 0]
+    key, preprocessing = found.ways[found.choice.key]
     return Training(
         kind=kind,
-        key=layers.key,
-        preprocessing=found.ways[choice.key][1],
+        key=key,
+        preprocessing=preprocessing if joint is None else Preprocessing.NONE,
         C=fitted.C,
         classes=data.classes,
         fit=fitted,
         accuracy=held_out_accuracy(choice.right, groups_held, n_folds=OUTER_FOLDS),
         predicted=choice.predicted,
-        naive=found.naive,
-        trials=tuple(
-            Trial(
-                key,
-                held_out_accuracy(layers.right_of[key], groups_held, n_folds=OUTER_FOLDS),
-                Cs[layers.C_of[key]],
-                key == layers.key,
-            )
-            for key in found.judgements
-        ),
+        naive=found.naive if joint is None else joint.naive,
+        trials=_trials(found, Cs, groups_held),
         seed=seed,
         n_images=len(y),
         n_groups=len(np.unique(data.groups)),
         class_sizes=tuple(int(size) for size in np.bincount(y)),
         n_judged=len(choice.right),
+        joined=() if joint is None else joint.layers,
+        gain=None if joint is None else _gain(joint, found, groups_held),
     )
 
 
-def _checked_kind(kind: ProbeKind | str) -> ProbeKind:
-    try:
-        return ProbeKind(kind)
-    except ValueError:
-        known = ", ".join(repr(each.value) for each in ProbeKind)
-        raise InputInvalid(f"probe kind {str(kind)!r} is not one of {known}") from None
+def _joint(data: TrainingData, folds: Folds, asked: Question, report: OnShare) -> Joint:
+    layers = {key: codes for key, codes in data.codes.items() if key not in asked.others}
+    if len(layers) < 2:
+        raise InputInvalid(f"there is one layer, {next(iter(layers))!r}, and nothing to join it to")
+    begin, end = ALONE * (1.0 - FITTING), 1.0 - FITTING
+    return join(
+        replace(data, codes=layers),
+        folds,
+        kind=asked.kind,
+        Cs=asked.Cs,
+        report=lambda share: report(begin + share * (end - begin)),
+        weighting=asked.weighting,
+        threads=asked.threads,
+    )
 
 
-def _checked_ways(preprocessings: Sequence[Preprocessing | str]) -> tuple[Preprocessing, ...]:
-    try:
-        ways = tuple(dict.fromkeys(Preprocessing(each) for each in preprocessings))
-    except ValueError:
-        ways = ()
-    if not ways:
-        known = ", ".join(repr(each.value) for each in Preprocessing)
-        raise InputInvalid(f"preprocessings are {list(preprocessings)!r}, but some of {known} are")
-    return ways
+def _gain(joint: Joint, found: Search, groups: np.ndarray) -> Gain:
+    is_new = np.zeros(len(groups), np.bool_)
+    seen = compare(
+        Answers(found.choice.right, is_new, OUTER_FOLDS),
+        Answers(joint.choice.right, is_new, OUTER_FOLDS),
+        groups,
+    )
+    return Gain(seen.accuracy_a, seen.difference, seen.low, seen.high)
 
 
-def _check_positions(positions: Mapping[str, float] | None, data: TrainingData) -> None:
-    for key in data.codes if positions is not None else ():
-        position = (positions or {}).get(key)
-        if position is None or not 0.0 < position <= 1.0:
-            raise InputInvalid(
-                f"the position of layer {key!r} is {position!r}, but must be above 0 and at most 1"
-            )
-
-
-def _checked_grid(Cs: Sequence[float]) -> tuple[float, ...]:
-    values = tuple(sorted({float(C) for C in Cs}))
-    least, most = C_RANGE
-    if not values or not all(least <= C <= most for C in values):
-        raise InputInvalid(
-            f"Cs are {tuple(Cs)!r}, but must be one or more numbers from {least:g} to {most:g}"
+def _trials(found: Search, Cs: Sequence[float], groups: np.ndarray) -> tuple[Trial, ...]:
+    layers = found.layers
+    return tuple(
+        Trial(
+            key,
+            held_out_accuracy(layers.right_of[name], groups, n_folds=OUTER_FOLDS),
+            Cs[layers.C_of[name]],
+            name == layers.key,
+            preprocessing,
         )
-    return values
+        for name, (key, preprocessing) in found.candidates.items()
+    )

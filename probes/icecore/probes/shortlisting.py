@@ -79,7 +79,7 @@ def guess(features: Directions, y: np.ndarray, k: int, folds: Folds, *, width: i
     the fold, then for each image.
     """
     n = len(y)
-    rows = _thinned(y)
+    rows = thinned(y)
     Z = features.Z[rows, :-1]
     Z = Z - Z.mean(axis=0)
     products = Z @ Z.T
@@ -96,7 +96,7 @@ def guess(features: Directions, y: np.ndarray, k: int, folds: Folds, *, width: i
 
 
 def shortlists(
-    guesses: Mapping[str, Guess], positions: Mapping[str, float] | None, *, kept: int = KEPT
+    guesses: Mapping[str, Guess], positions: Mapping[str, float | None] | None, *, kept: int = KEPT
 ) -> Shortlists:
     """Return the layers whose guesses, averaged with their neighbours', are right most often.
 
@@ -105,8 +105,7 @@ def shortlists(
     keys = list(guesses)
     places = None
     if positions is not None:
-        depths = np.array([positions[key] for key in keys])
-        places = Places(depths, np.array([guesses[key].width for key in keys], np.float64))
+        places = Places.of([positions[key] for key in keys], [guesses[key].width for key in keys])
 
     def best(answers: Sequence[np.ndarray]) -> tuple[str, ...]:
         means = np.stack(answers).mean(axis=1, keepdims=True)
@@ -121,7 +120,7 @@ def shortlists(
     )
 
 
-def _thinned(y: np.ndarray) -> np.ndarray:
+def thinned(y: np.ndarray) -> np.ndarray:
     """Return at most `MOST_IMAGES` rows, ascending: of each class alike, and where that would
     leave fewer than `FEWEST_OF_A_CLASS`, of fewer classes."""
     if len(y) <= MOST_IMAGES:

@@ -11,7 +11,7 @@ from icecore.probes.choosing import choose
 from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.errors import InputInvalid
 from icecore.probes.linear_probe import CodeArray, ProbeKind
-from icecore.probes.selection import DEFAULT_CS
+from icecore.probes.question import DEFAULT_CS
 from labelled import clouds, names
 
 N, K = 60, 3

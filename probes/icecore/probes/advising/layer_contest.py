@@ -22,7 +22,7 @@ from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.intervals import Accuracy, held_out_accuracy
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from icecore.probes.preferring import Places
-from icecore.probes.selection import DEFAULT_CS
+from icecore.probes.question import DEFAULT_CS
 from icecore.probes.training_data import TrainingData
 
 AS_GOOD: Final = 0.01

@@ -12,7 +12,7 @@ from icecore.probes.choosing import choose
 from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.intervals import paired_difference
 from icecore.probes.linear_probe import ProbeKind
-from icecore.probes.selection import DEFAULT_CS
+from icecore.probes.question import DEFAULT_CS
 from icecore.probes.training_data import TrainingData
 
 FloatArray = npt.NDArray[np.float32]

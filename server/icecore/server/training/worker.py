@@ -20,7 +20,8 @@ from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import ProbesError
 from icecore.probes.files import from_bytes, to_bytes
 from icecore.probes.held_out import HeldOut
-from icecore.probes.selection import Training, train
+from icecore.probes.selection import train
+from icecore.probes.training import Training
 from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
 
 

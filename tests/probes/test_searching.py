@@ -1,0 +1,84 @@
+"""Candidates beside the layers: a classifier's probabilities, and other poolings."""
+
+import numpy as np
+import pytest
+
+from icecore.probes.errors import InputInvalid
+from icecore.probes.preprocessing import Preprocessing, preprocessed
+from icecore.probes.selection import train
+from labelled import clouds, names, standardised
+
+
+def test_probabilities_are_a_candidate_where_logits_are() -> None:
+    random = np.random.default_rng(1)
+    y = np.arange(150) % 3
+    # An offset an image drowns the logits; the softmax does not see it.
+    logits = random.normal(size=(150, 3)) + 4.0 * np.eye(3)[y] + 1e4 * random.normal(size=(150, 1))
+    codes = {"layer": random.normal(size=(150, 4)), "logits": logits}
+    found = train(codes, names(y), kind="softmax", outputs=["logits"])
+    assert [(trial.key, trial.preprocessing.value) for trial in found.trials] == [
+        ("layer", "none"),
+        ("logits", "none"),
+        ("logits", "softmax"),
+    ]
+    assert found.trials[1].accuracy.estimate < 0.6
+    assert (found.key, found.preprocessing) == ("logits", Preprocessing.SOFTMAX)
+    said = found.probe("logits").predict(logits, tap="logits").labels
+    assert np.mean(np.array(said) == np.array(names(y))) > 0.95
+
+
+def test_softmax_is_scipys_and_knows_no_overflow() -> None:
+    from scipy.special import softmax
+
+    logits = np.array([[1e4, 0.0, -1e4], [1.0, 2.0, 3.0], [-1e30, 1e30, 0.0]])
+    found = preprocessed(logits, Preprocessing.SOFTMAX)
+    np.testing.assert_allclose(found, softmax(logits, axis=1), atol=1e-15)
+
+
+def test_another_pooling_is_tried_at_the_chosen_layer() -> None:
+    good, y = clouds(120, 10, 3, separation=2.0)
+    random = np.random.default_rng(0)
+    weak = (0.3 * standardised(good) + random.normal(size=good.shape)).astype(np.float32)
+    noise = random.normal(size=good.shape).astype(np.float32)
+    codes = {"early": noise, "late": weak, "early/max": noise, "late/max": good}
+    found = train(
+        codes,
+        names(y),
+        kind="softmax",
+        alternatives={"early": ["early/max"], "late": ["late/max"]},
+    )
+    assert found.key == "late/max"
+    assert [trial.key for trial in found.trials] == ["early", "late"]
+    assert [trial.is_chosen for trial in found.trials] == [False, True]
+    assert found.accuracy.estimate > found.trials[1].accuracy.estimate + 0.1
+
+
+def test_of_equal_poolings_the_first_is_read() -> None:
+    good, y = clouds(90, 10, 3, separation=2.0)
+    codes = {"late": good, "late/max": good}
+    found = train(codes, names(y), kind="softmax", alternatives={"late": ["late/max"]})
+    assert found.key == "late"
+
+
+def test_a_layer_without_a_depth_has_no_neighbours() -> None:
+    first, y = clouds(90, 10, 3, separation=1.0)
+    codes = {"a": first, "b": first, "logits": first}
+    known = train(codes, names(y), kind="softmax", positions={"a": 0.5, "b": 1.0, "logits": None})
+    assert known.key == "a"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"outputs": ["gone"]}, "'gone' is named, but there are no codes"),
+        ({"alternatives": {"a": ["gone"]}}, "'gone' is named"),
+        ({"alternatives": {"gone": ["a"]}}, "'gone' is named"),
+        ({"preprocessings": ["softmax"]}, "but some of 'none', 'l2', 'signed-root' are"),
+        ({"positions": {"a": 0.0}}, "must be above 0"),
+        ({"positions": {}}, "the position of layer 'a' is None"),
+    ],
+)
+def test_wrong_candidates_are_refused(wrong: dict[str, object], sentence: str) -> None:
+    codes, y = clouds(30, 5, 2, separation=1.0)
+    with pytest.raises(InputInvalid, match=sentence):
+        train({"a": codes}, names(y), kind="softmax", **wrong)  # type: ignore[arg-type]
