@@ -13,15 +13,14 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     ProgressColumn,
-    Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
-from rich.text import Text
 
+from icecore.cli.bar_columns import About, Left, Rate
 from icecore.cli.output import console_of, one_line
+from icecore.cli.pace import Pace, roughly
 from icecore.cli.waits import Said, under_way
 
 LINE_EVERY_S = 5.0
@@ -63,8 +62,8 @@ def working(
 ) -> Work:
     """Return work of `total` steps, called `unit`; without a unit it is shown in percent.
 
-    With a unit its rate and the time left are shown too, by what was done since it
-    began, which `done` steps were before. Work that is only aside leaves no bar
+    The time left is shown once it can be told, with a unit the rate too, by what was done since
+    it began, which `done` steps were before. Work that is only aside leaves no bar
     behind, and no line unless it takes very long.
     """
     sys.stdout.flush()  # in order, where both go to one place
@@ -79,15 +78,16 @@ class _BarWork:
     def __init__(
         self, title: str, total: float, unit: str, done: float, is_aside: bool, stream: IO[str]
     ) -> None:
-        self._title = title
-        self._beside = Said()
+        self._title, self._total = title, total
+        self._beside, self._pace = Said(), Pace()
         columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False)]
         columns += [BarColumn(bar_width=32)]
         if unit:
-            columns += [MofNCompleteColumn(), TextColumn(unit, markup=False), _Rate(unit)]
-            columns += [_Left(elapsed_when_finished=True)]
+            columns += [MofNCompleteColumn(), TextColumn(unit, markup=False), Rate(unit)]
+            columns += [Left(elapsed_when_finished=True)]
         else:
             columns += [TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn()]
+            columns += [About(self._pace)]
         self._bar = Bar(*columns, console=console_of(stream), transient=is_aside)
         self._task = self._bar.add_task(self._title, total=total)
         self._bar.update(self._task, completed=done)
@@ -99,6 +99,8 @@ class _BarWork:
     def reach(self, done: float, stage: str = "") -> None:
         title = f"{self._title}: {one_line(stage)}" if stage else self._title
         self._beside.ends_pause()
+        if self._total:
+            self._pace.reach(done / self._total, time.monotonic())
         self._bar.update(self._task, completed=done, description=title, paused=False)
 
     def pause(self, why: str) -> None:
@@ -139,7 +141,7 @@ class _LineWork:
         self._title, self._total, self._unit = title, total, unit
         self._is_aside, self._has_spoken = is_aside, False
         self._stream = stream
-        self._beside = Said()
+        self._beside, self._pace = Said(), Pace()
         self._before = self._done = done
         self._stage = ""
         self._start = self._said = time.monotonic()
@@ -150,6 +152,8 @@ class _LineWork:
     def reach(self, done: float, stage: str = "") -> None:
         self._done, self._stage = done, one_line(stage)
         self._beside.ends_pause()
+        if self._total:
+            self._pace.reach(done / self._total, time.monotonic())
         if time.monotonic() - self._said >= LINE_EVERY_S:
             self._said, self._has_spoken = time.monotonic(), True
             self._say(f"{self._title}: {self._amount()}")
@@ -183,7 +187,10 @@ class _LineWork:
 
     def _amount(self) -> str:
         said, rate = self._share(), self._rate()
-        if not self._unit or not rate:
+        if not self._unit:
+            about = self._pace.left_s(time.monotonic())
+            return said if about is None else f"{said}, {roughly(about)}"
+        if not rate:
             return said
         left = in_words((self._total - self._done) / rate)
         return f"{said}, {rate:,.0f} {self._unit}/s, {left} left"
@@ -202,29 +209,6 @@ class _LineWork:
     def _say(self, text: str) -> None:
         self._stream.write(text + "\n")
         self._stream.flush()
-
-
-class _Rate(ProgressColumn):
-    """Such as "120 images/s"."""
-
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        if task.fields.get("paused"):
-            return Text("")
-        rate = task.finished_speed or task.speed
-        return Text("" if rate is None else f"{rate:,.0f} {self._unit}/s")
-
-
-class _Left(TimeRemainingColumn):
-    """The time left, which nobody knows while the server is away."""
-
-    max_refresh = 0.0  # rich would show what was true half a second ago
-
-    def render(self, task: Task) -> Text:
-        return Text("") if task.fields.get("paused") else super().render(task)
 
 
 def in_words(seconds: float) -> str:

@@ -213,6 +213,20 @@ def test_every_picture_says_what_it_shows_and_every_heading_has_its_rank(blood: 
     assert all(later <= earlier + 1 for earlier, later in pairwise(ranks))
 
 
+def test_what_to_do_comes_first_then_how_good_then_why() -> None:
+    found = advices.verdict(VerdictKind.UNDECIDED, limiting="random twin")
+    text = read(advices.blood(verdict=found)).text
+    order = (
+        "What to do",
+        "Usable as it is",
+        "train-probe",
+        "UNDECIDED",
+        "How good will",
+        "Why: is",
+    )
+    assert [text.index(words) for words in order] == sorted(text.index(words) for words in order)
+
+
 def test_figures_in_the_page_are_the_advice_s() -> None:
     advice = advices.blood(accuracy=Accuracy(0.8123, 0.7346, 0.8766))
     text = read(advice).text

@@ -19,7 +19,7 @@ from icecore.cli.choices import (
 from icecore.cli.connection import Connection, connected
 from icecore.cli.folders import labelled_files, require_place
 from icecore.cli.help import command
-from icecore.cli.mistakes import Mistake
+from icecore.cli.mistakes import Interrupted, Mistake
 from icecore.cli.names import completing
 from icecore.cli.output import note, print_json
 from icecore.cli.progress import working
@@ -177,11 +177,18 @@ def _advised(
         def show(said: Advising) -> None:
             work.reach(said.progress, SAID.get(said.stage, said.stage))
 
-        return client.advise_transfer(
-            collection,
-            backbones,
-            kind=kind,
-            seed=seed,
-            max_images=max_images,
-            on_progress=show,
-        )
+        try:
+            return client.advise_transfer(
+                collection,
+                backbones,
+                kind=kind,
+                seed=seed,
+                max_images=max_images,
+                on_progress=show,
+            )
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "interrupted; nothing of the advice was stored, and what is in collection "
+                f"{collection!r} stays: the same command begins anew, and with --max-images N it "
+                "judges fewer images and is done sooner"
+            ) from None
