@@ -59,16 +59,13 @@ class Standardisation:
     def joined(cls, parts: Sequence["Standardisation"]) -> "Standardisation":
         """Return that of several layers' codes side by side, each of which weighs the same.
 
-        A layer of many units would else drown one of few. Each varies as much as the others
-        together over their number, and all together as much as one layer of mean width: so the
-        same C suits them.
+        A layer of many units would else drown one of few: each varies as much as one of their
+        mean width.
         """
         width = np.mean([len(part.scale) for part in parts])
         return cls(
             np.concatenate([part.mean for part in parts]),
-            np.concatenate(
-                [part.scale * np.sqrt(len(parts) * len(part.scale) / width) for part in parts]
-            ),
+            np.concatenate([part.scale * np.sqrt(len(part.scale) / width) for part in parts]),
         )
 
     def apply(self, codes: CodeArray, columns: slice) -> Array:
