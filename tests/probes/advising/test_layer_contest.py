@@ -106,17 +106,18 @@ def test_networks_are_no_neighbours() -> None:
     assert [one.depth for one in beside.depths_of("other")] == [1, 2]
 
 
-def test_folds_are_told_of_as_they_are_judged() -> None:
-    told: list[int] = []
+def test_the_share_done_is_told_by_what_layers_take() -> None:
+    """The wider of two takes four times as long, and both are judged in five folds."""
+    told: list[float] = []
     LayerContest.of(
-        [candidate(1, NOISE), candidate(2, CODES)],
+        [candidate(1, NOISE[:, :6]), candidate(2, CODES)],
         names(Y),
         IMAGES,
         kind=ProbeKind.SVM,
         seed=0,
-        on_fold=lambda: told.append(1),
+        on_share=told.append,
     )
-    assert len(told) == 10
+    assert np.diff([0.0, *told]) == pytest.approx([0.04] * 5 + [0.16] * 5)
 
 
 def test_candidates_that_say_nothing_are_refused() -> None:

@@ -132,10 +132,8 @@ def test_nothing_is_held_out_where_every_class_is_one_group() -> None:
 
 def test_each_training_set_is_reported() -> None:
     codes, y = clouds(24, 6, 2)
-    count = [0]
-
-    def on_fit() -> None:
-        count[0] += 1
-
-    learning_curve(codes, y, 2, np.arange(24), kind=ProbeKind.SVM, Cs=CS, on_fit=on_fit)
-    assert count[0] == 3 * 5 * (3 + 2 + 1), "an eighth of 24 is less than two images a class"
+    told: list[float] = []
+    learning_curve(codes, y, 2, np.arange(24), kind=ProbeKind.SVM, Cs=CS, on_share=told.append)
+    assert len(told) == 3 * 5 * (3 + 2 + 1), "an eighth of 24 is less than two images a class"
+    assert told == sorted(told)
+    assert told[-1] == pytest.approx(1.0)

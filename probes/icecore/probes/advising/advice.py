@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from icecore.probes.advising.confusion import Confusion
+from icecore.probes.advising.contest import work
 from icecore.probes.advising.layer_contest import LayerAdvice, LayerContest
 from icecore.probes.advising.learning_curve import learning_curve
 from icecore.probes.advising.scenario import Scenario, scenario
@@ -20,14 +21,12 @@ from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import InputInvalid
 from icecore.probes.intervals import Accuracy
 from icecore.probes.linear_probe import CodeArray
+from icecore.probes.shares import Shares
 
 TWIN_SEEDS: Final = 3
 """Random twins that the chosen backbone is compared with, each of a seed of its own."""
 
 OnProgress = Callable[[str, float], None]
-
-_CURVE_FITS: Final = 100
-"""About as many as a curve over few images needs; more only hold the progress at its end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,13 +92,6 @@ def advise(
     data, depths = contest.data, contest.depths_of(contest.chosen.backbone)
     tell = _nothing if on_progress is None else on_progress
     told = _verdict(contest, baselines, partial(tell, "baselines"))
-    n_fits = 0
-
-    def fitted() -> None:
-        nonlocal n_fits
-        n_fits += 1
-        tell("curve", min(1.0, n_fits / _CURVE_FITS))
-
     curve = learning_curve(
         contest.chosen.codes,
         data.y,
@@ -108,7 +100,7 @@ def advise(
         kind=contest.kind,
         Cs=contest.Cs,
         seed=seed,
-        on_fit=fitted,
+        on_share=partial(tell, "curve"),
     )
     enough = sufficiency(curve)
     sizes = np.bincount(data.y).tolist()
@@ -142,21 +134,21 @@ def _nothing(stage: str, share: float) -> None: ...
 def _verdict(
     contest: LayerContest, baselines: Baselines, on_share: Callable[[float], None]
 ) -> Verdict:
-    n_layers = 2 + sum(len(twin) for twin in baselines.twins)
-    n_folds = 0
-
-    def folded() -> None:
-        nonlocal n_folds
-        n_folds += 1
-        on_share(n_folds / (n_layers * OUTER_FOLDS))
-
+    twins = [
+        {f"{seed} {key}": codes for key, codes in twin.items()}
+        for seed, twin in enumerate(baselines.twins)
+    ]
+    contestants = [{PIXELS: baselines.pixels}, {HOG: baselines.hog}, *twins]
+    sizes = {key: work(codes) for each in contestants for key, codes in each.items()}
+    done = Shares(sizes, 0.0, 1.0, on_share)
+    pixels, hog, *drawn = [contest.answers_of(each, done.add) for each in contestants]
     return verdict(
         contest.answers,
         {
             MAJORITY: contest.contest.majority(),
-            PIXELS: contest.answers_of({PIXELS: baselines.pixels}, folded),
-            HOG: contest.answers_of({HOG: baselines.hog}, folded),
-            TWIN: np.stack([contest.answers_of(twin, folded) for twin in baselines.twins]),
+            PIXELS: pixels,
+            HOG: hog,
+            TWIN: np.stack(drawn),
         },
         contest.groups,
         n_folds=OUTER_FOLDS,

@@ -6,7 +6,7 @@ not said by the images that made it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final, Self
 
 import numpy as np
@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from icecore.probes.advising.candidates import Candidate, positions_of
 from icecore.probes.advising.confusion import Confusion
-from icecore.probes.advising.contest import Answers, Contest
+from icecore.probes.advising.contest import Answers, Contest, work
 from icecore.probes.choosing import Choice, choose
 from icecore.probes.cross_validation import OUTER_FOLDS, judge
 from icecore.probes.errors import InputInvalid
@@ -23,6 +23,7 @@ from icecore.probes.intervals import Accuracy, held_out_accuracy
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from icecore.probes.preferring import Places
 from icecore.probes.question import DEFAULT_CS
+from icecore.probes.shares import OnShare, Shares
 from icecore.probes.training_data import TrainingData
 
 AS_GOOD: Final = 0.01
@@ -73,7 +74,7 @@ class LayerContest:
         *,
         kind: ProbeKind,
         seed: int,
-        on_fold: Callable[[], None] = lambda: None,
+        on_share: OnShare = lambda _: None,
     ) -> Self:
         """Return the contest, held in the folds of a training with the same seed.
 
@@ -86,7 +87,7 @@ class LayerContest:
             groups: n names; images of one group are never on both sides of a fold.
             kind: of all probes.
             seed: of the folds.
-            on_fold: called `OUTER_FOLDS` times for each candidate.
+            on_share: hears the share done, 0..1, as folds are judged.
 
         Raises:
             InputInvalid: two candidates of one backbone and layer, or none that has a depth.
@@ -102,22 +103,24 @@ class LayerContest:
         data = TrainingData.of(codes, labels, groups)
         contest, Cs = Contest.of(data.y, data.groups, seed=seed), DEFAULT_CS[kind]
         cheap = sorted(candidates, key=lambda one: (one.n_bytes, one.macs))
+        done = Shares({key: work(each) for key, each in codes.items()}, 0.0, 1.0, on_share)
         choice = _chosen(
             {one.key: one.codes for one in cheap},
             positions_of(candidates),
             contest,
             kind,
             Cs,
-            on_fold,
+            done.add,
         )
         return cls(data, contest, by_key, choice, kind, Cs)
 
     def answers_of(
-        self, codes: Mapping[str, CodeArray], on_fold: Callable[[], None] = lambda: None
+        self, codes: Mapping[str, CodeArray], on_fold: Callable[[str], None] = lambda _: None
     ) -> Answers:
         """Return (held out,) whether another contestant is right, its layers chosen alike.
 
-        `codes` are in the order of depth, evenly spread over it.
+        `codes` are in the order of depth, evenly spread over it; `on_fold` hears whose fold
+        was judged, `OUTER_FOLDS` times of each.
         """
         positions = {key: place / len(codes) for place, key in enumerate(codes, 1)}
         choice = _chosen(codes, positions, self.contest, self.kind, self.Cs, on_fold)
@@ -203,7 +206,7 @@ def _chosen(
     contest: Contest,
     kind: ProbeKind,
     Cs: Sequence[float],
-    on_fold: Callable[[], None],
+    on_fold: Callable[[str], None],
 ) -> Choice:
     """The one way in which layer and C are chosen here, for all contestants alike."""
     (folds,) = contest.deals
@@ -211,7 +214,9 @@ def _chosen(
         raise AssertionError("two images of a class are never both kept out of all folds")
     with threadpool_limits(1, user_api="blas"):
         judgements = {
-            key: judge(array, contest.y, contest.k, folds, kind=kind, Cs=Cs, on_fold=on_fold)
+            key: judge(
+                array, contest.y, contest.k, folds, kind=kind, Cs=Cs, on_fold=partial(on_fold, key)
+            )
             for key, array in codes.items()
         }
     return choose(judgements, folds, positions=positions)

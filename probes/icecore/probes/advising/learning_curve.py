@@ -19,6 +19,7 @@ from icecore.probes.cross_validation import (
 )
 from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.linear_probe import Array, CodeArray, ProbeKind
+from icecore.probes.shares import OnShare
 from icecore.probes.solving.material import folded, material_of
 from icecore.probes.solving.paths import Paths
 
@@ -64,7 +65,7 @@ def learning_curve(
     kind: ProbeKind,
     Cs: Sequence[float],
     seed: int = 0,
-    on_fit: Callable[[], None] = lambda: None,
+    on_share: OnShare = lambda _: None,
 ) -> LearningCurve:
     """Return the curve at one layer. The same arguments give the same answer.
 
@@ -78,7 +79,7 @@ def learning_curve(
         y: (n,) int, each of 0..k-1 present, in two groups or more.
         groups: (n,) int; images of one group are never on both sides of a fold.
         Cs: the grid, ascending.
-        on_fit: called after each training set.
+        on_share: hears the share done, 0..1, after each training set.
     """
     n = len(y)
     fractions = _fractions(n, k)
@@ -86,11 +87,19 @@ def learning_curve(
     rng = np.random.default_rng(seed)
     right, times = np.zeros((len(fractions), n)), np.zeros(n)
     trained = np.zeros(len(fractions))
+    whole = repeats * OUTER_FOLDS * sum(part * draws for part, draws in fractions)
+    done = 0.0
+
+    def fitted(part: float) -> None:
+        nonlocal done
+        done += part
+        on_share(min(1.0, done / whole))
+
     with threadpool_limits(1, user_api="blas"):
         for _ in range(repeats):
             folds = Folds.of(y, groups, int(rng.integers(2**31)))
             hits, counts = _by_size(
-                codes, y, k, groups, folds.outer, fractions, kind, Cs, rng, on_fit
+                codes, y, k, groups, folds.outer, fractions, kind, Cs, rng, fitted
             )
             for j in range(len(fractions)):
                 right[j] += _at_best(hits[j], folds.outer)
@@ -127,7 +136,7 @@ def _by_size(
     kind: ProbeKind,
     Cs: Sequence[float],
     rng: np.random.Generator,
-    on_fit: Callable[[], None],
+    on_fit: Callable[[float], None],
 ) -> tuple[Array, Array]:
     """Return how often each image was right (sizes, Cs, n), and images trained on (sizes,)."""
     hits, counts = np.zeros((len(fractions), len(Cs), len(y))), np.zeros(len(fractions))
@@ -140,7 +149,7 @@ def _by_size(
                     train = rows[order < part]
                     hits[j][:, held] += held_out_right(codes, y, k, train, held, kind, Cs) / draws
                     counts[j] += len(train) / (draws * OUTER_FOLDS)
-                    on_fit()
+                    on_fit(part)
     return hits, counts
 
 

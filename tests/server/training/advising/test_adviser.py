@@ -31,7 +31,7 @@ from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import TenantStore
 from icecore.server.training.advising import subject as subjects
-from icecore.server.training.advising.adviser import CODES_SHARE, Adviser
+from icecore.server.training.advising.adviser import Adviser
 from icecore.server.training.advising.request import AdviceRequest
 from toy_store import put_toy_backbone
 
@@ -51,6 +51,7 @@ STANDS = READS + 'say(event="progress", stage=str(os.getpid()), progress=0.5); t
 """Tells its number and does nothing more."""
 
 ASKS = READS + (
+    'say(event="progress", stage="layers", progress=0.5)\n'
     'say(event="chosen", backbone=request["candidates"][0]["backbone"])\n'
     "asked = read_message(sys.stdin.buffer)\n"
     "while True: read_frame(sys.stdin.buffer)"
@@ -179,8 +180,8 @@ async def test_an_image_that_goes_meanwhile_ends_it(
 
     adviser = house.adviser(ASKS)
 
-    def told(stage: str, share: float) -> None:
-        if stage == "codes" and share == CODES_SHARE:
+    def told(stage: str, _: float) -> None:
+        if stage == "layers":
             monkeypatch.setattr(type(house.store), "image", gone)
 
     with pytest.raises(ExampleNotFound, match="example '5' of collection 'lights' was deleted"):

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from icecore.server.backbones.backbone import Backbone
@@ -18,16 +18,20 @@ from icecore.server.errors import (
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import CollectionRecord
 from icecore.server.training.advising.line import Line
-from icecore.server.training.advising.process import COMMAND, OnProgress, Task, judged
+from icecore.server.training.advising.process import (
+    COMMAND,
+    TWIN_LAYERS,
+    OnProgress,
+    Task,
+    judged,
+)
 from icecore.server.training.advising.request import AdviceRequest
-from icecore.server.training.advising.subject import Gathering
+from icecore.server.training.advising.stages import Stages
+from icecore.server.training.advising.subject import Gathering, outputs_of
 from icecore.server.training.advising.values import Advised
 from icecore.server.training.candidates import check_classes
 
 __all__ = ["Adviser"]
-
-CODES_SHARE: Final = 0.25
-"""Of the whole work, which the codes are at first; the worker's stages come after."""
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -106,19 +110,20 @@ class Adviser:
         on_progress("waiting", 0.0)
         async with self._line.turn(store.tenant_id):
             on_progress("codes", 0.0)
+            stages = _stages(collection, own, backbones, floats, request.max_images)
             gathering = Gathering(
                 store,
                 self._embedder,
                 collection.collection_id,
                 own,
                 backbones,
-                lambda share: on_progress("codes", CODES_SHARE * share),
+                lambda share: on_progress("codes", stages.at("codes", share)),
             )
             subject = await gathering.subject(request.max_images, seed=request.seed)
             check_classes(
                 collection.collection_id, Counter(example.label for example in subject.examples)
             )
-            task = Task(store, request, subject, _names(backbones), floats)
+            task = Task(store, request, subject, _names(backbones), floats, stages)
             return await judged(task, on_progress=on_progress, command=self._command)
 
     def _looked_up(
@@ -151,6 +156,31 @@ class Adviser:
                 f"backbone {backbone.name!r} is {backbone.precision}, and the float32 one it was "
                 "made of is not here, so that no random twin of it can be drawn"
             ) from error
+
+
+def _stages(
+    collection: CollectionRecord,
+    own: Backbone,
+    backbones: Sequence[Backbone],
+    floats: Mapping[str, Backbone],
+    max_images: int,
+) -> Stages:
+    """Reckoned with the largest network, for whose twins are drawn is not known yet."""
+    n = min(max_images, sum(n for label, n in collection.labels.items() if label))
+    outputs = [outputs_of(one) for one in backbones]
+    depths = [layer for one in backbones for layer in one.ranked]
+    plain = max(floats.values(), key=lambda one: one.ranked[-1].macs)
+    return Stages.of(
+        n,
+        dims=[layer.dims for layer in (*depths, *filter(None, outputs))],
+        twin_dims=[layer.dims for layer in plain.spread(TWIN_LAYERS)],
+        macs=plain.ranked[-1].macs,
+        computed_macs=sum(
+            one.ranked[-1].macs
+            for one, last in zip(backbones, outputs, strict=True)
+            if last is not None or one.digest != own.digest
+        ),
+    )
 
 
 def _names(backbones: Sequence[Backbone]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from icecore.server.errors import IcecoreError, Internal
 from icecore.server.giving_way import LATER, give_way
 from icecore.server.storage.promise import TenantStore
 from icecore.server.training.advising.request import AdviceRequest
+from icecore.server.training.advising.stages import Stages
 from icecore.server.training.advising.subject import LayerCodes, Subject, kept_image
 from icecore.server.training.advising.values import Advised, from_json
 from icecore.server.training.frames import (
@@ -45,13 +46,17 @@ OnProgress = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """What is judged. `floats` has, for each backbone's digest, the float32 one its twin is of."""
+    """What is judged. `floats` has, for each backbone's digest, the float32 one its twin is of.
+
+    `stages` say which share of the whole is done.
+    """
 
     store: TenantStore
     request: AdviceRequest
     subject: Subject
     names: dict[str, str]
     floats: dict[str, Backbone]
+    stages: Stages
 
 
 async def judged(
@@ -143,6 +148,7 @@ class _Talk:
             {
                 "kind": request.kind,
                 "seed": request.seed,
+                "stages": self._task.stages.to_json(),
                 "n_labelled": subject.n_labelled,
                 "labels": [example.label for example in subject.examples],
                 "groups": [example.image_sha256 for example in subject.examples],

@@ -20,22 +20,14 @@ import numpy as np
 from icecore.probes.advising.advice import advise
 from icecore.probes.advising.candidates import Candidate
 from icecore.probes.advising.layer_contest import LayerContest
-from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import ProbesError
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.errors import IcecoreError
 from icecore.server.training.advising.looking import Twins
+from icecore.server.training.advising.stages import Stages
 from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
-
-SHARES: Final = {
-    "layers": (0.25, 0.15),
-    "twins": (0.4, 0.4),
-    "baselines": (0.8, 0.12),
-    "curve": (0.92, 0.08),
-}
-"""Where a stage begins and how much of the whole it is, after the codes, which the server reads."""
 
 _LEAST: Final = 1e-30
 """A probability whose logarithm is finite."""
@@ -76,22 +68,23 @@ def _answer(stdin: BinaryIO, stdout: BinaryIO) -> None:
 def _advise(
     stdin: BinaryIO, stdout: BinaryIO, request: Any, candidates: Sequence[Candidate]
 ) -> None:
-    tell = partial(_tell, stdout)
+    stages = Stages.from_json(request["stages"])
+    tell = partial(_tell, stdout, stages)
     contest = LayerContest.of(
         candidates,
         request["labels"],
         request["groups"],
         kind=ProbeKind(request["kind"]),
         seed=request["seed"],
-        on_fold=_counted(len(candidates) * OUTER_FOLDS, partial(tell, "layers")),
+        on_share=partial(tell, "layers"),
     )
     shown = frozenset(one.row for one in contest.confusion.shown)
     write_message(stdout, {"event": "chosen", "backbone": contest.chosen.backbone})
-    looked = _twins(stdin, lambda share: tell("twins", 0.3 * share)).look(
+    looked = _twins(stdin, lambda share: tell("twins", stages.drawn(share))).look(
         _frames(stdin),
         len(request["labels"]),
         shown=shown,
-        on_share=lambda share: tell("twins", 0.3 + 0.7 * share),
+        on_share=lambda share: tell("twins", stages.looked(share)),
     )
     advice = advise(
         contest,
@@ -137,21 +130,9 @@ def _frames(stdin: BinaryIO) -> Iterator[bytes]:
         yield read_frame(stdin)
 
 
-def _tell(stdout: BinaryIO, stage: str, share: float) -> None:
-    first, width = SHARES[stage]
-    progress = first + width * min(share, 1.0)
+def _tell(stdout: BinaryIO, stages: Stages, stage: str, share: float) -> None:
+    progress = stages.at(stage, share)
     write_message(stdout, {"event": "progress", "stage": stage, "progress": progress})
-
-
-def _counted(n: int, on_share: Callable[[float], None]) -> Callable[[], None]:
-    done = 0
-
-    def one() -> None:
-        nonlocal done
-        done += 1
-        on_share(done / n)
-
-    return one
 
 
 if __name__ == "__main__":

@@ -1,0 +1,65 @@
+"""The shares of an advice's stages: all of it, in order, and about as long as they take."""
+
+import json
+
+import numpy as np
+import pytest
+
+from icecore.probes.advising.advice import TWIN_SEEDS
+from icecore.probes.advising.descriptors import hog, pixels
+from icecore.server.training.advising.looking import HOG_SIDE, PIXELS_SIDE
+from icecore.server.training.advising.stages import DESCRIPTOR_DIMS, TWINS, Stages
+
+LITE0 = (
+    *(2 * [32] + 2 * [96] + 4 * [144] + 4 * [240] + 6 * [480] + 6 * [672] + 8 * [1152]),
+    *(1280, 1000),
+)
+"""Of EfficientNet-Lite0's depths and its outputs."""
+
+TWELVE = (96, 144, 144, 240, 480, 480, 672, 672, 1152, 1152, 1152, 1280)
+MACS = 384_000_000
+
+
+def stages(n: int) -> Stages:
+    return Stages.of(n, dims=LITE0, twin_dims=TWELVE, macs=MACS, computed_macs=MACS)
+
+
+@pytest.mark.parametrize("n", [4, 182, 2_000, 20_000])
+def test_stages_follow_each_other_and_are_the_whole(n: int) -> None:
+    found = stages(n)
+    assert list(found.shares) == ["codes", "layers", "twins", "baselines", "curve"]
+    end = 0.0
+    for stage, (begin, width) in found.shares.items():
+        assert begin == pytest.approx(end)
+        assert found.at(stage, 0.0) == begin
+        assert found.at(stage, 1.0) == pytest.approx(begin + width)
+        end = begin + width
+    assert end == pytest.approx(1.0)
+    assert found.drawn(1.0) == found.looked(0.0)
+    assert found.looked(1.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("n", "measured"),
+    [
+        (182, {"codes": 0.06, "layers": 0.14, "twins": 0.58, "baselines": 0.16, "curve": 0.07}),
+        (960, {"codes": 0.05, "layers": 0.38, "twins": 0.22, "baselines": 0.33, "curve": 0.03}),
+    ],
+)
+def test_they_are_about_as_long_as_was_measured(n: int, measured: dict[str, float]) -> None:
+    """Of blood cells and of letters, on a machine of two cores: no share is off by a tenth."""
+    found = {stage: width for stage, (_, width) in stages(n).shares.items()}
+    assert found == pytest.approx(measured, abs=0.1)
+
+
+def test_they_are_the_same_on_the_other_side_of_the_pipe() -> None:
+    found = stages(182)
+    assert Stages.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_what_is_known_of_the_baselines_is_what_they_are() -> None:
+    """Written down twice, for the server is not to import what makes them."""
+    small = np.zeros((1, PIXELS_SIDE, PIXELS_SIDE, 3), np.uint8)
+    middle = np.zeros((1, HOG_SIDE, HOG_SIDE, 3), np.uint8)
+    assert (pixels(small).shape[1], hog(middle).shape[1]) == DESCRIPTOR_DIMS
+    assert TWINS == TWIN_SEEDS
