@@ -48,6 +48,9 @@ class Features(Protocol):
 class ExactRows(Protocol):
     """Features at hand, for systems over the rows a squared hinge is active on."""
 
+    @property
+    def r(self) -> int: ...
+
     def inner_products(
         self, rows: np.ndarray, others: np.ndarray, dtype: np.dtype[np.floating]
     ) -> Floats:

@@ -13,7 +13,8 @@ import numpy as np
 from icecore.probes.linear_probe import Array, ProbeKind
 from icecore.probes.solving.features import Features
 from icecore.probes.solving.losses import columns_of, loss_of
-from icecore.probes.solving.newton import Batch, Solution
+from icecore.probes.solving.newton import Batch
+from icecore.probes.solving.solution import Solution
 
 WIDTH: Final = 128
 """Columns solved side by side: products of matrices are at their fastest from about 100 on, and
