@@ -232,5 +232,16 @@ def test_a_command_that_makes_no_sense_is_refused(icecore: Icecore, tmp_path: Pa
     assert "go with DIR" in icecore.refused("advise", "--collection", "lights", "--name", "x")
     odd = two_classes(tmp_path / "of course")
     assert "another name with --name" in icecore.refused("advise", odd)
+    for seed in (2**64, -1):
+        assert "--seed" in icecore.refused("advise", odd, "--name", "new", "--seed", seed)
+    many = icecore.refused("advise", odd, "--name", "new", "--max-images", 20_001)
+    assert "--max-images" in many
+    kept = icecore.refused("advise", odd, "--name", "codes-only")
+    assert "keeps no images, and an advice looks at them" in kept
+    assert "--no-keep-images" in icecore.refused("advise", "--collection", "codes-only")
+    said = icecore.done("collections", "list", "--json").json
+    sizes = {one["name"]: one["n_examples"] for one in said}
+    assert sizes["codes-only"] == 2 * N + 1, "nothing is brought before it is refused"
+    assert "new" not in sizes
     gone = tmp_path / "nowhere" / "advice.html"
     assert "no folder" in icecore.refused("advise", "--collection", "lights", "--report", gone)

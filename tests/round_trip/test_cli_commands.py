@@ -71,6 +71,9 @@ def test_embed_writes_codes_that_are_those_of_the_layers(
     assert said.startswith("layer 'for' is not in backbone 'toy'")
 
 
+GUARDED = ("--not-worse-by", 2)
+
+
 def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     said = icecore.done("train-probe", "colours", photos, "--layer", "-1", "--json")
     version = said.json
@@ -104,6 +107,12 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     first = icecore.done("predict", "colours", photos / "red" / "0.png", "--version", 1, "--json")
     assert 0.5 <= first.json["probability"] <= 1
     assert "score" in icecore.done("predict", "colours", photos / "red").lines[0]
+
+    one = icecore.done("train-probe", "one", "--collection", "colours", "--layer", 3, *GUARDED)
+    assert one.out.count(" % (95 % interval") == 1, "of a single layer, one accuracy"
+    assert "held-out accuracy" not in one.out
+    assert "promoted without a comparison" in one.lines[-1]
+    icecore.done("probes", "delete", "one")
 
     again = icecore.done("train-probe", "colours", "--collection", "colours", "--not-worse-by", 0)
     assert "not promoted: version 3 of probe 'colours' may be worse" in again.lines[-1]

@@ -67,6 +67,14 @@ not_worse_option = click.option(
     help="Promote only if the 95 % interval of its accuracy minus the promoted version's does "
     "not go below -POINTS.",
 )
+seed_option = click.option(
+    "--seed",
+    type=Whole(min=0, max=2**64 - 1),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of the folds.",
+)
 prune_option = click.option(
     "--prune", is_flag=True, help="Remove examples whose files are no longer there."
 )

@@ -59,6 +59,7 @@ HINTS: Final[dict[str, str]] = {
     ),
     Reason.ADMIN_REQUIRED: "--key or ICECORE_KEY; the server's data folder has it in admin.key",
     INSECURE_TRANSPORT: "--ca, --tls or --insecure-transport",
+    Reason.IMAGES_NOT_KEPT: "'icecore collections create' does, unless --no-keep-images is given",
     TLS_WANTED: "--ca or --tls",
     TLS_NOT_SPOKEN: "leave --ca, ICECORE_CA and --tls out, or start the server with --tls-cert",
     FOLDER_UNUSABLE: "--data names another",

@@ -7,13 +7,14 @@ import click
 
 from icecore.cli import bringing, names
 from icecore.cli.advice_json import advice_json
-from icecore.cli.advice_report.words.commands import Origin
+from icecore.cli.advice_report.words.commands import MOST_IMAGES, Origin
 from icecore.cli.choices import (
     FOLDER,
     Whole,
     json_option,
     kind_option,
     prune_option,
+    seed_option,
     skip_bad_option,
 )
 from icecore.cli.connection import Connection, connected
@@ -75,13 +76,11 @@ SAID = {
 )
 @click.option(
     "--max-images",
-    type=Whole(min=1),
+    type=Whole(min=1, max=MOST_IMAGES),
     metavar="N",
     help="Judge N images at most, of each class alike; without it, 2,000.",
 )
-@click.option(
-    "--seed", type=Whole(min=0), default=0, show_default=True, metavar="N", help="Of the folds."
-)
+@seed_option
 @prune_option
 @skip_bad_option
 @json_option
@@ -159,6 +158,11 @@ def _bring(
         client.backbone(backbone)  # refused before anything is made
     plan = bringing.plan(client, collection, labelled_files(folder), prune=prune, skip_bad=skip_bad)
     bringing.require_trainable(plan)
+    if plan.exists and not client.collection(collection).keep_images:
+        raise Mistake(
+            f"collection {collection!r} keeps no images, and an advice looks at them: bring DIR "
+            "into another collection with --name"
+        )
     if not plan.exists and backbones:
         plan = replace(plan, backbone=backbones[0])
     note(str(bringing.bring(client, plan, skip_bad=skip_bad)))

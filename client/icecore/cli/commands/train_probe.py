@@ -8,7 +8,6 @@ import click
 from icecore.cli import bringing, names
 from icecore.cli.choices import (
     FOLDER,
-    Whole,
     accuracy_of,
     activation_option,
     backbone_option,
@@ -18,6 +17,7 @@ from icecore.cli.choices import (
     not_worse_option,
     pool_option,
     prune_option,
+    seed_option,
     skip_bad_option,
 )
 from icecore.cli.connection import Connection, connected
@@ -33,7 +33,8 @@ from icecore.cli.jobs import Wanted, percent, print_trials, require_taps, train,
 from icecore.cli.mistakes import Mistake
 from icecore.cli.names import completing
 from icecore.cli.output import note, one_line, print_json, print_line
-from icecore.client import ProbeVersion
+from icecore.cli.version_words import going_over
+from icecore.client import Client, NotFound, ProbeVersion
 
 
 @command(
@@ -61,9 +62,7 @@ from icecore.client import ProbeVersion
 @backbone_option
 @pool_option
 @activation_option
-@click.option(
-    "--seed", type=Whole(min=0), default=0, show_default=True, metavar="N", help="Of the folds."
-)
+@seed_option
 @click.option("--no-promote", is_flag=True, help="Leave the promoted version where it is.")
 @not_worse_option
 @base_option
@@ -127,15 +126,27 @@ def train_probe(
             )
             bringing.require_trainable(plan)
             note(str(bringing.bring(client, plan, skip_bad=skip_bad)))
+        before = _promoted(client, name)
         version = train(client, name, collection or name, wanted)
     if as_json:
         print_json(version_json(version))
     else:
         _print(version)
+        for line in going_over(before, version, is_guarded=not_worse_by is not None):
+            print_line(line)
+
+
+def _promoted(client: Client, name: str) -> ProbeVersion | None:
+    try:
+        probe = client.probe(name)
+    except NotFound:
+        return None
+    return next((one for one in probe.versions if one.is_promoted), None)
 
 
 def _print(version: ProbeVersion) -> None:
-    if not version.is_choice_kept:
+    # Of one candidate there is nothing to choose, and its own figure would be a second one.
+    if not version.is_choice_kept and len(version.trials) > 1:
         print_trials(version.trials)
         print_line()
     layer = "" if version.tap is None else f" at {version.tap}"

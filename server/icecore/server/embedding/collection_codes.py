@@ -102,7 +102,8 @@ class CollectionCodes:
             raise ImagesNotKept(
                 f"collection {collection.collection_id!r} keeps no images, so its codes can be "
                 f"read at its {len(backbone.core)} layers that have a depth, as trained with "
-                f"pooling 'avg', but not at '{missing[0]}'"
+                f"pooling 'avg', but not at '{missing[0]}': for that add the images to one made "
+                "with keep_images"
             )
         n_values = sum(n_dims(tap, backbone.layer_of(tap)) for tap in missing)
         n_bytes = 4 * n_values * collection.n_examples

@@ -134,7 +134,8 @@ class Adviser:
         if not collection.keep_images:
             raise ImagesNotKept(
                 f"collection {collection.collection_id!r} keeps no images, so its codes cannot be "
-                "compared with pixels, gradients or a random network: make one that keeps them"
+                "compared with pixels, gradients or a random network: add the images to one made "
+                "with keep_images"
             )
         check_classes(collection.collection_id, collection.labels)
         own = self._catalog.by_digest(collection.digest)

@@ -1,0 +1,44 @@
+"""A new version beside the one that was promoted before it, in words."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from icecore.cli.output import one_line
+from icecore.client import ProbeVersion
+
+_NAMED: Final = 5
+"""Classes that are told by name; of more only how many there are."""
+
+
+def going_over(
+    before: ProbeVersion | None, version: ProbeVersion, *, is_guarded: bool
+) -> list[str]:
+    """Return what who goes over from one to the other should know, a line each.
+
+    Args:
+        before: promoted when the training was asked for; None where none was.
+        version: the new one.
+        is_guarded: it was to be promoted only if not worse.
+    """
+    lines = []
+    if is_guarded and before is None and version.is_promoted:
+        lines.append(
+            "promoted without a comparison: no version was promoted before, so --not-worse-by had "
+            "nothing to compare it with"
+        )
+    if before is not None and before.version != version.version:
+        changed = [
+            *(f"+{one_line(label)}" for label in _shown(before.classes, version.classes)),
+            *(f"-{one_line(label)}" for label in _shown(version.classes, before.classes)),
+        ]
+        if changed:
+            lines.append(f"classes changed since version {before.version}: {', '.join(changed)}")
+    return lines
+
+
+def _shown(known: Sequence[str], these: Sequence[str]) -> list[str]:
+    """The labels of `these` that are not among those known, the first few by name."""
+    new = [label for label in these if label not in set(known)]
+    if len(new) <= _NAMED:
+        return new
+    return [*new[:_NAMED], f"{len(new) - _NAMED:,} more"]
