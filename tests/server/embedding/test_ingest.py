@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.running.sessions import Readied, Sessions
 from icecore.server.embedding.collection_codes import CollectionCodes
+from icecore.server.embedding.core import core_of
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, ImageInput, Pixels, Prepared
 from icecore.server.embedding.ingest import ExampleInput, Ingest, compact
@@ -157,6 +158,41 @@ async def test_what_goes_in_comes_out_with_its_codes(house: House) -> None:
     direct = await house.embedder.embed(BACKBONE, BACKBONE.core, [png(0), png(1)])
     for tap, codes in zip(BACKBONE.core, direct.codes, strict=True):
         assert np.array_equal(read.codes[tap], codes.astype(np.float16)), str(tap)
+
+
+@pytest.mark.parametrize("collection_id", ["c", "bare"])
+async def test_the_networks_own_answers_are_in_the_core(house: House, collection_id: str) -> None:
+    await house.add(example("a", png(0)), to=collection_id)
+    *_, outputs = core_of(BACKBONE, house.tenant.collection(collection_id))
+    assert (outputs.layer, outputs.depth) == ("logits", 0)
+    n_images = house.sessions.n_images
+    [stored] = (await house.codes.read(house.tenant, collection_id, [outputs])).codes[outputs]
+    assert house.sessions.n_images == n_images
+    direct = await house.embedder.embed(BACKBONE, (outputs,), [png(0)])
+    assert np.array_equal(stored, direct.codes[0][0].astype(np.float16))
+
+
+async def test_a_collection_of_before_goes_on_without_the_answers(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(type(BACKBONE), "outputs", None)
+        await house.add(example("a", png(0)))
+    old = replace(house.tenant.collection("c"), has_outputs=False)
+    assert core_of(BACKBONE, old) == BACKBONE.core
+    monkeypatch.setattr(type(house.tenant), "collection", lambda *_: old)
+    await house.add(example("b", png(1)))
+    outputs = BACKBONE.tap(BACKBONE.layer("logits"))
+    n_images = house.sessions.n_images
+    read = await house.codes.read(house.tenant, "c", [BACKBONE.core[0], outputs])
+    assert house.sessions.n_images == n_images + 2, "computed again from kept images"
+    assert [len(codes) for codes in read.codes.values()] == [2, 2]
+
+
+def test_answers_of_very_many_classes_are_not_kept(house: House) -> None:
+    logits = replace(BACKBONE.layer("logits"), dims=4097)
+    wide = replace(BACKBONE, layers=(*BACKBONE.ranked, logits))
+    assert core_of(wide, house.tenant.collection("c")) == BACKBONE.core
 
 
 async def test_pixels_are_kept_as_a_file_of_the_same_pixels(house: House) -> None:

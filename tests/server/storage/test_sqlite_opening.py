@@ -36,7 +36,7 @@ def test_migrations_make_the_schema_that_the_code_uses(tmp_path: Path) -> None:
     connection = open_writer(tmp_path / "icecore.db")
     context = MigrationContext.configure(connection, opts={"compare_type": True})
     assert compare_metadata(context, schema.metadata) == []
-    assert context.get_current_heads() == ("0004",)
+    assert context.get_current_heads() == ("0005",)
     connection.close()
 
 
@@ -56,7 +56,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
     raw.close()
     before = dump(tmp_path / "icecore.db")
-    with pytest.raises(errors.StorageTooNew, match=r"'9999'.*'0004'"):
+    with pytest.raises(errors.StorageTooNew, match=r"'9999'.*'0005'"):
         open_sqlite(tmp_path)
     assert dump(tmp_path / "icecore.db") == before
     with pytest.raises(errors.StorageTooNew):

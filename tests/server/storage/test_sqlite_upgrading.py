@@ -140,6 +140,7 @@ def test_what_was_there_before_quotas_is_counted(tmp_path: Path) -> None:
             "ALTER TABLE collections DROP COLUMN stored_bytes",
             "DROP TABLE quotas",
             "DROP TABLE held_out_answers",
+            "ALTER TABLE collections DROP COLUMN has_outputs",
             "UPDATE alembic_version SET version_num = '0002'",
         ):
             raw.execute(statement)
@@ -151,6 +152,23 @@ def test_what_was_there_before_quotas_is_counted(tmp_path: Path) -> None:
         assert store.quota(name) == NO_LIMITS
     store.tenant("other").delete_collection("ants")
     assert store.tenant("other").stored().n_bytes == bytes_of(tmp_path, "other")
+    store.close()
+
+
+def test_collections_of_before_have_no_outputs_in_their_core(tmp_path: Path) -> None:
+    store = open_sqlite(tmp_path)
+    put_backbone(store)
+    make_collection(store.tenant("default"), "old")
+    store.close()
+    with sqlite3.connect(tmp_path / "icecore.db") as raw:
+        raw.execute("ALTER TABLE collections DROP COLUMN has_outputs")
+        raw.execute("UPDATE alembic_version SET version_num = '0004'")
+    raw.close()
+    store = open_sqlite(tmp_path)
+    tenant = make_collection(store.tenant("default"), "new")
+    assert not tenant.collection("old").has_outputs
+    assert tenant.collection("new").has_outputs
+    assert [one.has_outputs for one in tenant.collections()] == [True, False]
     store.close()
 
 

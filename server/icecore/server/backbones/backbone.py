@@ -16,6 +16,7 @@ from typing import Any, Self
 from icecore.server.backbones.facts import NO_FACTS, Facts
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.layers import Layer, layers_of
+from icecore.server.backbones.graphs.roles import LOGITS, PROBABILITIES
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.running.poolings import codes_shape
 from icecore.server.errors import GraphInvalid, LayerNotFound, RecipeInvalid, TapMismatch
@@ -23,6 +24,9 @@ from icecore.wire.taps import AVG, Activation, Pooling, TapId
 
 DEFAULT_LAYERS = ("-1",)
 """What is read where nobody says: the last threshold, as transfer learning usually does."""
+
+OUTPUT_ROLES = (LOGITS, PROBABILITIES)
+"""Of layers that are the network's own answers; one of them is enough."""
 
 _DEPTH = re.compile(r"-?[0-9]{1,9}")
 _NAME_PREFIX = "name:"
@@ -153,6 +157,18 @@ class Backbone:
     def core(self) -> tuple[TapId, ...]:
         """Average-pooled taps, as trained, of all layers that have a depth."""
         return tuple(self.tap(layer) for layer in self.ranked)
+
+    @cached_property
+    def outputs(self) -> Layer | None:
+        """The layer of the network's own answers; None if it has none, or they have a depth.
+
+        Its logits where the graph tells them, else its probabilities.
+        """
+        for role in OUTPUT_ROLES:
+            for layer in self.layers:
+                if layer.role == role and layer.depth is None:
+                    return layer
+        return None
 
     def layer(self, spec: str) -> Layer:
         """Return the layer of a depth (`17`; `-1` is the last) or of a name.

@@ -8,6 +8,7 @@ import numpy as np
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
+from icecore.server.embedding.core import core_of
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.recomputing import (
     ImageChanged,
@@ -73,9 +74,9 @@ class CollectionCodes:
             raise _made_anew(collection_id)
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
         self.check(collection, backbone, taps)
-        core = frozenset(backbone.core)
+        core = frozenset(core_of(backbone, collection))
         stored = tuple(dict.fromkeys(tap for tap in taps if tap in core))
-        missing = _missing(backbone, taps)
+        missing = _missing(core, taps)
         recomputing = Recomputing(store, collection_id, self._embedder, backbone, missing)
         snapshot = await self._snapshot(store, collection_id, stored, recomputing, on_progress)
         if snapshot.number != collection.number:  # perhaps over another backbone
@@ -97,7 +98,7 @@ class CollectionCodes:
         """
         for tap in taps:
             backbone.layer_of(tap)
-        missing = _missing(backbone, taps)
+        missing = _missing(frozenset(core_of(backbone, collection)), taps)
         if missing and not collection.keep_images:
             raise ImagesNotKept(
                 f"collection {collection.collection_id!r} keeps no images, so its codes can be "
@@ -153,7 +154,6 @@ def _stored(snapshot: Snapshot, tap: TapId, backbone: Backbone) -> CodeArray:
     return snapshot.codes[tap.layer]
 
 
-def _missing(backbone: Backbone, taps: Sequence[TapId]) -> tuple[TapId, ...]:
+def _missing(core: frozenset[TapId], taps: Sequence[TapId]) -> tuple[TapId, ...]:
     """The taps that are not in the core, each once."""
-    core = frozenset(backbone.core)
     return tuple(dict.fromkeys(tap for tap in taps if tap not in core))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.running.poolings import codes_shape
+from icecore.server.embedding.core import core_of
 from icecore.server.embedding.embedder import Embedder, Priority
 from icecore.server.embedding.example_input import ExampleInput, check_examples
 from icecore.server.embedding.gathering import FLOAT16_MAX
@@ -30,6 +31,7 @@ from icecore.server.storage.records import (
     NewExample,
     OnDuplicate,
 )
+from icecore.wire.taps import TapId
 
 __all__ = ["ExampleInput", "Ingest", "compact"]
 
@@ -106,10 +108,13 @@ class Ingest:
         )
         wanted = [one for one in incoming if not one.is_there(known, on_duplicate, collection_id)]
         if not any(one.new.example_id in known for one in wanted):  # else some bytes go
-            await asyncio.to_thread(store.check_room, _least_bytes(wanted, backbone))
+            taps = core_of(backbone, collection)
+            await asyncio.to_thread(store.check_room, _least_bytes(wanted, backbone, taps))
         batch = NewBatch(
             examples=tuple(one.new for one in wanted),
-            core=await self._core(backbone, wanted, store.tenant_id, deadline),
+            core=await self._core(
+                backbone, core_of(backbone, collection), wanted, store.tenant_id, deadline
+            ),
             n_unchanged=len(incoming) - len(wanted),
         )
         return await asyncio.to_thread(
@@ -124,6 +129,7 @@ class Ingest:
     async def _core(
         self,
         backbone: Backbone,
+        taps: Sequence[TapId],
         wanted: "Sequence[_Incoming]",
         tenant_id: str,
         deadline: float | None,
@@ -132,7 +138,7 @@ class Ingest:
             return {}
         embedded = await self._embedder.embed(
             backbone,
-            backbone.core,
+            taps,
             [one.example.image for one in wanted],
             tenant_id=tenant_id,
             names=[_what(one.example) for one in wanted],
@@ -140,10 +146,7 @@ class Ingest:
             may_wait=True,
             deadline=deadline,
         )
-        return {
-            tap.layer: compact(codes)
-            for tap, codes in zip(backbone.core, embedded.codes, strict=True)
-        }
+        return {tap.layer: compact(codes) for tap, codes in zip(taps, embedded.codes, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +191,9 @@ async def _answered(store: TenantStore, mutation: Mutation | None) -> AddedCount
     return None if mutation is None else await asyncio.to_thread(store.added_before, mutation)
 
 
-def _least_bytes(wanted: Sequence[_Incoming], backbone: Backbone) -> int:
+def _least_bytes(wanted: Sequence[_Incoming], backbone: Backbone, taps: Sequence[TapId]) -> int:
     """What new examples will take in the store at least, with codes of two bytes a value."""
-    shapes = [codes_shape(backbone.layer_of(tap), tap.pooling) for tap in backbone.core]
+    shapes = [codes_shape(backbone.layer_of(tap), tap.pooling) for tap in taps]
     codes = 2 * sum(map(prod, shapes))
     return sum(
         len(one.new.image or b"")

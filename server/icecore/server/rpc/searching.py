@@ -11,6 +11,7 @@ import numpy.typing as npt
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.collection_codes import CollectionCodes
+from icecore.server.embedding.core import core_of
 from icecore.server.embedding.embedder import Embedder, Timings
 from icecore.server.errors import CodesInvalid, InvalidArgument, KInvalid, TapMismatch
 from icecore.server.rpc import answers, arguments, inputs
@@ -130,7 +131,7 @@ def _stored(
     tenant: TenantStore, collection: CollectionRecord, backbone: Backbone, tap: TapId
 ) -> StoredCodes | None:
     """Where the collection's codes at a tap lie, if they are stored."""
-    if tap not in backbone.core:
+    if tap not in core_of(backbone, collection):
         return None
     layer = backbone.layer_of(tap)
     return StoredCodes(

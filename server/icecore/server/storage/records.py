@@ -64,7 +64,8 @@ class CollectionRecord:
     """`sequence` grows with every change of the examples, and is never reused.
 
     Nor is `number`, the keeper's own: a collection made again under the id has
-    another. `labels` counts examples a label; "" counts those without one.
+    another. `labels` counts examples a label; "" counts those without one. `has_outputs`: the
+    core of its examples has the network's own outputs too; of older collections it has not.
     """
 
     number: int
@@ -76,6 +77,7 @@ class CollectionRecord:
     sequence: int
     n_examples: int
     labels: Mapping[str, int]
+    has_outputs: bool = False
 
 
 class OnDuplicate(StrEnum):

@@ -143,6 +143,7 @@ collections = _numbered(
     _column("backbone", Text),
     _column("digest", Text),
     _column("keep_images", Boolean),
+    _column("has_outputs", Boolean),
     _column("create_time", Number),
     _column("sequence", Number),
     _column("stored_bytes", Number),  # of the tenant's, those of this collection

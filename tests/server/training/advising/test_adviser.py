@@ -16,6 +16,7 @@ import pytest
 
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.running.sessions import Sessions
+from icecore.server.embedding.core import core_of
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.example_input import ExampleInput
 from icecore.server.embedding.images import Pixels
@@ -202,8 +203,9 @@ async def test_images_that_change_while_they_are_read_are_read_again(
 
     monkeypatch.setattr(type(house.store), "snapshot", changing)
     backbone = house.catalog.get()
+    core = core_of(backbone, house.store.collection("lights"))
     gathering = partial(
-        subjects.Gathering, house.store, house.embedder, "lights", backbone, [backbone]
+        subjects.Gathering, house.store, house.embedder, "lights", backbone, core, [backbone]
     )
     n_changes = 1
     subject = await gathering(nothing).subject(100, seed=0)

@@ -107,6 +107,7 @@ def create(
             backbone=backbone,
             digest=digest,
             keep_images=keep_images,
+            has_outputs=True,
             create_time=values.now(),
             sequence=next_sequence(change),
             stored_bytes=n_bytes,
@@ -165,6 +166,7 @@ def to_json(record: CollectionRecord) -> dict[str, Any]:
         "backbone": record.backbone,
         "digest": record.digest,
         "keep_images": record.keep_images,
+        "has_outputs": record.has_outputs,
         "create_time": values.to_column(record.create_time),
         "sequence": record.sequence,
     }
@@ -200,4 +202,5 @@ def _record(row: Any, labels: Mapping[str, int]) -> CollectionRecord:
         sequence=row.sequence,
         n_examples=sum(labels.values()),
         labels=dict(labels),
+        has_outputs=bool(row.has_outputs),
     )

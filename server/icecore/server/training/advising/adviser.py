@@ -8,6 +8,7 @@ from typing import Final
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
+from icecore.server.embedding.core import core_of
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.errors import (
     BackboneNotFloat,
@@ -27,7 +28,7 @@ from icecore.server.training.advising.process import (
 )
 from icecore.server.training.advising.request import AdviceRequest
 from icecore.server.training.advising.stages import Stages
-from icecore.server.training.advising.subject import Gathering, outputs_of
+from icecore.server.training.advising.subject import Gathering
 from icecore.server.training.advising.values import Advised
 from icecore.server.training.candidates import check_classes
 
@@ -116,6 +117,7 @@ class Adviser:
                 self._embedder,
                 collection.collection_id,
                 own,
+                core_of(own, collection),
                 backbones,
                 lambda share: on_progress("codes", stages.at("codes", share)),
             )
@@ -168,7 +170,7 @@ def _stages(
 ) -> Stages:
     """Reckoned with the largest network, for whose twins are drawn is not known yet."""
     n = min(max_images, sum(n for label, n in collection.labels.items() if label))
-    outputs = [outputs_of(one) for one in backbones]
+    outputs = [one.outputs for one in backbones]
     depths = [layer for one in backbones for layer in one.ranked]
     plain = max(floats.values(), key=lambda one: one.ranked[-1].macs)
     return Stages.of(

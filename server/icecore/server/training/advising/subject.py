@@ -17,15 +17,13 @@ from icecore.server.errors import ExampleNotFound, InvalidArgument
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import CodeArray, ExampleRecord
 from icecore.server.training.advising.thinning import thinned
+from icecore.wire.taps import TapId
 
 MAX_CODE_BYTES: Final = 1 << 30
 """Float32 codes of all layers of all backbones; this process and the worker hold them."""
 
 _READ_BYTES: Final = 256 << 20
 """Of stored codes read at once, of which most are let go where images are left out."""
-
-OUTPUT_ROLES: Final = ("logits", "probabilities")
-"""Of layers that are the network's own outputs; one of them is enough."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,15 +47,6 @@ class Subject:
     layers: Sequence[LayerCodes]
 
 
-def outputs_of(backbone: Backbone) -> Layer | None:
-    """Return the layer of the network's own answers, None where it has none."""
-    for role in OUTPUT_ROLES:
-        for layer in backbone.layers:
-            if layer.role == role and layer.depth is None:
-                return layer
-    return None
-
-
 class Gathering:
     """Reads what is stored and computes what is not, as background work of the tenant's."""
 
@@ -67,18 +56,18 @@ class Gathering:
         embedder: Embedder,
         collection_id: str,
         own: Backbone,
+        core: Sequence[TapId],
         backbones: Sequence[Backbone],
         on_share: Callable[[float], None],
     ) -> None:
         self._store = store
         self._collection_id = collection_id
         self._own = own
+        self._core = frozenset(core)
         self._backbones = backbones
         self._on_share = on_share
         self._computed = [
-            Recomputing(
-                store, collection_id, embedder, one, [one.tap(x) for x in self._missing(one)]
-            )
+            Recomputing(store, collection_id, embedder, one, self._missing(one))
             for one in backbones
         ]
 
@@ -106,26 +95,24 @@ class Gathering:
     async def _layers(self, chosen: Sequence[ExampleRecord], n_all: int) -> list[LayerCodes]:
         for place, computed in enumerate(self._computed):
             await computed.fill(chosen, partial(self._told, place))
-        found, outputs = [], []
+        found: list[LayerCodes] = []
+        outputs: list[LayerCodes] = []
         for backbone, computed in zip(self._backbones, self._computed, strict=True):
             stored = {}
             if backbone.digest == self._own.digest:
                 stored = await self._stored(chosen, n_all)
-            for layer in backbone.ranked:
+            for layer in _layers(backbone):
                 codes = stored.get(layer.name)
                 if codes is None:
                     codes = await asyncio.to_thread(computed.codes, backbone.tap(layer), chosen)
-                found.append(LayerCodes(backbone, layer, codes))
-            last = outputs_of(backbone)
-            if last is not None:
-                codes = await asyncio.to_thread(computed.codes, backbone.tap(last), chosen)
-                outputs.append(LayerCodes(backbone, last, codes))
+                where = outputs if layer is backbone.outputs else found
+                where.append(LayerCodes(backbone, layer, codes))
         return found + outputs
 
     async def _stored(self, chosen: Sequence[ExampleRecord], n_all: int) -> dict[str, CodeArray]:
         """The core as it was stored, of these examples, a few layers at a time."""
         found: dict[str, CodeArray] = {}
-        waiting = list(self._own.ranked)
+        waiting = [one for one in _layers(self._own) if self._own.tap(one) in self._core]
         while waiting:
             names: list[str] = []
             n_bytes = 0
@@ -156,18 +143,12 @@ class Gathering:
     def _told(self, place: int, share: float) -> None:
         self._on_share((place + share) / len(self._computed))
 
-    def _missing(self, backbone: Backbone) -> list[Layer]:
-        """The layers of a backbone that are not stored."""
-        depths = [] if backbone.digest == self._own.digest else list(backbone.ranked)
-        last = outputs_of(backbone)
-        return depths if last is None else [*depths, last]
+    def _missing(self, backbone: Backbone) -> list[TapId]:
+        """What is not stored of a backbone."""
+        return [tap for tap in map(backbone.tap, _layers(backbone)) if tap not in self._core]
 
     def _check_bytes(self, n: int) -> None:
-        layers = [
-            (one, layer)
-            for one in self._backbones
-            for layer in (*one.ranked, *filter(None, [outputs_of(one)]))
-        ]
+        layers = [(one, layer) for one in self._backbones for layer in _layers(one)]
         n_bytes = 4 * n * sum(n_dims(one.tap(layer), layer) for one, layer in layers)
         if n_bytes > MAX_CODE_BYTES:
             raise InvalidArgument(
@@ -175,6 +156,12 @@ class Gathering:
                 f"{MAX_CODE_BYTES:,} are the most: ask for fewer backbones, or fewer images "
                 "(max_images)"
             )
+
+
+def _layers(backbone: Backbone) -> list[Layer]:
+    """Every depth, then the network's own answers."""
+    outputs = backbone.outputs
+    return [*backbone.ranked, *(() if outputs is None else (outputs,))]
 
 
 def kept_image(store: TenantStore, collection_id: str, example: ExampleRecord) -> bytes:
