@@ -67,9 +67,19 @@ not_worse_option = click.option(
     help="Promote only if the 95 % interval of its accuracy minus the promoted version's does "
     "not go below -POINTS.",
 )
+
+
+def _seed(_: click.Context, parameter: click.Parameter, value: int) -> int:
+    # No range of the type's, which help would spell out to its last digit.
+    if value >= 1 << 64:
+        raise click.BadParameter(f"{value} is not below 2**64.", param=parameter)
+    return value
+
+
 seed_option = click.option(
     "--seed",
-    type=Whole(min=0, max=2**64 - 1),
+    type=Whole(min=0),
+    callback=_seed,
     default=0,
     show_default=True,
     metavar="N",

@@ -43,6 +43,7 @@ SAID = {
     examples="""
     icecore advise photos                         # photos/ant/1.jpg, photos/bee/1.jpg, ...
     icecore advise photos --report advice.html    # with plots, to be read in a browser
+    icecore advise photos --max-images 300        # sooner, with wider ranges
     icecore advise --collection blood --json | jq .verdict
     icecore advise --collection blood --backbone resnet50 --backbone efficientnet-lite0
     """,
@@ -104,6 +105,7 @@ def advise(
     DIR holds one sub-folder a class. It is brought into a collection first. Every depth is
     judged by images it did not learn from, and compared with what costs less: the commonest
     class, raw pixels, edges, and the same network before it learnt anything.
+    On two cores that takes half a minute for 200 images and three for 1,000.
     """
     if (folder is None) == (collection is None):
         raise Mistake("give DIR, one sub-folder a class, or --collection C, and not both")
