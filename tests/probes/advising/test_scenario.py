@@ -68,7 +68,7 @@ def test_every_cell_has_its_recommendation(
         own_accuracy=0.7,
     )
     assert (found.size, found.similarity, found.recommendation) == wanted
-    assert (found.n_images, found.smallest_class) == (n, n // 4)
+    assert found.n_images == n
     assert found.familiarity is not None
     assert found.familiarity.value == pytest.approx(confidence / 0.7, rel=1e-4)
 
@@ -207,6 +207,16 @@ def test_the_interval_of_the_earlier_gain_knows_of_folds() -> None:
     first, second = right[1].mean(), right[0].mean()
     cells = np.array([first, 0.0, second - first, 1.0 - second]) * 400 / 2.25
     assert (gain.low, gain.high) == pytest.approx(paired_difference(*cells))
+
+
+@pytest.mark.parametrize(("n", "least"), [(2, 0.5), (10, 0.2), (400, 0.01)])
+def test_a_few_images_that_agree_are_no_certainty(n: int, least: float) -> None:
+    found = scenario([n], LEVEL[:, :n], advice=MoreImages.UNDECIDED, logits=logits_of(0.3, n))
+    seen = found.familiarity
+    assert seen is not None
+    assert least < seen.high - seen.low < 4 * least
+    assert seen.low <= seen.value <= seen.high
+    assert found.similarity is (Similarity.DIFFERENT if n == 400 else Similarity.PARTLY)
 
 
 def test_large_logits_do_not_overflow() -> None:

@@ -94,7 +94,6 @@ class Scenario:
     similarity: Similarity
     recommendation: Recommendation
     n_images: int
-    smallest_class: int
     familiarity: Measured | None
     earlier_gain: Measured
     is_contradicted: bool
@@ -159,7 +158,6 @@ def scenario(
         similarity,
         recommendation,
         n,
-        min(class_sizes, default=0),
         familiarity,
         earlier,
         against.get(recommendation, False),

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from icecore.probes.advising.paired import kish, n_effective
+from icecore.probes.advising.paired import PSEUDO, kish, n_effective
 from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import CodesInvalid
 from icecore.probes.intervals import Z_95, paired_difference
@@ -60,9 +60,21 @@ def familiarity_of(logits: CodeArray, groups: np.ndarray, own_accuracy: float) -
     value = float(confidence.mean())
     # No folds: nothing was trained on these images. A single one has no spread: it may be anything.
     size = kish(groups)
-    half = Z_95 * float(confidence.std()) / (size - 1.0) ** 0.5 if size > 1.0 else 1.0
+    half = Z_95 * _error(confidence, size) if size > 1.0 else 1.0
     low, high = max(value - half, 0.0), min(value + half, 1.0)
     return Measured(value / own_accuracy, low / own_accuracy, high / own_accuracy)
+
+
+def _error(confidence: np.ndarray, size: float) -> float:
+    """Return the standard error of a mean of values in 0..1, on `size` images.
+
+    With one image of 0 and one of 1 added, as proportions have it (Agresti and Coull, 1998), so
+    that a few that happen to agree are no certainty.
+    """
+    mean, square = float(confidence.mean()), float(np.square(confidence).mean())
+    centre = (size * mean + 1.0) / (size + PSEUDO)
+    spread = (size * square + 1.0) / (size + PSEUDO) - centre**2
+    return float((spread / (size + PSEUDO)) ** 0.5)
 
 
 def earlier_gain_of(right: np.ndarray, groups: np.ndarray) -> Measured:

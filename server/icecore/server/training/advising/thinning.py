@@ -31,6 +31,5 @@ def thinned(examples: Sequence[ExampleRecord], most: int, *, seed: int) -> list[
         if image not in kept and (room[label] > 0 or different[label] < MIN_PER_CLASS):
             kept.add(image)
             different[label] += 1
-        if image in kept:
-            room[label] -= 1
+        room[label] -= 1
     return [example for example in examples if example.image_sha256 in kept]
