@@ -25,7 +25,9 @@ def measured(advice: Advice) -> Markup:
             "not learnt from it. Copies of an image were kept in one part.",
             "For the figure at the top, the layer and every setting were chosen anew each time, "
             "from the four parts alone. The figure of a single layer has its settings chosen in "
-            "the same way.",
+            "the same way. A training also chooses how the numbers of a layer are scaled before "
+            "they are learnt from (preprocessing), which is not done here, so a trained probe may "
+            "do a little better.",
             "The ranges of accuracy are Wilson's, widened because the five probes share images. "
             "Leads are compared image by image, with one-sided bounds of 95 %; together they make "
             "a range of 90 %.",

@@ -31,6 +31,7 @@ from icecore.server.training.advising.stages import Stages
 from icecore.server.training.advising.subject import Gathering
 from icecore.server.training.advising.values import Advised
 from icecore.server.training.candidates import check_classes
+from icecore.wire.taps import TapId
 
 __all__ = ["Adviser"]
 
@@ -111,13 +112,14 @@ class Adviser:
         on_progress("waiting", 0.0)
         async with self._line.turn(store.tenant_id):
             on_progress("codes", 0.0)
-            stages = _stages(collection, own, backbones, floats, request.max_images)
+            core = core_of(own, collection)
+            stages = _stages(collection, core, backbones, floats, request.max_images)
             gathering = Gathering(
                 store,
                 self._embedder,
                 collection.collection_id,
                 own,
-                core_of(own, collection),
+                core,
                 backbones,
                 lambda share: on_progress("codes", stages.at("codes", share)),
             )
@@ -163,25 +165,25 @@ class Adviser:
 
 def _stages(
     collection: CollectionRecord,
-    own: Backbone,
+    core: Sequence[TapId],
     backbones: Sequence[Backbone],
     floats: Mapping[str, Backbone],
     max_images: int,
 ) -> Stages:
     """Reckoned with the largest network, for whose twins are drawn is not known yet."""
     n = min(max_images, sum(n for label, n in collection.labels.items() if label))
-    outputs = [one.outputs for one in backbones]
-    depths = [layer for one in backbones for layer in one.ranked]
+    taps = {
+        one.digest: {one.tap(layer): layer for layer in (*one.ranked, *filter(None, [one.outputs]))}
+        for one in backbones
+    }
     plain = max(floats.values(), key=lambda one: one.ranked[-1].macs)
     return Stages.of(
         n,
-        dims=[layer.dims for layer in (*depths, *filter(None, outputs))],
+        dims=[layer.dims for layers in taps.values() for layer in layers.values()],
         twin_dims=[layer.dims for layer in plain.spread(TWIN_LAYERS)],
         macs=plain.ranked[-1].macs,
         computed_macs=sum(
-            one.ranked[-1].macs
-            for one, last in zip(backbones, outputs, strict=True)
-            if last is not None or one.digest != own.digest
+            one.ranked[-1].macs for one in backbones if not taps[one.digest].keys() <= set(core)
         ),
     )
 
