@@ -16,6 +16,7 @@ Reads cores that bench/science/cores.py wrote; says so where there are none.
 """
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from threadpoolctl import threadpool_limits
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from icecore.probes.choosing import choose
-from icecore.probes.cross_validation import Folds, judge
+from icecore.probes.cross_validation import Folds, Judgement, judge
 from icecore.probes.fitting import fit
 from icecore.probes.linear_probe import LinearProbe, ProbeKind
 from icecore.probes.question import DEFAULT_CS
@@ -42,11 +43,17 @@ MOST = 600
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draw:
-    """Accuracy on the judging half at each depth (layers,), and which depth each way takes."""
+    """Accuracy on the judging half at each depth (layers,), and which depth each way takes.
+
+    `judgements` by key, `folds` and `positions` are what the ways go by.
+    """
 
     accuracy: np.ndarray
     auto: int
     brute: int
+    judgements: Mapping[str, Judgement]
+    folds: Folds
+    positions: Mapping[str, float]
 
 
 def drawn(part: Part, seed: int) -> Draw:
@@ -84,7 +91,8 @@ def drawn(part: Part, seed: int) -> Draw:
             accuracy[place] = np.mean(np.array(said) == labels[others])
     counts = [choice.right_of[key].sum() for key in keys]
     brute = len(keys) - 1 - int(np.argmax(counts[::-1]))  # of equals the last, as the field does
-    return Draw(accuracy, keys.index(choice.key), brute)
+    auto = keys.index(choice.key)
+    return Draw(accuracy, auto, brute, judgements, folds, positions)
 
 
 def halves(labels: np.ndarray, shas: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:

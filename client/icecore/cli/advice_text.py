@@ -48,7 +48,7 @@ def print_advice(advice: Advice, origin: Origin = UNKNOWN) -> None:
         _say(sentence)
     if beside := steps.further(advice):
         print_line()
-        print_line("What else can be done:")
+        print_line("What else there is to know:")
         for text in beside:
             _say(text, first="- ")
     print_line()
@@ -73,7 +73,7 @@ def _print_layers(advice: Advice) -> None:
         estimate, interval = percent(layer.accuracy)
         rows.append(
             (
-                " and ".join(text for one, text in marks if one == place),
+                figures.listed([text for one, text in marks if one == place]),
                 _depth(place, advice),
                 *(() if is_one else (place.backbone,)),
                 estimate,

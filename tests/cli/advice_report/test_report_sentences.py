@@ -161,6 +161,12 @@ def test_there_are_one_to_three_steps_and_the_first_of_a_probe_has_its_commands(
             )
 
 
+def test_enough_images_are_no_step_but_told() -> None:
+    advice = advices.blood(sufficiency=advices.sufficiency(SufficiencyKind.ENOUGH))
+    assert not any("enough images" in step.text for step in steps.steps(advice))
+    assert any("You have enough images" in text for text in steps.further(advice))
+
+
 def test_undecided_says_how_many_more_images_would_decide_or_that_it_cannot_be_said() -> None:
     some = advices.blood(verdict=advices.verdict(VerdictKind.UNDECIDED, more=1_234))
     assert "Collect about 1,200 more labelled images and ask again" in verdict.settling(some)

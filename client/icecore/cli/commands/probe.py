@@ -87,9 +87,11 @@ def show(connection: Connection, name: str, as_json: bool) -> None:
         made = shown.create_time.astimezone().strftime("%Y-%m-%d %H:%M")
         print_line(
             f"version {shown.version}, made {made} from collection {shown.collection_id!r}, "
-            f"reads {shown.tap}:"
+            f"reads {shown.tap}{':' if len(shown.trials) > 1 else ''}"
         )
-        print_trials(shown.trials)
+        # Of one candidate the table above has the accuracy.
+        if len(shown.trials) > 1:
+            print_trials(shown.trials)
 
 
 @probes.command(

@@ -54,7 +54,9 @@ def how_good(advice: Advice) -> Markup:
         kept = "The networks themselves were"
     beside = steps.further(advice)
     more = (
-        join(tag("h3", "What else can be done"), tag("ul", *(tag("li", one) for one in beside)))
+        join(
+            tag("h3", "What else there is to know"), tag("ul", *(tag("li", one) for one in beside))
+        )
         if beside
         else Markup("")
     )

@@ -20,7 +20,7 @@ from icecore.cli.advice_report.words.stance import (
     limiting,
     stance,
 )
-from icecore.client.advice_values import Advice
+from icecore.client.advice_values import Advice, SufficiencyKind
 
 MOST_STEPS: Final = 3
 
@@ -35,7 +35,8 @@ class Step:
 
 def steps(advice: Advice, origin: Origin = UNKNOWN) -> list[Step]:
     """Return what to do, in order, `MOST_STEPS` at most."""
-    images = _images(advice, origin)
+    is_enough = advice.sufficiency.kind is SufficiencyKind.ENOUGH
+    images = Step("") if is_enough else _images(advice, origin)
     look = Step(mistakes.step(advice))
     match stance(advice):
         case Stance.USE | Stance.USABLE:
@@ -59,10 +60,10 @@ def steps(advice: Advice, origin: Origin = UNKNOWN) -> list[Step]:
 
 def further(advice: Advice) -> list[str]:
     """Return what else can be done, which the steps leave out."""
-    now = stance(advice)
+    now, is_enough = stance(advice), advice.sufficiency.kind is SufficiencyKind.ENOUGH
     found = [
         verdict.settling(advice) if now is Stance.USABLE else "",
-        "" if now in (Stance.USE, Stance.USABLE) else sufficiency.step(advice),
+        sufficiency.step(advice) if is_enough or now not in (Stance.USE, Stance.USABLE) else "",
         smaller(advice) if is_to_be_used(advice) else "",
         scenario.step(advice),
     ]
