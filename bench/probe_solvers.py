@@ -45,8 +45,9 @@ from icecore.probes.fitting import fit
 from icecore.probes.linear_probe import ProbeKind
 from icecore.probes.solving.directions import Rotation
 from icecore.probes.solving.material import Material, material_of
-from icecore.probes.solving.paths import Paths, sets_at_once
+from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.row_blocks import RowBlocks
+from icecore.probes.solving.tiles import Tile, tiles
 from science.core_files import Core, CoreMissing
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -100,17 +101,21 @@ def our_grid(
     n = len(y)
     weights = np.stack([(folds_of(n, k) != fold).astype(np.float64) for fold in range(FOLDS)])
 
-    def some(at_once: slice) -> tuple[npt.NDArray[np.float64], float]:
-        paths = Paths(material.features, y, k, kind, weights[at_once])
+    def some(tile: Tile) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        paths = Paths(material.features, y, k, kind, weights[tile.sets], columns=tile.columns)
         found = [paths.reach(C, tol=GAP, weights_tol=np.inf) for C in GRIDS[kind]]
-        return np.stack([each.objectives for each in found], axis=1), max(
-            float(each.gaps.max()) for each in found
-        )
+        objectives = np.stack([each.objectives for each in found], axis=1)
+        return objectives, np.stack([each.gaps for each in found], axis=1) * objectives
 
     with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(some, sets_at_once(k, FOLDS)))
+        work = list(tiles(kind, k, FOLDS, n))
+        parts = list(pool.map(some, work))
     fit(material, y, k, kind=kind, C=GRIDS[kind][4])
-    return np.concatenate([objectives for objectives, _ in parts]), max(gap for _, gap in parts)
+    objectives, left = np.zeros((2, FOLDS, len(GRIDS[kind])))
+    for tile, part in zip(work, parts, strict=True):
+        objectives[tile.sets] += part[0]
+        left[tile.sets] += part[1]
+    return objectives, float((left / objectives).max())
 
 
 def objective(
@@ -245,7 +250,7 @@ def one_grid(
 
 
 def large() -> None:
-    print("\n10,000 x 1280 x 100, five folds x nine C + refit, two threads over the folds")
+    print("\n10,000 x 1280 x 100, five folds x nine C + refit, two threads over tiles")
     X, y = codes(10_000, 1280, 100)
     for kind in ProbeKind:
         cpu, wall, (_, gap) = timed(lambda: our_grid(X, y, 100, kind, threads=2))

@@ -24,10 +24,11 @@ from icecore.probes.linear_probe import Array, CodeArray, LinearProbe, ProbeKind
 from icecore.probes.preprocessing import preprocessed
 from icecore.probes.question import C_RANGE
 from icecore.probes.solving.material import ROTATED_UP_TO, Material, folded
-from icecore.probes.solving.paths import Paths, sets_at_once
+from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.plain import Plain
 from icecore.probes.solving.row_blocks import RowBlocks
 from icecore.probes.solving.standardising import Standardisation
+from icecore.probes.solving.tiles import sets_at_once
 from icecore.probes.solving.weighting import ALIKE
 from icecore.probes.training import OnProgress, Training, Trial
 from icecore.probes.training_data import TrainingData
@@ -211,7 +212,7 @@ def _predicted(
 ) -> np.ndarray:
     """Return what the fold that held an image out took it for, (n,) int64, or -1."""
     predicted = np.full(len(y), NEVER_HELD_OUT, np.int64)
-    for at_once in sets_at_once(k, OUTER_FOLDS):
+    for at_once in sets_at_once(k, OUTER_FOLDS, len(y)):
         folds = range(OUTER_FOLDS)[at_once]
         training = [np.flatnonzero(outer != fold) for fold in folds]
         paths = Paths(material.features, y, k, kind, *ALIKE.of_sets(y, k, training))

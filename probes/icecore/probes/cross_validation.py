@@ -9,9 +9,10 @@ import numpy as np
 
 from icecore.probes.folds import NEVER_HELD_OUT, stratified_folds
 from icecore.probes.linear_probe import CodeArray, ProbeKind
-from icecore.probes.solving.losses import loss_of
+from icecore.probes.solving.losses import columns_of, loss_of
 from icecore.probes.solving.material import Material, material_of
-from icecore.probes.solving.paths import Paths, sets_at_once
+from icecore.probes.solving.paths import Paths
+from icecore.probes.solving.tiles import Tile, tiles
 from icecore.probes.solving.weighting import ALIKE, Weighting
 
 OUTER_FOLDS: Final = 5
@@ -97,22 +98,29 @@ def judge(
     inner_loss = np.zeros((OUTER_FOLDS, len(Cs)))
     outer_predicted = np.full((len(Cs), len(y)), NEVER_HELD_OUT, np.int64)
     outer_loss = np.zeros((OUTER_FOLDS, len(Cs)))
-    groups = list(sets_at_once(k, len(parts)))
+    work = list(tiles(kind, k, len(parts), len(y)))
+    known: dict[int, _HeldOut] = {}
     n_told = 0
 
-    def held_out(at_once: slice) -> list[_HeldOut]:
-        return _held_out(material, y, k, parts[at_once], kind, Cs, weighting)
+    def held_out(tile: Tile) -> list[_HeldOut]:
+        return _held_out(material, y, k, parts[tile.sets], tile.columns, kind, Cs, weighting)
 
     with ThreadPoolExecutor(threads) as pool:
-        for at_once, found in zip(groups, pool.map(held_out, groups), strict=True):
-            for part, answers in zip(parts[at_once], found, strict=True):
+        for tile, found in zip(work, pool.map(held_out, work), strict=True):
+            places = range(len(parts))[tile.sets]
+            for place, more in zip(places, found, strict=True):
+                known[place] = known[place].beside(more) if place in known else more
+            if tile.columns.stop < columns_of(k):
+                continue
+            for place in places:
+                part, answers = parts[place], known.pop(place)
                 if part.is_outer:
                     outer_predicted[:, part.held] = answers.predicted
                     outer_loss[part.fold] = answers.loss
                 else:
                     inner_right[part.fold][:, part.held] = answers.predicted == y[part.held]
                     inner_loss[part.fold] += answers.loss
-            while n_told < OUTER_FOLDS * at_once.stop // len(parts):
+            while n_told < OUTER_FOLDS * tile.sets.stop // len(parts):
                 on_fold()
                 n_told += 1
     return Judgement(
@@ -141,10 +149,20 @@ def _parts(folds: Folds) -> Iterator[_Part]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _HeldOut:
-    """A part's held-out images for each C: classes (Cs, m) int64, and the summed loss (Cs,)."""
+    """A part's held-out images for each C, by some of its weight vectors.
+
+    Classes (Cs, m) int64 and their scores (Cs, m), and the summed loss (Cs,).
+    """
 
     predicted: np.ndarray
+    best: np.ndarray
     loss: np.ndarray
+
+    def beside(self, more: "_HeldOut") -> "_HeldOut":
+        """Return what these and later weight vectors say; of equal scores the earlier one's."""
+        is_later = more.best > self.best
+        predicted = np.where(is_later, more.predicted, self.predicted)
+        return _HeldOut(predicted, np.maximum(self.best, more.best), self.loss + more.loss)
 
 
 def _held_out(
@@ -152,14 +170,20 @@ def _held_out(
     y: np.ndarray,
     k: int,
     parts: Sequence[_Part],
+    columns: slice,
     kind: ProbeKind,
     Cs: Sequence[float],
     weighting: Weighting,
 ) -> list[_HeldOut]:
     weights = weighting.of_sets(y, k, [part.train for part in parts])
-    paths = Paths(material.features, y, k, kind, *weights)
+    paths = Paths(material.features, y, k, kind, *weights, columns)
     answers = [
-        _HeldOut(np.zeros((len(Cs), len(part.held)), np.int64), np.zeros(len(Cs))) for part in parts
+        _HeldOut(
+            np.zeros((len(Cs), len(part.held)), np.int64),
+            np.zeros((len(Cs), len(part.held))),
+            np.zeros(len(Cs)),
+        )
+        for part in parts
     ]
     for i, C in enumerate(Cs):
         reached = paths.reach(C, tol=CHOOSING_TOLERANCE, weights_tol=CHOOSING_WEIGHTS_TOLERANCE)
@@ -167,7 +191,8 @@ def _held_out(
             if not len(part.held):
                 continue
             held = scores[:, part.held]
-            answer.predicted[i] = held[0] > 0.0 if k == 2 else held.argmax(axis=0)
-            loss = loss_of(kind, y[part.held], k, np.ones((1, len(part.held))))
+            answer.predicted[i] = held[0] > 0.0 if k == 2 else columns.start + held.argmax(axis=0)
+            answer.best[i] = held.max(axis=0)
+            loss = loss_of(kind, y[part.held], k, np.ones((1, len(part.held))), classes=columns)
             answer.loss[i] = float(loss.at(held).values.sum())
     return answers

@@ -12,6 +12,7 @@ from icecore.probes.linear_probe import Array, CodeArray, ProbeKind
 from icecore.probes.solving.material import Material, folded, material_of
 from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.standardising import Standardisation
+from icecore.probes.solving.tiles import tiles
 from icecore.probes.solving.weighting import ALIKE, Weighting
 
 TOLERANCE: Final = 1e-11
@@ -71,16 +72,15 @@ def fit(
         )
     with threadpool_limits(1, user_api="blas"):
         material = material_of(codes) if isinstance(codes, np.ndarray) else codes
-        reached = Paths(material.features, y, k, kind, *weights).reach(
-            C, tol=TOLERANCE, weights_tol=WEIGHTS_TOLERANCE
-        )
-        found, bias = folded(material, reached.weights[0])
-    return Fit(
-        found,
-        bias,
-        C,
-        float(reached.objectives[0]),
-        float(reached.gaps[0]),
-        reached.steps,
-        material.standardisation,
-    )
+        objective = left = 0.0
+        steps, parts = 0, []
+        for tile in tiles(kind, k, 1, len(y)):
+            paths = Paths(material.features, y, k, kind, *weights, tile.columns)
+            reached = paths.reach(C, tol=TOLERANCE, weights_tol=WEIGHTS_TOLERANCE)
+            parts.append(reached.weights[0])
+            objective += float(reached.objectives[0])
+            left += float(reached.gaps[0] * reached.objectives[0])
+            steps = max(steps, reached.steps)
+        found, bias = folded(material, np.concatenate(parts))
+    gap = left / objective if objective > 0.0 else 0.0
+    return Fit(found, bias, C, objective, gap, steps, material.standardisation)

@@ -6,7 +6,6 @@ side by side, and each C starts from the one before.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
@@ -15,10 +14,7 @@ from icecore.probes.solving.features import Features
 from icecore.probes.solving.losses import columns_of, loss_of
 from icecore.probes.solving.newton import Batch
 from icecore.probes.solving.solution import Solution
-
-WIDTH: Final = 128
-"""Columns solved side by side: products of matrices are at their fastest from about 100 on, and
-beyond that more sets only take more memory."""
+from icecore.probes.solving.tiles import widest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +38,8 @@ class Paths:
     """Probes of one kind for each row of `weights` (sets, n), which says how images count.
 
     `class_weights` (sets, k) says how classes do; None: all alike. As in scikit-learn, it acts in
-    a softmax on all images, and in one-vs-rest problems on those of the one alone.
+    a softmax on all images, and in one-vs-rest problems on those of the one alone. `columns` are
+    those of its weight vectors that are wanted, as of a `Tile`; None: all.
     """
 
     features: Features
@@ -51,6 +48,7 @@ class Paths:
     kind: ProbeKind
     weights: Array
     class_weights: Array | None = None
+    columns: slice | None = None
     _batches: list[Batch] = field(init=False)
     _found: list[Solution | None] = field(init=False)
 
@@ -59,18 +57,21 @@ class Paths:
         self._batches = [
             Batch(
                 self.features,
-                loss_of(self.kind, self.y, self.k, self.weights, self.class_weights, classes),
-                set_size=classes.stop - classes.start if self.kind is ProbeKind.SVM else 1,
+                loss_of(self.kind, self.y, self.k, self.weights, self.class_weights, columns),
+                set_size=columns.stop - columns.start if self.kind is ProbeKind.SVM else 1,
             )
-            for classes in self._pieces()
+            for columns in self._pieces()
         ]
         self._found = [None] * len(self._batches)
 
     def start_at(self, C: float, weights: Array) -> None:
-        """Let the next fits, for this C, start at `weights` (sets, m, r), the bias last."""
-        for place, classes in enumerate(self._pieces()):
+        """Let the next fits, for this C, start at `weights` (sets, m, r), the bias last.
+
+        `m` is of all columns, also where only some are wanted.
+        """
+        for place, columns in enumerate(self._pieces()):
             self._found[place] = self._batches[place].started_at(
-                C, weights[:, classes].reshape(-1, self.features.r)
+                C, weights[:, columns].reshape(-1, self.features.r)
             )
 
     def reach(self, C: float, *, tol: float, weights_tol: float) -> Reached:
@@ -102,14 +103,10 @@ class Paths:
 
     def _pieces(self) -> Iterator[slice]:
         """Yield which classes are solved side by side: all, but for an SVM of very many."""
-        m = columns_of(self.k)
-        width = m if self.kind is ProbeKind.SOFTMAX else max(1, WIDTH // len(self.weights))
-        for first in range(0, m, width):
-            yield slice(first, min(first + width, m))
-
-
-def sets_at_once(k: int, n_sets: int) -> Iterator[slice]:
-    """Yield which of several sets are solved side by side, each with all its classes."""
-    width = max(1, WIDTH // columns_of(k))
-    for first in range(0, n_sets, width):
-        yield slice(first, min(first + width, n_sets))
+        columns = slice(0, columns_of(self.k)) if self.columns is None else self.columns
+        first, stop = columns.start, columns.stop
+        width = widest(self.features.n) // len(self.weights)
+        if self.kind is ProbeKind.SOFTMAX:
+            width = stop - first
+        for start in range(first, stop, max(1, width)):
+            yield slice(start, min(start + max(1, width), stop))
