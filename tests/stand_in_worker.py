@@ -55,7 +55,8 @@ def main() -> None:
     elif behaviour == "break":
         sys.exit(1)
     elif behaviour == "answer":
-        answer(stdout, str(request["codes"][-1]["key"]))  # type: ignore[index]
+        ranked = [entry for entry in request["codes"] if entry["position"]]  # type: ignore[attr-defined]
+        answer(stdout, str(ranked[-1]["key"]))
     else:
         raise AssertionError(behaviour)
 
@@ -63,14 +64,23 @@ def main() -> None:
 def answer(stdout, key: str = "three") -> None:  # type: ignore[no-untyped-def]
     accuracy = {"estimate": 1.0, "low": 0.5, "high": 1.0}
     found = {
-        "key": key,
+        "keys": [key],
+        "gain": None,
         "C": 1.0,
         "classes": ["ant", "bee"],
         "accuracy": accuracy,
         "naive": 1.0,
         "preprocessing": "none",
         "n_judged": 2,
-        "trials": [{"key": key, "accuracy": accuracy, "C": 1.0, "is_chosen": True}],
+        "trials": [
+            {
+                "key": key,
+                "accuracy": accuracy,
+                "C": 1.0,
+                "is_chosen": True,
+                "preprocessing": "none",
+            }
+        ],
         "objective": 1.0,
         "gap": 0.0,
     }

@@ -43,6 +43,14 @@ pool_option = click.option(
     show_default=True,
     help="How a map becomes a vector.",
 )
+chosen_pool_option = click.option(
+    "--pool",
+    "pooling",
+    type=click.Choice([*(one.value for one in PoolingKind), "auto"]),
+    default=PoolingKind.AVG.value,
+    show_default=True,
+    help="How a map becomes a vector; auto: some are tried at the chosen layer.",
+)
 kind_option = click.option(
     "--kind",
     type=click.Choice([one.value for one in ProbeKind]),

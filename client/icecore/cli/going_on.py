@@ -65,7 +65,7 @@ def base_version(client: Client, name: str, base: int | str) -> ProbeVersion:
     if found is None:
         known = ", ".join(str(one.version) for one in probe.versions) or "none"
         raise Mistake(f"probe {name!r} has no version {number}: it has {known}")
-    if found.tap is None:
+    if not found.taps:
         raise Mistake(f"version {number} of probe {name!r} is {found.state.value!r}, not 'ready'")
     return found
 
@@ -78,15 +78,16 @@ def backbone_of(client: Client, collection_id: str, base: ProbeVersion) -> str:
     Raises:
         Mistake: the collection is over another backbone than the base reads.
     """
-    if base.tap is None:
+    if not base.taps:
         raise AssertionError("a READY version has a tap")
+    tap = base.taps[0]
     try:
         collection = client.collection(collection_id)
     except NotFound:
-        return base.tap.backbone
-    if base.tap.digest != collection.digest:
+        return tap.backbone
+    if tap.digest != collection.digest:
         raise Mistake(
-            f"version {base.version} of probe {base.probe_id!r} reads '{base.tap}', but collection "
+            f"version {base.version} of probe {base.probe_id!r} reads '{tap}', but collection "
             f"{collection_id!r} is over another backbone, {collection.backbone!r}: train it "
             "without --base"
         )

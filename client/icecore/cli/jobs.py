@@ -12,7 +12,10 @@ from icecore.cli.progress import working
 from icecore.client import Accuracy, Client, LayerTrial, NotFound, ProbeVersion, Progress
 
 AUTO = "auto"
-"""The layer that leaves the choice to the server."""
+"""The layer, or pooling, that leaves the choice to the server."""
+
+ALL = "all"
+"""The layer that stands for as many, read together, as are of use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,13 @@ def require_taps(client: Client, collection_id: str, backbone: str, wanted: Want
     Raises:
         NotFound: no such backbone or layer.
         InvalidArgument: the layer has not what the pooling reads.
-        Mistake: "auto" among other layers.
+        Mistake: "auto" or "all" among other layers, or a pooling to be chosen for "all".
     """
-    if AUTO in wanted.layers and len(wanted.layers) > 1:
-        raise Mistake(f"--layer {AUTO} chooses layers itself: give it alone, or those to try")
+    for name in (AUTO, ALL):
+        if name in wanted.layers and len(wanted.layers) > 1:
+            raise Mistake(f"--layer {name} chooses layers itself: give it alone, or those to try")
+    if wanted.layers == (ALL,) and wanted.pooling == AUTO:
+        raise Mistake(f"--pool {AUTO} goes with one layer: --layer {ALL} joins them as pooled")
     try:
         collection = client.collection(collection_id)
     except NotFound:
@@ -53,9 +59,9 @@ def require_taps(client: Client, collection_id: str, backbone: str, wanted: Want
     client.embed(
         [np.zeros((8, 8, 3), np.uint8)],
         backbone=backbone,
-        layers=-1 if wanted.layers == (AUTO,) else wanted.layers,
+        layers=-1 if wanted.layers in ((AUTO,), (ALL,)) else wanted.layers,
         activation=wanted.activation,
-        pooling=wanted.pooling,
+        pooling="avg" if wanted.pooling == AUTO else wanted.pooling,
     )
 
 
@@ -104,13 +110,14 @@ def percent(accuracy: Accuracy) -> tuple[str, str]:
     return f"{100 * accuracy.estimate:.1f} %", f"{low:.1f} to {high:.1f} %"
 
 
-def print_trials(trials: Sequence[LayerTrial]) -> None:
-    """Print held-out accuracy a depth, the chosen one marked."""
+def print_trials(trials: Sequence[LayerTrial], *, mark: str = "<- chosen") -> None:
+    """Print held-out accuracy a depth, the chosen one marked; "softmax": its probabilities."""
     rows = []
     for trial in trials:
         estimate, interval = percent(trial.accuracy)
-        mark = "<- chosen" if trial.is_chosen else ""
-        rows.append((trial.depth or "-", trial.layer, estimate, interval, f"{trial.C:g}", mark))
+        marked = mark if trial.is_chosen else ""
+        layer = f"{trial.layer} (softmax)" if trial.preprocessing == "softmax" else trial.layer
+        rows.append((trial.depth or "-", layer, estimate, interval, f"{trial.C:g}", marked))
     chosen = next((place for place, trial in enumerate(trials) if trial.is_chosen), None)
     columns = [
         Column("depth", is_number=True),
@@ -126,13 +133,16 @@ def print_trials(trials: Sequence[LayerTrial]) -> None:
 def version_json(version: ProbeVersion) -> dict[str, Any]:
     """Return what `train-probe --json` and `probes show --json` say of a version."""
     tap, accuracy = version.tap, version.accuracy
+    backbones = {one.backbone for one in version.taps}
     return {
         "probe": version.probe_id,
         "version": version.version,
         "state": version.state.value,
-        "backbone": None if tap is None else tap.backbone,
+        "backbone": next(iter(backbones), None),
         "layer": None if tap is None else tap.layer,
         "depth": None if tap is None else tap.depth or None,
+        "pooling": str(version.taps[0].pooling) if version.taps else None,
+        "joined": _joined_json(version),
         "kind": version.kind.value,
         "C": version.C,
         "preprocessing": version.preprocessing or None,
@@ -149,6 +159,24 @@ def version_json(version: ProbeVersion) -> dict[str, Any]:
     }
 
 
+def _joined_json(version: ProbeVersion) -> dict[str, Any] | None:
+    if not version.joined_taps:
+        return None
+    gain = version.joined_gain
+    return {
+        "layers": [tap.layer for tap in version.joined_taps],
+        "depths": [tap.depth or None for tap in version.joined_taps],
+        "best_alone": None if gain is None else accuracy_json(gain.alone),
+        "gain": None
+        if gain is None
+        else {
+            "estimate": gain.difference.estimate,
+            "low": gain.difference.low,
+            "high": gain.difference.high,
+        },
+    }
+
+
 def accuracy_json(accuracy: Accuracy) -> dict[str, float]:
     return {"estimate": accuracy.estimate, "low": accuracy.low, "high": accuracy.high}
 
@@ -159,5 +187,6 @@ def trial_json(trial: LayerTrial) -> dict[str, Any]:
         "depth": trial.depth,
         "C": trial.C,
         "is_chosen": trial.is_chosen,
+        "preprocessing": trial.preprocessing,
         "accuracy": accuracy_json(trial.accuracy),
     }

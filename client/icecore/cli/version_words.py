@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from icecore.cli.output import one_line
-from icecore.client import ProbeVersion
+from icecore.client import JoinedGain, ProbeVersion
 
 _NAMED: Final = 5
 """Classes that are told by name; of more only how many there are."""
@@ -34,6 +34,33 @@ def going_over(
         if changed:
             lines.append(f"classes changed since version {before.version}: {', '.join(changed)}")
     return lines
+
+
+def reads(version: ProbeVersion) -> str:
+    """Return what a READY version reads: its tap, or several joined."""
+    if version.tap is not None:
+        return str(version.tap)
+    first = version.taps[0]
+    places = [str(tap.depth) if tap.depth else one_line(tap.layer) for tap in version.taps]
+    return (
+        f"{len(places)} layers together of {one_line(first.backbone)}@{first.digest[:8]}: "
+        f"{', '.join(places)}"
+    )
+
+
+def joined_or_not(gain: JoinedGain) -> str:
+    """Return whether to read layers together is worth it, in words."""
+    found = gain.difference
+    estimate, low, high = (100 * share for share in (found.estimate, found.low, found.high))
+    told = (
+        f"together {estimate:+.1f} points over the best layer by itself, which has "
+        f"{100 * gain.alone.estimate:.1f} % (95 % interval {low:+.1f} to {high:+.1f})"
+    )
+    if found.low > 0.0:
+        return f"{told}: it helps"
+    if found.high <= 0.0:
+        return f"{told}: it hurts; use --layer auto"
+    return f"{told}: whether it helps is open; --layer auto needs one layer only"
 
 
 def _shown(known: Sequence[str], these: Sequence[str]) -> list[str]:

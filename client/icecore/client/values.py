@@ -136,6 +136,15 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class Difference:
+    """Of two accuracies, with its 95 % interval; all in -1..1."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class LayerTrial:
     """What cross-validation saw at one candidate layer, with C chosen inside."""
 
@@ -144,19 +153,33 @@ class LayerTrial:
     accuracy: Accuracy
     C: float
     is_chosen: bool
+    preprocessing: str = "none"
+    """"none", or "softmax": the probabilities of a classifier's logits."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedGain:
+    """What layers read together gain over the best one by itself, whose accuracy `alone` is.
+
+    `difference` is the joined layers' accuracy less that, from the same held-out images.
+    """
+
+    alone: Accuracy
+    difference: Difference
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeVersion:
     """One trained state of a probe. What training finds is empty or None until READY.
 
-    `accuracy` is from outer folds that chose neither C nor layer; `gap` bounds
-    how far `objective` is above the optimum, relative to it. `not_promoted_reason` and
-    `not_promoted_message` say why READY did not promote it, where it was to be promoted
-    only if not worse. `preprocessing` is "none", "l2" or "signed-root": what Predict does to
-    each code before the weights. Where `is_choice_kept`, all that is chosen is as in
-    `base_version`, and `accuracy` is of the `n_judged` images that had no part in choosing it;
-    None where there are none.
+    `accuracy` is from outer folds that chose neither C nor layer; `gap` bounds how far
+    `objective` is above the optimum, relative to it. `not_promoted_reason` and
+    `not_promoted_message` say why READY did not promote it, where it was to be promoted only if
+    not worse. `preprocessing` is "none", "l2", "signed-root" or "softmax": what Predict does to
+    each code before the weights. `tap` is what it reads; None where it reads the codes of several,
+    `joined_taps`, side by side, and `joined_gain` says what for. Where `is_choice_kept`, all that
+    is chosen is as in `base_version`, and `accuracy` is of the `n_judged` images that had no part
+    in choosing it; None where there are none.
     """
 
     probe_id: str
@@ -187,6 +210,13 @@ class ProbeVersion:
     base_version: int | None = None
     is_choice_kept: bool = False
     n_judged: int = 0
+    joined_taps: tuple[TapId, ...] = ()
+    joined_gain: JoinedGain | None = None
+
+    @property
+    def taps(self) -> tuple[TapId, ...]:
+        """All that it reads; empty until READY."""
+        return self.joined_taps if self.tap is None else (self.tap,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +228,6 @@ class Probe:
     promoted_version: int | None
     versions: tuple[ProbeVersion, ...]
     create_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Of two accuracies, with its 95 % interval; all in -1..1."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,14 +285,16 @@ class Prediction:
     `probability` belongs to the label; None for an SVM that is not calibrated.
     `scores` has every class in the probe's order: decision values for an SVM
     (binary: -s and s), logits for a softmax (binary: -s/2 and s/2). `version`
-    and `tap` are those that answered.
+    and `tap` are those that answered; of a version that reads several taps joined, `tap` is
+    None and they are `joined_taps`.
     """
 
     label: str
     probability: float | None
     scores: Mapping[str, float]
     version: int
-    tap: TapId
+    tap: TapId | None
+    joined_taps: tuple[TapId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,11 +155,14 @@ class LayerTrial(_message.Message):
     ACCURACY_FIELD_NUMBER: _builtins.int
     C_FIELD_NUMBER: _builtins.int
     IS_CHOSEN_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
     layer: _builtins.str
     depth: _builtins.int
     c: _builtins.float
     """The C that the choice on all data prefers here."""
     is_chosen: _builtins.bool
+    preprocessing: _builtins.str
+    """"none", or "softmax": the probabilities of a classifier's logits."""
     @_builtins.property
     def accuracy(self) -> Global___Accuracy:
         """Held-out accuracy with C chosen inside the training folds."""
@@ -172,10 +175,11 @@ class LayerTrial(_message.Message):
         accuracy: Global___Accuracy | None = ...,
         c: _builtins.float = ...,
         is_chosen: _builtins.bool = ...,
+        preprocessing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "c", b"c", "depth", b"depth", "is_chosen", b"is_chosen", "layer", b"layer"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "c", b"c", "depth", b"depth", "is_chosen", b"is_chosen", "layer", b"layer", "preprocessing", b"preprocessing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -213,6 +217,8 @@ class ProbeVersion(_message.Message):
     IS_CHOICE_KEPT_FIELD_NUMBER: _builtins.int
     PREPROCESSING_FIELD_NUMBER: _builtins.int
     N_JUDGED_FIELD_NUMBER: _builtins.int
+    JOINED_TAPS_FIELD_NUMBER: _builtins.int
+    JOINED_GAIN_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version: _builtins.int
     version_name: _builtins.str
@@ -248,14 +254,15 @@ class ProbeVersion(_message.Message):
     part in choosing them, held out by folds that fit; unset where there are none.
     """
     preprocessing: _builtins.str
-    """What is done to each code before the weights: "none", "l2" (to length one) or
-    "signed-root" (the root of each value, then to length one). Predict does it by itself.
+    """What is done to each code before the weights: "none", "l2" (to length one), "signed-root"
+    (the root of each value, then to length one) or "softmax" (of logits). Predict does it by
+    itself.
     """
     n_judged: _builtins.int
     """Images that `accuracy` is of."""
     @_builtins.property
     def tap(self) -> _common_pb2.Tap:
-        """Set once the layer is chosen."""
+        """Set once the layer is chosen; unset where several are joined."""
 
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
@@ -267,6 +274,18 @@ class ProbeVersion(_message.Message):
     def trials(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerTrial]: ...
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def joined_taps(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Tap]:
+        """Several taps that the probe reads together, their codes side by side in this order; else
+        empty. `trials` are then of layers by themselves.
+        """
+
+    @_builtins.property
+    def joined_gain(self) -> Global___JoinedGain:
+        """What joining gains over the best layer by itself, from the same held-out images; set where
+        joined, but not where the choice is kept.
+        """
+
     def __init__(
         self,
         *,
@@ -298,14 +317,44 @@ class ProbeVersion(_message.Message):
         is_choice_kept: _builtins.bool = ...,
         preprocessing: _builtins.str = ...,
         n_judged: _builtins.int = ...,
+        joined_taps: _abc.Iterable[_common_pb2.Tap] | None = ...,
+        joined_gain: Global___JoinedGain | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "create_time", b"create_time", "tap", b"tap"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "create_time", b"create_time", "joined_gain", b"joined_gain", "tap", b"tap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "kind", b"kind", "n_images", b"n_images", "n_judged", b"n_judged", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "preprocessing", b"preprocessing", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "joined_gain", b"joined_gain", "joined_taps", b"joined_taps", "kind", b"kind", "n_images", b"n_images", "n_judged", b"n_judged", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "preprocessing", b"preprocessing", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProbeVersion: _TypeAlias = ProbeVersion  # noqa: Y015
+
+@_typing.final
+class JoinedGain(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALONE_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alone(self) -> Global___Accuracy:
+        """Of the best layer by itself, with all of its choice repeated in the outer folds."""
+
+    @_builtins.property
+    def difference(self) -> Global___Difference:
+        """The joined layers' accuracy less that."""
+
+    def __init__(
+        self,
+        *,
+        alone: Global___Accuracy | None = ...,
+        difference: Global___Difference | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "difference", b"difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "difference", b"difference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinedGain: _TypeAlias = JoinedGain  # noqa: Y015
 
 @_typing.final
 class Probe(_message.Message):
@@ -359,6 +408,7 @@ class TrainProbeRequest(_message.Message):
     LEAVE_UNPROMOTED_FIELD_NUMBER: _builtins.int
     PROMOTE_IF_NOT_WORSE_BY_FIELD_NUMBER: _builtins.int
     BASE_VERSION_FIELD_NUMBER: _builtins.int
+    CHOOSE_POOLING_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     probe_id: _builtins.str
     collection_id: _builtins.str
@@ -377,9 +427,16 @@ class TrainProbeRequest(_message.Message):
     nothing is chosen, and fitting starts at its weights. `kind`, `layers`, `activation` and
     `pooling` are the version's then, and must not be given.
     """
+    choose_pooling: _builtins.bool
+    """When set, poolings are tried at the chosen layer, which needs kept images: the mean, the
+    maximum, the generalised mean, and a class token where there is one. `pooling` must not be
+    given then, nor layers "all".
+    """
     @_builtins.property
     def layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"auto" (default when empty), one depth or name, or several to choose from."""
+        """"auto" (default when empty), one depth or name, or several to choose from; "all" joins as many
+        layers as folds find to be of use.
+        """
 
     @_builtins.property
     def pooling(self) -> _common_pb2.Pooling: ...
@@ -397,10 +454,11 @@ class TrainProbeRequest(_message.Message):
         leave_unpromoted: _builtins.bool = ...,
         promote_if_not_worse_by: _builtins.float | None = ...,
         base_version: _builtins.int = ...,
+        choose_pooling: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by", "pooling", b"pooling", "promote_if_not_worse_by", b"promote_if_not_worse_by"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by", "activation", b"activation", "base_version", b"base_version", "collection_id", b"collection_id", "kind", b"kind", "layers", b"layers", "leave_unpromoted", b"leave_unpromoted", "pooling", b"pooling", "probe_id", b"probe_id", "promote_if_not_worse_by", b"promote_if_not_worse_by", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by", "activation", b"activation", "base_version", b"base_version", "choose_pooling", b"choose_pooling", "collection_id", b"collection_id", "kind", b"kind", "layers", b"layers", "leave_unpromoted", b"leave_unpromoted", "pooling", b"pooling", "probe_id", b"probe_id", "promote_if_not_worse_by", b"promote_if_not_worse_by", "request_id", b"request_id", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__promote_if_not_worse_by: _TypeAlias = _typing.Literal["promote_if_not_worse_by"]  # noqa: Y015
     _WhichOneofArgType__promote_if_not_worse_by: _TypeAlias = _typing.Literal["_promote_if_not_worse_by", b"_promote_if_not_worse_by"]  # noqa: Y015
@@ -933,7 +991,7 @@ class PredictRequest(_message.Message):
     def images(self) -> Global___PredictRequest.Images: ...
     @_builtins.property
     def codes(self) -> _common_pb2.Codes:
-        """Codes of the version's own tap."""
+        """Codes of the version's own tap; refused where it reads several joined."""
 
     def __init__(
         self,
@@ -997,6 +1055,7 @@ class PredictResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     TAP_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    JOINED_TAPS_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     """The version that answered."""
     version: _builtins.int
@@ -1005,9 +1064,13 @@ class PredictResponse(_message.Message):
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
-    def tap(self) -> _common_pb2.Tap: ...
+    def tap(self) -> _common_pb2.Tap:
+        """Unset where several are joined."""
+
     @_builtins.property
     def timings(self) -> _common_pb2.Timings: ...
+    @_builtins.property
+    def joined_taps(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Tap]: ...
     def __init__(
         self,
         *,
@@ -1017,10 +1080,11 @@ class PredictResponse(_message.Message):
         version: _builtins.int = ...,
         tap: _common_pb2.Tap | None = ...,
         timings: _common_pb2.Timings | None = ...,
+        joined_taps: _abc.Iterable[_common_pb2.Tap] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tap", b"tap", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "predictions", b"predictions", "probe_id", b"probe_id", "tap", b"tap", "timings", b"timings", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["classes", b"classes", "joined_taps", b"joined_taps", "predictions", b"predictions", "probe_id", b"probe_id", "tap", b"tap", "timings", b"timings", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,8 +28,8 @@ from icecore.server.storage.records import (
 )
 from icecore.server.training.comparing import Compared, Comparer, Contender
 from icecore.server.training.facts import Accuracy, VersionFacts
+from icecore.server.training.identities import identity
 from icecore.server.training.promoting import Decision, finish, promote
-from icecore.server.training.training_set import identity
 from icecore.wire.taps import TapId
 from toy_store import put_toy_backbone
 
@@ -93,7 +93,7 @@ class House:
         tap = tap or self.tap
         begun = self.tenant.start_training("p", kind="svm", collection_id=collection_id, request={})
         facts = VersionFacts(
-            tap, 1.0, classes, Accuracy(1, 1, 1), 1, (), 0, 0, 0, "0" * 64, len(trained_on)
+            (tap,), 1.0, classes, Accuracy(1, 1, 1), 1, (), 0, 0, 0, "0" * 64, len(trained_on)
         )
         rows = 1 if len(classes) == 2 else len(classes)
         weights = np.zeros((rows, self.backbone.layer_of(self.tap).channels), np.float32)

@@ -32,8 +32,8 @@ from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.storage.records import VersionRecord
 from icecore.server.training.facts import Accuracy, VersionFacts
+from icecore.server.training.identities import identity
 from icecore.server.training.predictor import Predictor
-from icecore.server.training.training_set import identity
 from icecore.wire.codes import Codes
 from icecore.wire.taps import Pooling, PoolingKind, TapId
 from toy_store import put_toy_backbone
@@ -75,7 +75,7 @@ class House:
             "ants-bees", kind=kind, collection_id="insects", request={}, mutation=None
         )
         facts = VersionFacts(
-            tap, 1.0, classes, Accuracy(1, 1, 1), 1, (), 0, 0, 0, "0" * 64, len(classes)
+            (tap,), 1.0, classes, Accuracy(1, 1, 1), 1, (), 0, 0, 0, "0" * 64, len(classes)
         )
         probe = LinearProbe(
             ProbeKind(kind),
@@ -306,7 +306,7 @@ async def test_a_version_whose_file_is_of_another_tap_is_corrupt(house: House) -
         "ants-bees",
         begun.version,
         create_time=begun.create_time,
-        result=replace(facts, tap=house.tap).to_json(),
+        result=replace(facts, taps=(house.tap,)).to_json(),
         file=store.probe_file("ants-bees", record.version),
         seconds=0,
         promote=True,

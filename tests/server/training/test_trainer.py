@@ -19,6 +19,7 @@ from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.collection_codes import CollectionCodes
+from icecore.server.embedding.core import core_of
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.errors import (
     ClassesTooFew,
@@ -88,7 +89,7 @@ class House:
     ) -> None:
         """Make a collection of examples with these labels and codes of no meaning."""
         store = self.store.tenant(tenant_id)
-        store.create_collection(
+        collection = store.create_collection(
             collection_id,
             backbone=self.backbone.name,
             digest=self.backbone.digest,
@@ -105,7 +106,7 @@ class House:
             tap.layer: random.random(
                 (len(labels), self.backbone.layer_of(tap).channels), dtype=np.float32
             ).astype(np.float16)
-            for tap in self.backbone.core
+            for tap in core_of(self.backbone, collection)
         }
         store.add_examples(collection_id, NewBatch(examples, core), on_duplicate=OnDuplicate.REFUSE)
 
@@ -172,7 +173,7 @@ async def test_a_training_ends_ready_and_promoted(house: House) -> None:
     assert end.version.is_promoted
     facts = VersionFacts.of(house.version())
     assert facts is not None
-    assert facts.tap.digest == house.backbone.digest
+    assert facts.digest == house.backbone.digest
     assert facts.n_images == 4
     assert house.store.tenant(TENANT).probe_file("ants-bees", 1) == b"a probe file"
     await idle(trainer)
@@ -226,11 +227,11 @@ async def test_a_version_of_another_backbone_is_not_gone_on_from(house: House) -
     await trainer.train(TENANT, REQUEST)
     await last(trainer)
     base = Base.of(house.store.tenant(TENANT), "ants-bees", 1)
-    other = replace(base, tap=replace(base.tap, digest="ab" * 32))
+    other = replace(base, taps=(replace(base.taps[0], digest="ab" * 32),))
     collection = house.store.tenant(TENANT).collection("insects")
     with pytest.raises(TapMismatch, match=r"version 1 of probe 'ants-bees' reads .*abababab.*"):
-        other.taps(house.backbone, collection)
-    assert base.taps(house.backbone, collection) == (base.tap,)
+        other.candidates(house.backbone, collection)
+    assert base.candidates(house.backbone, collection).taps == base.taps
 
 
 async def test_progress_only_grows(house: House) -> None:

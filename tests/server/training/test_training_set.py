@@ -8,7 +8,8 @@ import pytest
 from icecore.server.embedding.collection_codes import TapSnapshot
 from icecore.server.errors import ClassTooSmall
 from icecore.server.storage.records import ExampleRecord
-from icecore.server.training.training_set import TrainingSet, identity
+from icecore.server.training.identities import identity
+from icecore.server.training.training_set import TrainingSet
 from icecore.wire.taps import TapId
 
 ONE = TapId("0" * 64, "one", backbone="toy", depth=1)

@@ -1,90 +1,27 @@
 """From images to a probe that predicts, with the real worker and no door."""
 
-import asyncio
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from icecore.server.backbones.catalog import Catalog
-from icecore.server.backbones.running.sessions import Sessions
-from icecore.server.embedding.collection_codes import CollectionCodes
-from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded, Pixels
-from icecore.server.embedding.ingest import ExampleInput, Ingest
+from icecore.server.embedding.ingest import ExampleInput
 from icecore.server.storage.opening import open_sqlite
-from icecore.server.storage.promise import Store
-from icecore.server.storage.records import VersionRecord, VersionState
-from icecore.server.training.comparing import Comparer
-from icecore.server.training.facts import VersionFacts
-from icecore.server.training.predictor import Predictor
-from icecore.server.training.trainer import Trainer, TrainRequest
+from icecore.server.storage.records import VersionState
+from icecore.server.training.trainer import TrainRequest
 from icecore.server.training.workers import COMMAND
 from icecore.wire.codes import Codes
 from icecore.wire.taps import Activation, Pooling, PoolingKind
 from toy_store import put_toy_backbone
-
-TENANT = "default"
-
-
-@dataclass
-class House:
-    store: Store
-    catalog: Catalog
-    ingest: Ingest
-    codes: CollectionCodes
-    trainer: Trainer
-    predictor: Predictor
-
-    async def fill(self, examples: Sequence[ExampleInput], *, keep_images: bool = True) -> None:
-        store = self.store.tenant(TENANT)
-        backbone = self.catalog.get("")
-        store.create_collection(
-            "insects", backbone=backbone.name, digest=backbone.digest, keep_images=keep_images
-        )
-        for start in range(0, len(examples), 50):
-            await self.ingest.add(store, "insects", examples[start : start + 50])
-
-    async def trained(self, request: TrainRequest) -> tuple[VersionRecord, VersionFacts]:
-        begun = await self.trainer.train(TENANT, request)
-        async with asyncio.timeout(60):
-            states = [
-                state async for state in self.trainer.watch(TENANT, request.probe_id, begun.version)
-            ]
-        record = states[-1].version
-        assert record.state is VersionState.READY, record.failure_message
-        facts = VersionFacts.of(record)
-        assert facts is not None
-        return record, facts
-
-
-async def housed(store: Store, default: str) -> AsyncIterator[House]:
-    catalog = Catalog(store, default=default)
-    catalog.ensure_default()
-    sessions = Sessions(max_bytes=1 << 28, threads=2)
-    embedder = Embedder(sessions, threads=2)
-    codes = CollectionCodes(catalog, embedder)
-    trainer = Trainer(store, catalog, codes, Comparer(catalog, codes))
-    yield House(
-        store,
-        catalog,
-        Ingest(catalog, embedder),
-        codes,
-        trainer,
-        Predictor(catalog, embedder),
-    )
-    await trainer.close()
-    embedder.close()
-    sessions.close()
-    store.close()
+from training_house import TENANT, House, housed, tiny
 
 
 @pytest.fixture
@@ -93,18 +30,6 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     put_toy_backbone(store)
     async for house in housed(store, "toy"):
         yield house
-
-
-def tiny(n: int = 40, seed: int = 0) -> list[ExampleInput]:
-    """Reddish ants and bluish bees, 8 x 8, and one without a label."""
-    random = np.random.default_rng(seed)
-    examples = []
-    for number in range(n):
-        pixels = random.integers(0, 120, (8, 8, 3), dtype=np.uint8)
-        label = ("ant", "bee")[number % 2]
-        pixels[..., 0 if label == "ant" else 2] += 130
-        examples.append(ExampleInput(f"{number:03d}.png", label, {}, Pixels(pixels)))
-    return [*examples, ExampleInput("nobody.png", "", {}, Pixels(np.zeros((8, 8, 3), np.uint8)))]
 
 
 @pytest.mark.parametrize("kind", ["svm", "softmax"])
@@ -117,16 +42,17 @@ async def test_a_probe_is_chosen_trained_and_predicts(house: House, kind: str) -
     assert facts.n_images == 40, "the example without a label was trained on"
     assert facts.accuracy.estimate >= 0.9
     assert 0.5 < facts.accuracy.low <= facts.accuracy.estimate <= facts.accuracy.high <= 1
-    assert [trial.depth for trial in facts.trials] == [1, 2, 3]
+    assert [trial.depth for trial in facts.trials] == [1, 2, 3, 0, 0], "layers, then answers"
+    assert [trial.preprocessing for trial in facts.trials[3:]] == ["none", "softmax"]
     (chosen,) = [trial for trial in facts.trials if trial.is_chosen]
-    assert (chosen.layer, chosen.depth) == (facts.tap.layer, facts.tap.depth)
+    assert (chosen.layer, chosen.depth) == (facts.taps[0].layer, facts.taps[0].depth)
     assert 0 <= facts.gap < 1e-3
     assert facts.objective > 0
     store = house.store.tenant(TENANT)
     unseen = tiny(seed=1)[:-1]
     found = await house.predictor.predict(store, "ants-bees", 0, [one.image for one in unseen])
     assert list(found.predictions.labels) == [one.label for one in unseen]
-    assert found.tap == facts.tap
+    assert found.taps == facts.taps
 
 
 async def test_the_same_data_and_seed_give_the_same_probe_and_digest(house: House) -> None:
@@ -174,7 +100,7 @@ async def test_taps_that_are_not_stored_are_trained_from_the_images(
         "p", "insects", layers=("-1", "3", "1"), activation=activation, pooling=pooling
     )
     _, facts = await house.trained(request)
-    assert (facts.tap.activation, facts.tap.pooling) == (activation, pooling)
+    assert (facts.taps[0].activation, facts.taps[0].pooling) == (activation, pooling)
     assert [trial.layer for trial in facts.trials] == ["one", "three"], "a layer came twice"
     assert facts.accuracy.estimate >= 0.9
 
@@ -185,9 +111,11 @@ async def test_prediction_from_stored_codes_is_that_from_images(house: House) ->
     await house.fill(examples)
     _, facts = await house.trained(TrainRequest("p", "insects", "svm"))
     store = house.store.tenant(TENANT)
-    snapshot = await house.codes.read(store, "insects", [facts.tap])
+    snapshot = await house.codes.read(store, "insects", [facts.taps[0]])
     rows = [row for row, one in enumerate(snapshot.examples) if one.label]
-    stored = Codes(np.take(snapshot.codes[facts.tap], rows, axis=0).astype(np.float16), facts.tap)
+    stored = Codes(
+        np.take(snapshot.codes[facts.taps[0]], rows, axis=0).astype(np.float16), facts.taps[0]
+    )
     by_codes = await house.predictor.predict(store, "p", 0, stored)
     by_images = await house.predictor.predict(store, "p", 0, [one.image for one in examples])
     assert by_codes.predictions.labels == by_images.predictions.labels
@@ -213,6 +141,7 @@ async def test_copies_of_one_image_only_are_refused_by_the_solver(house: House) 
 BUSY = """
 import asyncio, sys
 import numpy as np
+from icecore.server.training.candidates import Candidates
 from icecore.server.training.training_set import TrainingSet
 from icecore.server.training.workers import Worker
 from icecore.wire.taps import TapId
@@ -220,12 +149,17 @@ from icecore.wire.taps import TapId
 async def main():
     random = np.random.default_rng(0)
     n = 4000
-    codes = {TapId("0" * 64, "three"): random.random((n, 1280), dtype=np.float32)}
+    tap = TapId("0" * 64, "three", depth=1)
+    codes = {tap: random.random((n, 1280), dtype=np.float32)}
     labels = [str(label) for label in random.integers(0, 20, n)]
     many = TrainingSet([str(i) for i in range(n)], labels, [str(i) for i in range(n)], codes)
     worker = await Worker.start()
     await worker.train(
-        many, kind="softmax", seed=0, on_progress=lambda *_: print(worker.pid, flush=True)
+        many,
+        Candidates((tap,)),
+        kind="softmax",
+        seed=0,
+        on_progress=lambda *_: print(worker.pid, flush=True),
     )
 
 asyncio.run(main())
@@ -269,7 +203,7 @@ async def test_ants_and_bees_at_the_last_layer(shared: Path, tmp_path: Path) -> 
     async for house in housed(open_sqlite(tmp_path), "efficientnet-lite0"):
         await house.fill(examples, keep_images=False)
         _, facts = await house.trained(TrainRequest("ants-bees", "insects", layers=("-1",)))
-        assert facts.tap.depth == 33
+        assert facts.taps[0].depth == 33
         assert facts.accuracy.estimate >= 0.95, facts.accuracy
         assert facts.accuracy.low >= 0.85, facts.accuracy
         store = house.store.tenant(TENANT)

@@ -1,17 +1,18 @@
 """TrainRequest and VersionFacts: checked once, and the same after a round trip."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from icecore.server.errors import InvalidArgument, NameInvalid, StorageCorrupt
-from icecore.server.training.facts import Accuracy, LayerTrial, VersionFacts
+from icecore.server.training.facts import Accuracy, JoinedGain, LayerTrial, VersionFacts
 from icecore.server.training.request import TrainRequest
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
 
 TAP = TapId("0" * 64, "two", backbone="toy", depth=2)
 FACTS = VersionFacts(
-    tap=TAP,
+    taps=(TAP,),
     C=0.1,
     classes=("ant", "bee"),
     accuracy=Accuracy(0.97, 0.93, 0.99),
@@ -41,6 +42,8 @@ FACTS = VersionFacts(
             seed=2**64 - 1,
             promote=False,
         ),
+        TrainRequest("ants", "insects", layers=("all",)),
+        TrainRequest("ants", "insects", choose_pooling=True),
     ],
 )
 def test_a_request_is_the_same_after_json(request_: TrainRequest) -> None:
@@ -50,7 +53,7 @@ def test_a_request_is_the_same_after_json(request_: TrainRequest) -> None:
 def test_facts_are_the_same_after_json() -> None:
     again = VersionFacts.from_json(json.loads(json.dumps(FACTS.to_json())))
     assert again == FACTS
-    assert str(again.tap) == str(FACTS.tap), "the labels were lost"
+    assert str(again.taps[0]) == str(TAP), "the labels were lost"
 
 
 def test_no_layers_means_auto() -> None:
@@ -88,6 +91,8 @@ LATER = {
     "preprocessing",
     "n_judged",
     "base_version",
+    "choose_pooling",
+    "gain",
 }
 """What versions of before have not."""
 
@@ -97,6 +102,18 @@ def test_versions_of_before_are_read() -> None:
     for value in (FACTS, request):
         fields = {name: part for name, part in value.to_json().items() if name not in LATER}
         assert type(value).from_json(fields) == value
+
+
+def test_versions_of_before_read_one_tap() -> None:
+    fields = {**FACTS.to_json(), "tap": TAP.to_json()}
+    del fields["taps"]
+    assert VersionFacts.from_json(fields) == FACTS
+
+
+def test_facts_of_joined_layers_are_the_same_after_json() -> None:
+    gain = JoinedGain(Accuracy(0.7, 0.6, 0.8), 0.05, -0.01, 0.11)
+    facts = replace(FACTS, taps=(replace(TAP, layer="one"), TAP), gain=gain)
+    assert VersionFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
 
 
 @pytest.mark.parametrize("key", sorted(set(FACTS.to_json()) - LATER))

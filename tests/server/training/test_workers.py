@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from icecore.server.giving_way import LAST
+from icecore.server.training.candidates import Candidates
 from icecore.server.training.frames import write_message
 from icecore.server.training.training_set import TrainingSet
 from icecore.server.training.workers import TrainingRefused, Worker, WorkerDied, Workers
@@ -20,6 +21,7 @@ from icecore.wire.taps import TapId
 from stand_in_worker import stand_in
 
 TAP = TapId("0" * 64, "three", backbone="toy", depth=3)
+ONE = Candidates((TAP,))
 SET = TrainingSet(
     example_ids=["a", "b", "c", "d"],
     labels=["ant", "ant", "bee", "bee"],
@@ -49,7 +51,7 @@ async def started() -> AsyncIterator[list[Worker]]:
 
 
 async def train(worker: Worker) -> None:
-    await worker.train(SET, kind="svm", seed=0, on_progress=nothing)
+    await worker.train(SET, ONE, kind="svm", seed=0, on_progress=nothing)
 
 
 async def test_a_worker_gives_way_before_it_imports_anything(started: list[Worker]) -> None:
@@ -61,9 +63,11 @@ async def test_a_worker_gives_way_before_it_imports_anything(started: list[Worke
 async def test_a_worker_answers_with_findings_and_file(started: list[Worker]) -> None:
     started.append(worker := await Worker.start(stand_in("answer")))
     told: list[tuple[str, float]] = []
-    trained = await worker.train(SET, kind="svm", seed=0, on_progress=lambda *now: told.append(now))
+    trained = await worker.train(
+        SET, ONE, kind="svm", seed=0, on_progress=lambda *now: told.append(now)
+    )
     assert trained.file == b"a probe file"
-    assert trained.found["key"] == "three"
+    assert trained.found["keys"] == ["three"]
     assert told == [("choosing", 0.5)]
 
 
@@ -94,14 +98,14 @@ async def test_a_worker_that_dies_before_it_reads_is_noticed(started: list[Worke
         SET.example_ids, SET.labels, SET.groups, {TAP: np.zeros((4, 1_300_000), np.float32)}
     )
     with pytest.raises(WorkerDied):
-        await worker.train(large, kind="svm", seed=0, on_progress=nothing)
+        await worker.train(large, ONE, kind="svm", seed=0, on_progress=nothing)
 
 
 async def test_a_killed_worker_is_gone_within_a_second(started: list[Worker]) -> None:
     started.append(worker := await Worker.start(stand_in("compute")))
     heard = asyncio.Event()
     training = asyncio.create_task(
-        worker.train(SET, kind="svm", seed=0, on_progress=lambda *_: heard.set())
+        worker.train(SET, ONE, kind="svm", seed=0, on_progress=lambda *_: heard.set())
     )
     await heard.wait()
     training.cancel()
@@ -138,13 +142,13 @@ async def test_closing_leaves_no_process() -> None:
 SERVER_THAT_IS_KILLED = """
 import asyncio, sys
 from icecore.server.training.workers import Worker
-from test_workers import SET
+from test_workers import ONE, SET
 
 async def main():
     worker = await Worker.start(COMMAND)
     def heard(*_):
         print(worker.pid, flush=True)
-    await worker.train(SET, kind="svm", seed=0, on_progress=heard)
+    await worker.train(SET, ONE, kind="svm", seed=0, on_progress=heard)
 
 asyncio.run(main())
 """

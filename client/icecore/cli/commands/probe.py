@@ -12,6 +12,7 @@ from icecore.cli.help import group
 from icecore.cli.jobs import percent, print_trials, trial_json, version_json
 from icecore.cli.names import completing
 from icecore.cli.output import Column, one_line, print_json, print_line, print_table
+from icecore.cli.version_words import reads
 from icecore.client import Probe, ProbeVersion
 
 
@@ -87,7 +88,7 @@ def show(connection: Connection, name: str, as_json: bool) -> None:
         made = shown.create_time.astimezone().strftime("%Y-%m-%d %H:%M")
         print_line(
             f"version {shown.version}, made {made} from collection {shown.collection_id!r}, "
-            f"reads {shown.tap}{':' if len(shown.trials) > 1 else ''}"
+            f"reads {reads(shown)}{':' if len(shown.trials) > 1 else ''}"
         )
         # Of one candidate the table above has the accuracy.
         if len(shown.trials) > 1:
@@ -174,6 +175,8 @@ def _version_row(version: ProbeVersion) -> tuple[object, ...]:
 
 def _place(version: ProbeVersion) -> tuple[object, object]:
     """Depth and layer."""
+    if version.joined_taps:
+        return "all", f"{len(version.joined_taps)} layers joined"
     tap = version.tap
     return ("-", "-") if tap is None else (tap.depth or "-", tap.layer)
 

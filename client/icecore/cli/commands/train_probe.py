@@ -11,11 +11,11 @@ from icecore.cli.choices import (
     accuracy_of,
     activation_option,
     backbone_option,
+    chosen_pool_option,
     json_option,
     kind_option,
     layer_options,
     not_worse_option,
-    pool_option,
     prune_option,
     seed_option,
     skip_bad_option,
@@ -33,7 +33,7 @@ from icecore.cli.jobs import Wanted, percent, print_trials, require_taps, train,
 from icecore.cli.mistakes import Mistake
 from icecore.cli.names import completing
 from icecore.cli.output import note, one_line, print_json, print_line
-from icecore.cli.version_words import going_over
+from icecore.cli.version_words import going_over, joined_or_not, reads
 from icecore.client import Client, NotFound, ProbeVersion
 
 
@@ -43,6 +43,7 @@ from icecore.client import Client, NotFound, ProbeVersion
     icecore train-probe ants-bees photos                  # photos/ant/1.jpg, photos/bee/1.jpg, ...
     icecore train-probe ants-bees photos --kind svm --layer -1
     icecore train-probe cells --collection blood --layer 20 --layer 25 --layer 33
+    icecore train-probe cells --collection blood --layer all   # several layers joined
     icecore train-probe cells photos --backbone resnet50  # of 'icecore backbones'
     icecore train-probe ants-bees photos --not-worse-by 2 # else the promoted one stays
     icecore train-probe ants-bees photos --base promoted  # more images or classes, in seconds
@@ -58,9 +59,13 @@ from icecore.client import Client, NotFound, ProbeVersion
     help="Train on a collection as it is.",
 )
 @kind_option
-@layer_options("auto", "A depth or a name, again for several to choose from; auto: every depth.")
+@layer_options(
+    "auto",
+    "A depth or a name, again for several to choose from; auto: every depth; all: as many as are "
+    "of use, read together.",
+)
 @backbone_option
-@pool_option
+@chosen_pool_option
 @activation_option
 @seed_option
 @click.option("--no-promote", is_flag=True, help="Leave the promoted version where it is.")
@@ -147,9 +152,10 @@ def _promoted(client: Client, name: str) -> ProbeVersion | None:
 def _print(version: ProbeVersion) -> None:
     # Of one candidate there is nothing to choose, and its own figure would be a second one.
     if not version.is_choice_kept and len(version.trials) > 1:
-        print_trials(version.trials)
+        mark = "<- best by itself" if version.joined_taps else "<- chosen"
+        print_trials(version.trials, mark=mark)
         print_line()
-    layer = "" if version.tap is None else f" at {version.tap}"
+    layer = f" at {reads(version)}" if version.taps else ""
     promoted = ", promoted" if version.is_promoted else ""
     print_line(
         f"{version.probe_id} version {version.version}{promoted}: {version.kind.value}, "
@@ -159,6 +165,8 @@ def _print(version: ProbeVersion) -> None:
         f"from {version.n_images:,} images of {len(version.classes):,} classes, "
         f"in {version.seconds:.1f} s"
     )
+    if version.joined_gain is not None:
+        print_line(joined_or_not(version.joined_gain))
     if version.accuracy is not None:
         estimate, interval = percent(version.accuracy)
         of_what = (

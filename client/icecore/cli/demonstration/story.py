@@ -14,7 +14,7 @@ from icecore.cli.jobs import Wanted, percent, print_trials, train
 from icecore.cli.mistakes import Mistake
 from icecore.cli.output import Column, print_line, print_table
 from icecore.cli.plots.depth_plot import plot_depths
-from icecore.client import Client, Hit, Prediction, ProbeVersion
+from icecore.client import Client, Hit, Prediction, ProbeVersion, TapId
 
 T = TypeVar("T")
 
@@ -75,17 +75,17 @@ def train_at_depths(client: Client, name: str, out: Path) -> ProbeVersion:
     estimate, interval = percent(version.accuracy)
     print_line()
     print_line(
-        f"Chosen: depth {version.tap.depth}, {version.tap.layer!r}, C = {version.C:g}. Expect "
+        f"Chosen: {_place(version.tap)}, {version.tap.layer!r}, C = {version.C:g}. Expect "
         f"{estimate} on new images"
     )
-    print_line(f"(95 % interval {interval}; from outer folds that chose neither depth nor C).")
+    print_line(f"(95 % interval {interval}; from outer folds that chose neither layer nor C).")
     depths = client.backbone(version.tap.backbone).depths
     labels = client.collection(name).labels
     plot_depths(
         version.trials,
         out / PLOT,
-        title=f"Chosen for these images: depth {version.tap.depth}, of {len(version.trials)} tried "
-        f"({depths} in all)",
+        title=f"Chosen for these images: {_place(version.tap)}, of {len(version.trials)} tried "
+        f"({depths} depths in all)",
         subtitle=f"linear probe on {version.tap.backbone}; "
         f"{version.n_images:,} images of {len(version.classes):,} classes; "
         f"expect {estimate} ({interval}) on new ones",
@@ -141,6 +141,10 @@ def mistakes_told(n_shown: int, n_all: int) -> str:
     return f"{n_shown:,} of {n_all:,} mistakes"
 
 
+def _place(tap: TapId) -> str:
+    return f"depth {tap.depth}" if tap.depth else "the network's own answers"
+
+
 def search_look_alikes(
     client: Client, name: str, version: ProbeVersion, images: Split, out: Path
 ) -> None:
@@ -164,7 +168,7 @@ def search_look_alikes(
         rows,
         out / SHEET,
         title="Look-alikes of images that training never saw",
-        subtitle=f"cosine of {version.tap.backbone}'s codes at depth {version.tap.depth} "
+        subtitle=f"cosine of {version.tap.backbone}'s codes at {_place(version.tap)} "
         f"({version.tap.layer}); {said}",
     )
     print_line(f"Searched for {len(queries)} of them: {said}.")

@@ -57,7 +57,9 @@ def predict_plan(
 
 
 def _predictions(answer: pb.PredictResponse) -> list[Prediction]:
-    tap, classes = messages.tap_from_message(answer.tap), tuple(answer.classes)
+    tap = messages.tap_from_message(answer.tap) if answer.HasField("tap") else None
+    joined_taps = tuple(map(messages.tap_from_message, answer.joined_taps))
+    classes = tuple(answer.classes)
     return [
         Prediction(
             label=message.label,
@@ -65,6 +67,7 @@ def _predictions(answer: pb.PredictResponse) -> list[Prediction]:
             scores=dict(zip(classes, message.scores, strict=True)),
             version=answer.version,
             tap=tap,
+            joined_taps=joined_taps,
         )
         for message in answer.predictions
     ]

@@ -20,6 +20,7 @@ from icecore.client.values import (
     Accuracy,
     Comparison,
     Difference,
+    JoinedGain,
     LayerSpec,
     LayerTrial,
     Probe,
@@ -33,6 +34,9 @@ from icecore.wire import messages
 from icecore.wire.taps import AVG, Activation, Pooling, PoolingKind
 
 SERVICE = "ProbeService"
+
+AUTO = "auto"
+"""The pooling that is chosen."""
 
 KINDS = {ProbeKind.SVM: pb.PROBE_KIND_SVM, ProbeKind.SOFTMAX: pb.PROBE_KIND_SOFTMAX}
 KIND_VALUES = {number: kind for kind, number in KINDS.items()}
@@ -66,7 +70,8 @@ def train_probe(
         collection_id=collection_id,
         layers=layer_names(layers),
         activation=activation_message(activation),
-        pooling=pooling_message(pooling),
+        pooling=None if pooling == AUTO else pooling_message(pooling),
+        choose_pooling=pooling == AUTO,
         seed=seed,
         leave_unpromoted=not promote,
         promote_if_not_worse_by=not_worse_by,
@@ -233,7 +238,6 @@ def probe_value(message: pb.Probe) -> Probe:
 
 
 def comparison_value(message: pb.CompareVersionsResponse) -> Comparison:
-    difference = message.difference
     return Comparison(
         probe_id=message.probe_id,
         version_a=message.version_a,
@@ -251,7 +255,7 @@ def comparison_value(message: pb.CompareVersionsResponse) -> Comparison:
         n_only_a_right=message.n_only_a_right,
         n_only_b_right=message.n_only_b_right,
         n_neither_right=message.n_neither_right,
-        difference=Difference(difference.estimate, difference.low, difference.high),
+        difference=difference_value(message.difference),
         classes_only_in_a=tuple(message.classes_only_in_a),
         classes_only_in_b=tuple(message.classes_only_in_b),
     )
@@ -283,6 +287,7 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
                 accuracy=accuracy_value(trial.accuracy),
                 C=trial.c,
                 is_chosen=trial.is_chosen,
+                preprocessing=trial.preprocessing or "none",
             )
             for trial in message.trials
         ),
@@ -297,7 +302,17 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
         is_choice_kept=message.is_choice_kept,
         n_judged=message.n_judged,
         preprocessing=message.preprocessing,
+        joined_taps=tuple(map(messages.tap_from_message, message.joined_taps)),
+        joined_gain=_gain(message.joined_gain) if message.HasField("joined_gain") else None,
     )
+
+
+def _gain(message: pb.JoinedGain) -> JoinedGain:
+    return JoinedGain(accuracy_value(message.alone), difference_value(message.difference))
+
+
+def difference_value(message: pb.Difference) -> Difference:
+    return Difference(message.estimate, message.low, message.high)
 
 
 def accuracy_value(message: pb.Accuracy) -> Accuracy:

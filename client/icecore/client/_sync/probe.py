@@ -51,9 +51,11 @@ class ProbeCalls(Calls):
             probe_id: letters, digits, ".", "_" and "-".
             collection_id: its labelled examples, as they are now.
             kind: "svm" or "softmax"; None: softmax, or that of `base_version`.
-            layers: "auto" (of all depths), one, or several to choose from.
+            layers: "auto" (of all depths), one, or several to choose from; "all" joins as many
+                as are of use, and `joined_gain` says whether that is better than one.
             activation: what is read at a layer.
-            pooling: how a map becomes a vector.
+            pooling: how a map becomes a vector; "auto" tries some at the chosen layer, which
+                needs kept images.
             seed: of the folds.
             promote: whether READY moves the promoted pointer here.
             not_worse_by: an accuracy in 0..1; READY moves the pointer only as

@@ -43,9 +43,10 @@ class ProbeClassifier(ClassifierMixin, TakesImages):  # type: ignore[misc] # no 
     Args:
         server, backbone, image_shape, value_range: as in `CodesTransformer`.
         probe: its name on the server; each `fit` adds a version.
-        layer: a depth or a name, several to choose from, "auto" for one of all depths, or "*".
+        layer: a depth or a name, several to choose from, "auto" for one of all depths, or "all" for
+            as many read together as are of use.
         kind: "softmax" or "svm" (no probabilities).
-        activation, pooling: what is read at a layer, and how.
+        activation, pooling: what is read at a layer, and how; "auto" tries some poolings.
         promote: let `fit` make its version the one that others get.
         random_state: the seed of the folds.
 

@@ -1,14 +1,19 @@
 """Probes, versions and predictions to messages of the contract."""
 
+from collections.abc import Sequence
+from typing import TypedDict
+
 from icecore.probes.intervals import Accuracy as Share
 from icecore.server.rpc.answers import time, timings
 from icecore.server.storage.records import ProbeRecord, VersionRecord, VersionState
 from icecore.server.training.comparing import Compared
-from icecore.server.training.facts import Accuracy, VersionFacts
+from icecore.server.training.facts import Accuracy, JoinedGain, VersionFacts
 from icecore.server.training.predictor import Predicted
 from icecore.server.training.progress import Progress
 from icecore.v1 import probe_pb2 as pb
+from icecore.v1.common_pb2 import Tap
 from icecore.wire import messages, names
+from icecore.wire.taps import TapId
 
 _STATES = {
     VersionState.TRAINING: pb.VERSION_STATE_TRAINING,
@@ -75,7 +80,7 @@ def predicted(found: Predicted) -> pb.PredictResponse:
         classes=found.classes,
         probe_id=found.probe_id,
         version=found.version,
-        tap=messages.tap_to_message(found.tap),
+        **_taps(found.taps),
         timings=timings(found.timings),
     )
 
@@ -107,7 +112,7 @@ def compared(said: Compared) -> pb.CompareVersionsResponse:
 
 def _found(facts: VersionFacts) -> pb.ProbeVersion:
     return pb.ProbeVersion(
-        tap=messages.tap_to_message(facts.tap),
+        **_taps(facts.taps),
         c=facts.C,
         classes=facts.classes,
         n_images=facts.n_images,
@@ -120,6 +125,7 @@ def _found(facts: VersionFacts) -> pb.ProbeVersion:
                 accuracy=_accuracy(trial.accuracy),
                 c=trial.C,
                 is_chosen=trial.is_chosen,
+                preprocessing=trial.preprocessing,
             )
             for trial in (facts.trials if facts.n_judged else ())
         ],
@@ -130,6 +136,30 @@ def _found(facts: VersionFacts) -> pb.ProbeVersion:
         not_promoted_reason=facts.not_promoted_reason,
         not_promoted_message=facts.not_promoted_message,
         preprocessing=facts.preprocessing,
+        joined_gain=_gain(facts.gain),
+    )
+
+
+class _Taps(TypedDict):
+    tap: Tap | None
+    joined_taps: list[Tap]
+
+
+def _taps(taps: Sequence[TapId]) -> _Taps:
+    """The fields of what is read: the one tap, or the joined ones."""
+    shown = [messages.tap_to_message(tap) for tap in taps]
+    return {
+        "tap": shown[0] if len(shown) == 1 else None,
+        "joined_taps": shown if len(shown) > 1 else [],
+    }
+
+
+def _gain(gain: JoinedGain | None) -> pb.JoinedGain | None:
+    if gain is None:
+        return None
+    return pb.JoinedGain(
+        alone=_accuracy(gain.alone),
+        difference=pb.Difference(estimate=gain.difference, low=gain.low, high=gain.high),
     )
 
 

@@ -25,6 +25,8 @@ def train_request(request: pb.TrainProbeRequest) -> TrainRequest:
     base_version = arguments.version(request.base_version) if request.base_version else 0
     if base_version:
         _check_kept(request)
+    if request.choose_pooling and request.HasField("pooling"):
+        raise InvalidArgument("pooling is given and also to be chosen: leave one out")
     return TrainRequest(
         probe_id=arguments.named("probe", request.probe_id),
         collection_id=arguments.named("collection", request.collection_id),
@@ -38,6 +40,7 @@ def train_request(request: pb.TrainProbeRequest) -> TrainRequest:
             request.promote_if_not_worse_by if request.HasField("promote_if_not_worse_by") else None
         ),
         base_version=base_version,
+        choose_pooling=request.choose_pooling,
     )
 
 
@@ -56,6 +59,7 @@ def _check_kept(request: pb.TrainProbeRequest) -> None:
         "layers": len(request.layers) > 0,
         "activation": request.activation != common_pb2.ACTIVATION_UNSPECIFIED,
         "pooling": request.HasField("pooling"),
+        "choose_pooling": request.choose_pooling,
     }
     names = [name for name, is_given in given.items() if is_given]
     if names:

@@ -8,7 +8,7 @@ from icecore.server.backbones.backbone import Backbone
 from icecore.server.errors import StorageCorrupt, TapMismatch, VersionNotFound
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import CollectionRecord
-from icecore.server.training.candidates import check_bytes
+from icecore.server.training.candidates import Candidates, check_bytes
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.opening import ready_version
 from icecore.server.training.request import TrainRequest
@@ -22,7 +22,7 @@ class Base:
     probe_id: str
     version: int
     kind: str
-    tap: TapId
+    taps: tuple[TapId, ...]
     C: float
     file: bytes
     chosen_on: tuple[str, ...] | None
@@ -49,7 +49,7 @@ class Base:
         except ProbeFileInvalid as error:
             raise StorageCorrupt(str(error)) from error
         known = None if kept is None else tuple(chosen_on or ())
-        return cls(probe_id, version, record.kind, facts.tap, facts.C, file, known)
+        return cls(probe_id, version, record.kind, facts.taps, facts.C, file, known)
 
     @classmethod
     def still(cls, store: TenantStore, probe_id: str, version: int) -> "Base":
@@ -67,20 +67,24 @@ class Base:
                 "deleted meanwhile"
             ) from error
 
-    def taps(self, backbone: Backbone, collection: CollectionRecord) -> tuple[TapId, ...]:
-        """Return what to read of a collection: this version's own tap.
+    def candidates(self, backbone: Backbone, collection: CollectionRecord) -> Candidates:
+        """Return what to read of a collection: this version's own tap, or its joined ones.
 
         Raises:
             TapMismatch: the collection is over another backbone.
             InvalidArgument: its codes would not fit in memory.
         """
-        if self.tap.digest != backbone.digest:
+        first = self.taps[0]
+        if first.digest != backbone.digest:
             raise TapMismatch(
-                f"version {self.version} of probe {self.probe_id!r} reads '{self.tap}' (digest "
-                f"{self.tap.digest}), but collection {collection.collection_id!r} is over backbone "
+                f"version {self.version} of probe {self.probe_id!r} reads '{first}' (digest "
+                f"{first.digest}), but collection {collection.collection_id!r} is over backbone "
                 f"{backbone.name!r} (digest {backbone.digest}): train it without base_version"
             )
-        layer = backbone.layer_of(self.tap)
-        taps = (backbone.tap(layer, activation=self.tap.activation, pooling=self.tap.pooling),)
-        check_bytes(backbone, collection.n_examples, taps)
-        return taps
+        taps = tuple(
+            backbone.tap(backbone.layer_of(tap), activation=tap.activation, pooling=tap.pooling)
+            for tap in self.taps
+        )
+        found = Candidates(taps, is_joined=len(taps) > 1)
+        check_bytes(backbone, collection.n_examples, found)
+        return found

@@ -5,20 +5,24 @@ are answered at once and make no version.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from icecore.server.backbones.backbone import Backbone
 from icecore.server.backbones.graphs.layers import Layer
+from icecore.server.backbones.graphs.roles import LOGITS
+from icecore.server.embedding.core import core_of, outputs_in
 from icecore.server.embedding.recomputing import n_dims
 from icecore.server.errors import (
     ClassesTooFew,
     ClassTooSmall,
     CollectionEmpty,
     InvalidArgument,
+    PoolingInvalid,
 )
 from icecore.server.storage.records import CollectionRecord
 from icecore.server.training.request import TrainRequest
-from icecore.wire.taps import TapId
+from icecore.wire.taps import AVG, GEM_P, Pooling, PoolingKind, TapId
 
 FEWEST_DEPTHS: Final = 5
 """Of those evenly spread over the network, with the last: fewer are no choice."""
@@ -36,32 +40,73 @@ MAX_COMPUTED_BYTES: Final = 1 << 29
 _SHOWN: Final = 5
 
 
-def candidate_taps(
-    backbone: Backbone, collection: CollectionRecord, request: TrainRequest
-) -> tuple[TapId, ...]:
-    """Return the taps to choose from, each once, in topological order.
+TRIED_POOLINGS: Final = (
+    AVG,
+    Pooling(PoolingKind.MAX),
+    Pooling(PoolingKind.GEM, GEM_P),
+    Pooling(PoolingKind.CLS),
+)
+"""Where pooling is to be chosen. A grid has ten times the values, and the whole map more."""
 
-    The order counts: of equally good layers the earlier one is chosen. "auto" takes every depth
-    if their codes fit in memory, else as many as do, evenly spread.
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What a training may read: `layers` to choose from, or to join, in topological order.
+
+    `others` are taps of the same layers, pooled otherwise, to be tried at the chosen one.
+    """
+
+    layers: tuple[TapId, ...]
+    others: Mapping[TapId, tuple[TapId, ...]] = field(default_factory=dict)
+    logits: TapId | None = None
+    """The one of `layers` whose softmax are probabilities."""
+    is_joined: bool = False
+    may_shortlist: bool = False
+
+    @property
+    def taps(self) -> tuple[TapId, ...]:
+        """All that must be read, each once."""
+        return (*self.layers, *(tap for taps in self.others.values() for tap in taps))
+
+    def key(self, tap: TapId) -> str:
+        """Return what probes call the tap."""
+        return tap.layer if tap in self.layers else f"{tap.layer}/{tap.pooling}"
+
+    @property
+    def n_copies(self) -> int:
+        """How often codes lie in memory: joined ones are copied side by side."""
+        return 2 if self.is_joined else 1
+
+
+def candidates_of(
+    backbone: Backbone, collection: CollectionRecord, request: TrainRequest
+) -> Candidates:
+    """Return what to choose from.
+
+    The order counts: of equally good layers the earlier one is chosen. "auto" and "all" take every
+    depth if their codes fit in memory, else as many as do, evenly spread, and the network's
+    own answers where they are stored.
 
     Raises:
         LayerNotFound: a layer that the backbone does not have.
         PoolingInvalid: as `Backbone.tap`.
         InvalidArgument: the codes would not fit in memory.
     """
-    if not request.is_auto:
-        taps = _taps(backbone, backbone.select(request.layers), request)
-        check_bytes(backbone, collection.n_examples, taps)
-        return taps
+    if not (request.is_auto or request.is_joined):
+        found = _candidates(backbone, backbone.select(request.layers), (), request)
+        check_bytes(backbone, collection.n_examples, found)
+        return found
+    outputs = outputs_in(backbone, collection)
+    core = set(core_of(backbone, collection))
     n_depths = len(backbone.ranked)
     while True:
-        taps = _taps(backbone, backbone.spread(n_depths), request)
-        room = MAX_CODE_BYTES if set(taps) <= set(backbone.core) else MAX_COMPUTED_BYTES
-        if _n_bytes(backbone, collection.n_examples, taps) <= room:
-            return taps
+        found = _candidates(backbone, backbone.spread(n_depths), outputs, request)
+        room = MAX_CODE_BYTES if set(found.taps) <= core else MAX_COMPUTED_BYTES
+        if _n_bytes(backbone, collection.n_examples, found) <= room:
+            return found
         if n_depths <= FEWEST_DEPTHS:
-            check_bytes(backbone, collection.n_examples, taps)
-            return taps
+            check_bytes(backbone, collection.n_examples, found)
+            return found
         n_depths = max(n_depths // 2, FEWEST_DEPTHS)
 
 
@@ -93,27 +138,57 @@ def check_classes(collection_id: str, counts: Mapping[str, int]) -> None:
         )
 
 
-def _taps(backbone: Backbone, asked: Sequence[Layer], request: TrainRequest) -> tuple[TapId, ...]:
+def _candidates(
+    backbone: Backbone, asked: Sequence[Layer], outputs: Sequence[TapId], request: TrainRequest
+) -> Candidates:
     names = {layer.name for layer in asked}
-    return tuple(
-        backbone.tap(layer, activation=request.activation, pooling=request.pooling)
-        for layer in backbone.layers
-        if layer.name in names
+    chosen = [layer for layer in backbone.layers if layer.name in names]
+    layers = {
+        backbone.tap(layer, activation=request.activation, pooling=request.pooling): layer
+        for layer in chosen
+    }
+    others = {
+        tap: _pooled_otherwise(backbone, layer, tap)
+        for tap, layer in layers.items()
+        if request.choose_pooling
+    }
+    taps = (*layers, *outputs)
+    logits = [tap for tap in taps if backbone.layer_of(tap).role == LOGITS]
+    return Candidates(
+        taps,
+        others,
+        logits[-1] if logits else None,
+        is_joined=request.is_joined,
+        may_shortlist=request.is_auto or request.is_joined,
     )
 
 
-def _n_bytes(backbone: Backbone, n: int, taps: Sequence[TapId]) -> int:
-    return 4 * n * sum(n_dims(tap, backbone.layer_of(tap)) for tap in taps)
+def _pooled_otherwise(backbone: Backbone, layer: Layer, tap: TapId) -> tuple[TapId, ...]:
+    """Of a layer that is no map all poolings are the same."""
+    if layer.height * layer.width == 1:
+        return ()
+    found = []
+    for pooling in TRIED_POOLINGS:
+        try:
+            found.append(backbone.tap(layer, activation=tap.activation, pooling=pooling))
+        except PoolingInvalid:
+            continue  # it has no class token
+    return tuple(other for other in found if other != tap)
 
 
-def check_bytes(backbone: Backbone, n: int, taps: Sequence[TapId]) -> None:
+def _n_bytes(backbone: Backbone, n: int, found: Candidates) -> int:
+    values = sum(n_dims(tap, backbone.layer_of(tap)) for tap in found.taps)
+    return 4 * n * values * found.n_copies
+
+
+def check_bytes(backbone: Backbone, n: int, found: Candidates) -> None:
     """Raises InvalidArgument: the codes of `n` images would not fit in memory."""
-    n_bytes = _n_bytes(backbone, n, taps)
+    n_bytes = _n_bytes(backbone, n, found)
     if n_bytes > MAX_CODE_BYTES:
         raise InvalidArgument(
-            f"the codes of {n:,} images at {len(taps)} layers, pooled by "
-            f"'{taps[0].pooling}', have {n_bytes:,} bytes, but {MAX_CODE_BYTES:,} are the most: "
-            "choose fewer layers or pooling 'avg'"
+            f"the codes of {n:,} images at {len(found.taps)} layers, pooled by "
+            f"'{found.layers[0].pooling}', have {n_bytes:,} bytes, but {MAX_CODE_BYTES:,} are the "
+            "most: choose fewer layers or pooling 'avg'"
         )
 
 

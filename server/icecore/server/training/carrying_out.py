@@ -26,7 +26,7 @@ from icecore.server.errors import (
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import VersionRecord, VersionState
 from icecore.server.training.base import Base
-from icecore.server.training.candidates import candidate_taps
+from icecore.server.training.candidates import Candidates, candidates_of
 from icecore.server.training.comparing import Contender
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.findings import facts_of
@@ -120,7 +120,7 @@ async def _to_its_end(job: Job, tenant: TenantStore, tools: Tools) -> VersionRec
                 tenant,
                 tools.comparer,
                 probe_id,
-                Contender.of(version, facts.tap, trained.file, trained.held_out),
+                Contender.of(version, facts.taps, trained.file, trained.held_out),
                 request.collection_id,
                 request.not_worse_by,
                 commit,
@@ -158,15 +158,15 @@ async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[Version
     base: Base | None = None
     if request.base_version:
         base = await asyncio.to_thread(Base.still, tenant, request.probe_id, request.base_version)
-    taps = (
-        candidate_taps(backbone, collection, request)
+    candidates = (
+        candidates_of(backbone, collection, request)
         if base is None
-        else base.taps(backbone, collection)
+        else base.candidates(backbone, collection)
     )
     snapshot = await tools.collection_codes.read(
         tenant,
         request.collection_id,
-        taps,
+        candidates.taps,
         number=collection.number,
         on_progress=partial(job.tell, "codes"),
     )
@@ -174,10 +174,10 @@ async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[Version
     digest = await asyncio.to_thread(training_set.digest)
     del snapshot
     job.tell("choosing" if base is None else "fitting", 0.0)
-    trained = await _attempted(job, training_set, request, base, tools.workers)
+    trained = await _attempted(job, training_set, candidates, request, base, tools.workers)
     facts = facts_of(
         trained.found,
-        training_set.codes,
+        candidates,
         seed=request.seed,
         data_digest=digest,
         n_images=len(training_set),
@@ -188,6 +188,7 @@ async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[Version
 async def _attempted(
     job: Job,
     training_set: TrainingSet,
+    candidates: Candidates,
     request: TrainRequest,
     base: Base | None,
     workers: Workers,
@@ -197,9 +198,9 @@ async def _attempted(
         try:
             return await worker.train(
                 training_set,
+                candidates,
                 kind=request.kind,
                 seed=request.seed,
-                may_shortlist=request.is_auto,
                 base=base,
                 on_progress=job.tell,
             )

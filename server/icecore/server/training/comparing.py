@@ -23,8 +23,9 @@ from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.errors import ImagesNotKept, StorageCorrupt, VersionNotComparable
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord, VersionRecord
+from icecore.server.training.identities import identity_of
 from icecore.server.training.opening import open_version
-from icecore.server.training.training_set import identity
+from icecore.server.training.predictor import side_by_side
 from icecore.wire.taps import TapId
 
 NO_ANSWER: Final = -1
@@ -41,13 +42,13 @@ class Contender:
 
     version: int
     probe: LinearProbe
-    tap: TapId
+    taps: tuple[TapId, ...]
     held_out: HeldOut
 
     @classmethod
-    def of(cls, version: int, tap: TapId, file: bytes, held_out: bytes) -> Self:
+    def of(cls, version: int, taps: tuple[TapId, ...], file: bytes, held_out: bytes) -> Self:
         """Return what training just made."""
-        return cls(version, from_bytes(file), tap, HeldOut.from_bytes(held_out))
+        return cls(version, from_bytes(file), taps, HeldOut.from_bytes(held_out))
 
     @classmethod
     def stored(cls, store: TenantStore, record: VersionRecord) -> Self:
@@ -57,7 +58,7 @@ class Contender:
             VersionNotComparable: it is of a time when held-out answers were not kept.
             StorageCorrupt: what is kept of it cannot be read.
         """
-        probe, tap = open_version(store, record)
+        probe, taps = open_version(store, record)
         kept = store.held_out_answers(record.probe_id, record.version)
         if kept is None:
             raise VersionNotComparable(
@@ -68,7 +69,7 @@ class Contender:
             held_out = HeldOut.from_bytes(kept)
         except ProbeFileInvalid as error:
             raise StorageCorrupt(str(error)) from error
-        return cls(record.version, probe, tap, held_out)
+        return cls(record.version, probe, taps, held_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,10 @@ class Comparer:
             collection = await asyncio.to_thread(store.collection, collection_id)
             looked = await asyncio.to_thread(store.snapshot, collection_id)
             taps = [
-                one.tap
+                tap
                 for one in (a, b)
-                if _any_new(one, looked.examples) and await self._has_codes(collection, one.tap)
+                if _any_new(one, looked.examples) and await self._has_codes(collection, one.taps)
+                for tap in one.taps
             ]
             snapshot = await self._collection_codes.read(
                 store, collection_id, taps, number=collection.number
@@ -129,12 +131,12 @@ class Comparer:
                 _judged, probe_id, a, b, collection_id, snapshot.examples, snapshot.codes
             )
 
-    async def _has_codes(self, collection: CollectionRecord, tap: TapId) -> bool:
-        if tap.digest != collection.digest:
+    async def _has_codes(self, collection: CollectionRecord, taps: Sequence[TapId]) -> bool:
+        if taps[0].digest != collection.digest:
             return False
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
         try:
-            self._collection_codes.check(collection, backbone, (tap,))
+            self._collection_codes.check(collection, backbone, taps)
         except ImagesNotKept:
             return False
         return True
@@ -157,9 +159,7 @@ def _judged(
     labelled = [examples[row] for row in rows]
     images = [example.image_sha256 for example in labelled]
     labels = [example.label for example in labelled]
-    (said_a, new_a), (said_b, new_b) = (
-        _answers(one, images, rows, codes.get(one.tap)) for one in (a, b)
-    )
+    (said_a, new_a), (said_b, new_b) = (_answers(one, images, rows, codes) for one in (a, b))
     judged = (said_a != NO_ANSWER) & (said_b != NO_ANSWER)
     if not judged.any():
         raise VersionNotComparable(
@@ -187,17 +187,20 @@ def _judged(
 
 
 def _answers(
-    one: Contender, images: Sequence[str], rows: npt.NDArray[np.int64], codes: CodeArray | None
+    one: Contender,
+    images: Sequence[str],
+    rows: npt.NDArray[np.int64],
+    codes: Mapping[TapId, CodeArray],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return (n,) the class each image is taken for, and where the version is new to it."""
     is_known, classes = one.held_out.answers(images)
     said = classes.astype(np.int64)
     new = np.flatnonzero(~is_known)
-    if codes is not None:
+    if all(tap in codes for tap in one.taps):
         for start in range(0, len(new), _ROWS_AT_ONCE):
             some = new[start : start + _ROWS_AT_ONCE]
-            values = codes[rows[some]].reshape(len(some), -1)
-            said[some] = one.probe.scores(values, tap=identity(one.tap)).argmax(axis=1)
+            values = side_by_side([codes[tap][rows[some]] for tap in one.taps])
+            said[some] = one.probe.scores(values, tap=identity_of(one.taps)).argmax(axis=1)
     return said, ~is_known
 
 

@@ -1,6 +1,6 @@
 """What training found, typed: the reading of `VersionRecord.result`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Self, cast
 
 from icecore.server.errors import StorageCorrupt
@@ -24,6 +24,16 @@ class Accuracy:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedGain:
+    """What layers read together gain over the best one by itself, whose accuracy `alone` is."""
+
+    alone: Accuracy
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class LayerTrial:
     """What cross-validation saw at one candidate layer; `depth` 0: it has none."""
 
@@ -32,14 +42,16 @@ class LayerTrial:
     accuracy: Accuracy
     C: float
     is_chosen: bool
+    preprocessing: str = NONE
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
     """A READY version's own account.
 
-    `accuracy` comes from outer folds that chose nothing; `naive` is the winner's
-    accuracy in the folds that chose it, kept to show the difference. `gap` is
+    `taps` are what it reads: one, or several joined, over which `gain` is then told. `accuracy`
+    comes from outer folds that chose nothing; `naive` is the winner's accuracy in the folds that
+    chose it, kept to show the difference. `gap` is
     an upper bound of the relative distance to the optimum. `data_digest` is
     over ids, labels and codes (see `training_set`). `n_images` counts what was
     trained on; images without a label are not among them. `not_promoted_reason` and
@@ -47,7 +59,7 @@ class VersionFacts:
     comparison; else "". `preprocessing` is what `icecore.probes.preprocessing` calls it.
     """
 
-    tap: TapId
+    taps: tuple[TapId, ...]
     C: float
     classes: tuple[str, ...]
     accuracy: Accuracy
@@ -62,10 +74,16 @@ class VersionFacts:
     not_promoted_message: str = ""
     preprocessing: str = NONE
     n_judged: int = ALL_JUDGED
+    gain: JoinedGain | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of the backbone that all taps are of."""
+        return self.taps[0].digest
 
     def to_json(self) -> Json:
         return {
-            "tap": self.tap.to_json(),
+            "taps": [tap.to_json() for tap in self.taps],
             "C": self.C,
             "classes": list(self.classes),
             "accuracy": _accuracy_to_json(self.accuracy),
@@ -77,11 +95,15 @@ class VersionFacts:
                     "accuracy": _accuracy_to_json(trial.accuracy),
                     "C": trial.C,
                     "is_chosen": trial.is_chosen,
+                    "preprocessing": trial.preprocessing,
                 }
                 for trial in self.trials
             ],
             "preprocessing": self.preprocessing,
             "n_judged": self.n_judged,
+            "gain": None
+            if self.gain is None
+            else {**asdict(self.gain), "alone": _accuracy_to_json(self.gain.alone)},
             "objective": self.objective,
             "gap": self.gap,
             "seed": self.seed,
@@ -101,7 +123,8 @@ class VersionFacts:
         values = cast(dict[str, Any], fields)
         try:
             return cls(
-                tap=TapId.from_json(values["tap"]),
+                # Versions of before read one.
+                taps=_taps([values["tap"]] if "tap" in values else values["taps"]),
                 C=float(values["C"]),
                 classes=tuple(str(label) for label in values["classes"]),
                 accuracy=_accuracy(values["accuracy"]),
@@ -113,6 +136,7 @@ class VersionFacts:
                         accuracy=_accuracy(trial["accuracy"]),
                         C=float(trial["C"]),
                         is_chosen=bool(trial["is_chosen"]),
+                        preprocessing=str(trial.get("preprocessing", NONE)),
                     )
                     for trial in values["trials"]
                 ),
@@ -123,6 +147,7 @@ class VersionFacts:
                 n_images=int(values["n_images"]),
                 preprocessing=str(values.get("preprocessing", NONE)),
                 n_judged=int(values.get("n_judged", ALL_JUDGED)),
+                gain=_gain(values.get("gain")),
                 # Versions of before were always promoted, or never.
                 not_promoted_reason=str(values.get("not_promoted_reason", "")),
                 not_promoted_message=str(values.get("not_promoted_message", "")),
@@ -146,3 +171,20 @@ def _accuracy_to_json(accuracy: Accuracy) -> dict[str, float]:
 
 def _accuracy(fields: dict[str, Any]) -> Accuracy:
     return Accuracy(float(fields["estimate"]), float(fields["low"]), float(fields["high"]))
+
+
+def _gain(fields: dict[str, Any] | None) -> JoinedGain | None:
+    if fields is None:
+        return None
+    return JoinedGain(
+        _accuracy(fields["alone"]),
+        float(fields["difference"]),
+        float(fields["low"]),
+        float(fields["high"]),
+    )
+
+
+def _taps(texts: list[str]) -> tuple[TapId, ...]:
+    if not texts:
+        raise ValueError("there are no taps")
+    return tuple(map(TapId.from_json, texts))

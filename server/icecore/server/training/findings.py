@@ -1,30 +1,36 @@
 """A worker's findings, with the taps put back: it knows its layers by key alone."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from icecore.server.training.facts import Accuracy, LayerTrial, VersionFacts
-from icecore.wire.taps import TapId
+from icecore.server.training.candidates import Candidates
+from icecore.server.training.facts import Accuracy, JoinedGain, LayerTrial, VersionFacts
 
 
 def facts_of(
-    found: dict[str, Any], taps: Iterable[TapId], *, seed: int, data_digest: str, n_images: int
+    found: dict[str, Any],
+    candidates: Candidates,
+    *,
+    seed: int,
+    data_digest: str,
+    n_images: int,
 ) -> VersionFacts:
-    """Return the facts of what a worker found among these taps."""
-    by_key = {tap.layer: tap for tap in taps}
+    """Return the facts of what a worker found among the candidates."""
+    by_key = {candidates.key(tap): tap for tap in candidates.taps}
+    gain = found["gain"]
     return VersionFacts(
-        tap=by_key[found["key"]],
+        taps=tuple(by_key[key] for key in found["keys"]),
         C=found["C"],
         classes=tuple(found["classes"]),
         accuracy=Accuracy(**found["accuracy"]),
         naive=found["naive"],
         trials=tuple(
             LayerTrial(
-                layer=trial["key"],
+                layer=by_key[trial["key"]].layer,
                 depth=by_key[trial["key"]].depth,
                 accuracy=Accuracy(**trial["accuracy"]),
                 C=trial["C"],
                 is_chosen=trial["is_chosen"],
+                preprocessing=trial["preprocessing"],
             )
             for trial in found["trials"]
         ),
@@ -35,4 +41,5 @@ def facts_of(
         n_images=n_images,
         preprocessing=found["preprocessing"],
         n_judged=found["n_judged"],
+        gain=None if gain is None else JoinedGain(**{**gain, "alone": Accuracy(**gain["alone"])}),
     )

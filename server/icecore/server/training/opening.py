@@ -7,8 +7,11 @@ from icecore.server.errors import ProbeNotPromoted, StorageCorrupt, VersionNotRe
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import VersionRecord, VersionState
 from icecore.server.training.facts import VersionFacts
-from icecore.server.training.training_set import identity
+from icecore.server.training.identities import identity_of
 from icecore.wire.taps import TapId
+
+Opened = tuple[LinearProbe, tuple[TapId, ...]]
+"""A probe, and the tap that it reads, or several joined."""
 
 
 def ready_version(store: TenantStore, probe_id: str, version: int) -> VersionRecord:
@@ -31,8 +34,8 @@ def ready_version(store: TenantStore, probe_id: str, version: int) -> VersionRec
     return record
 
 
-def open_version(store: TenantStore, record: VersionRecord) -> tuple[LinearProbe, TapId]:
-    """Return a READY version's probe and its tap.
+def open_version(store: TenantStore, record: VersionRecord) -> Opened:
+    """Return a READY version's probe and the tap that it reads, or the joined ones.
 
     Raises:
         StorageCorrupt: its file cannot be read, or is another version's.
@@ -43,9 +46,9 @@ def open_version(store: TenantStore, record: VersionRecord) -> tuple[LinearProbe
         probe = from_bytes(store.probe_file(record.probe_id, record.version))
     except ProbeFileInvalid as error:
         raise StorageCorrupt(str(error)) from error
-    if facts is None or probe.tap != identity(facts.tap):
+    if facts is None or probe.tap != identity_of(facts.taps):
         raise StorageCorrupt(
             f"version {record.version} of probe {record.probe_id!r} and its file are of "
             "different taps"
         )
-    return probe, facts.tap
+    return probe, facts.taps

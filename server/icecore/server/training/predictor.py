@@ -5,6 +5,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import cast
+
+import numpy as np
 
 from icecore.probes.linear_probe import LinearProbe, Predictions
 from icecore.server.backbones.catalog import Catalog
@@ -13,8 +16,8 @@ from icecore.server.embedding.images import ImageInput
 from icecore.server.errors import CodesInvalid, TapMismatch
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import VersionRecord
-from icecore.server.training.opening import open_version, ready_version
-from icecore.server.training.training_set import identity
+from icecore.server.training.identities import identity_of
+from icecore.server.training.opening import Opened, open_version, ready_version
 from icecore.wire.codes import CodeArray, Codes
 from icecore.wire.taps import TapId
 
@@ -24,14 +27,14 @@ class Predicted:
     """What a version says of some images, in their order.
 
     `predictions` has labels (n), probability (n,) or None, and scores (n, k) with one
-    column a class in the order of `classes`. `tap` is the version's own.
+    column a class in the order of `classes`. `taps` are the version's own.
     """
 
     predictions: Predictions
     classes: tuple[str, ...]
     probe_id: str
     version: int
-    tap: TapId
+    taps: tuple[TapId, ...]
     timings: Timings
 
 
@@ -45,9 +48,7 @@ class Predictor:
         self._catalog = catalog
         self._embedder = embedder
         self._max_probes = max_probes
-        self._probes: OrderedDict[tuple[str, str, int, str], tuple[LinearProbe, TapId]] = (
-            OrderedDict()
-        )
+        self._probes: OrderedDict[tuple[str, str, int, str], Opened] = OrderedDict()
         self._n_forgotten = 0
 
     async def predict(
@@ -73,31 +74,30 @@ class Predictor:
         """
         began = perf_counter()
         record = await asyncio.to_thread(ready_version, store, probe_id, version)
-        probe, tap = await self._opened(store, record)
+        probe, taps = await self._opened(store, record)
         if isinstance(given, Codes):
-            values, timings = _checked(given, probe, tap, record), Timings(0.0, 0.0, 0.0, 0.0)
+            values, timings = _checked(given, probe, taps, record), Timings(0.0, 0.0, 0.0, 0.0)
         else:
-            backbone = await asyncio.to_thread(self._catalog.by_digest, tap.digest)
+            backbone = await asyncio.to_thread(self._catalog.by_digest, taps[0].digest)
             embedded = await self._embedder.embed(
                 backbone,
-                (tap,),
+                taps,
                 given,
                 tenant_id=store.tenant_id,
                 priority=priority,
                 deadline=deadline,
                 is_cached=True,
             )
-            (codes,) = embedded.codes
-            values, timings = codes.reshape(len(codes), -1), embedded.timings
+            values, timings = side_by_side(embedded.codes), embedded.timings
         applying = perf_counter()
-        predictions = await asyncio.to_thread(probe.predict, values, tap=identity(tap))
+        predictions = await asyncio.to_thread(probe.predict, values, tap=identity_of(taps))
         ended = perf_counter()
         return Predicted(
             predictions=predictions,
             classes=probe.classes,
             probe_id=record.probe_id,
             version=record.version,
-            tap=tap,
+            taps=taps,
             timings=replace(
                 timings,
                 compute_ms=timings.compute_ms + (ended - applying) * 1e3,
@@ -112,7 +112,7 @@ class Predictor:
             if key[0] == tenant_id and probe_id in (None, key[1]):
                 del self._probes[key]
 
-    async def _opened(self, store: TenantStore, record: VersionRecord) -> tuple[LinearProbe, TapId]:
+    async def _opened(self, store: TenantStore, record: VersionRecord) -> Opened:
         key = (store.tenant_id, record.probe_id, record.version, record.file_digest)
         known = self._probes.get(key)
         if known is not None:
@@ -127,7 +127,25 @@ class Predictor:
         return known
 
 
-def _checked(codes: Codes, probe: LinearProbe, tap: TapId, record: VersionRecord) -> CodeArray:
+def side_by_side(codes: Sequence[CodeArray]) -> CodeArray:
+    """Return the codes (n, d of all) of some images at one tap or more, whole maps flattened."""
+    flat = [each.reshape(len(each), -1) for each in codes]
+    if len(flat) == 1:
+        return flat[0]
+    return cast(CodeArray, np.concatenate(flat, axis=1))
+
+
+def _checked(
+    codes: Codes, probe: LinearProbe, taps: Sequence[TapId], record: VersionRecord
+) -> CodeArray:
+    if len(taps) > 1:
+        raise TapMismatch(
+            f"codes of tap '{codes.tap}' were given to version {record.version} of probe "
+            f"{record.probe_id!r}, which reads {len(taps)} layers together: send images",
+            given=str(codes.tap),
+            wanted=" + ".join(map(str, taps)),
+        )
+    (tap,) = taps
     if codes.tap != tap:
         raise TapMismatch(
             f"codes of tap '{codes.tap}' were given to version {record.version} of probe "

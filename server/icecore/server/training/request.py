@@ -14,6 +14,9 @@ AUTO: Final = "auto"
 
 KINDS: Final = ("svm", "softmax")
 
+ALL: Final = "all"
+"""The name that asks for layers read together."""
+
 _MAX_SEED = 2**64 - 1
 
 
@@ -21,11 +24,13 @@ _MAX_SEED = 2**64 - 1
 class TrainRequest:
     """A probe to be trained on a collection.
 
-    `layers` holds depths or names to choose from; none, or `("auto",)`, asks
-    for a choice among all depths. `promote` moves the probe's pointer once it is READY; with
-    `not_worse_by`, an accuracy in 0..1, only if it passes `promoting.check_not_worse`.
-    With `base_version`, kind, tap and C are that version's of the same probe, which `kind`
-    repeats and `layers`, `activation` and `pooling` do not; 0: they are chosen.
+    `layers` holds depths or names to choose from; none, or `("auto",)`, asks for a choice among
+    all depths, `("all",)` for as many of them joined as are of use. With `choose_pooling`,
+    `pooling` is the first of those tried at the chosen layer. `promote` moves the probe's pointer
+    once it is READY; with `not_worse_by`, an accuracy in 0..1, only if it passes
+    `promoting.check_not_worse`. With `base_version`, kind, taps and C are that version's of the
+    same probe, which `kind` repeats and `layers`, `activation` and `pooling` do not; 0: they are
+    chosen.
 
     Raises:
         NameInvalid: the probe's or the collection's id.
@@ -43,6 +48,7 @@ class TrainRequest:
     promote: bool = True
     not_worse_by: float | None = None
     base_version: int = 0
+    choose_pooling: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -63,11 +69,21 @@ class TrainRequest:
                 )
         if not self.layers:
             object.__setattr__(self, "layers", (AUTO,))
-        if AUTO in self.layers and len(self.layers) > 1:
+        for name in (AUTO, ALL):
+            if name in self.layers and len(self.layers) > 1:
+                raise InvalidArgument(
+                    f"layers are {list(self.layers)!r}, but {name!r} chooses them itself: "
+                    f"give {name!r} alone, or the layers to choose from"
+                )
+        if self.choose_pooling and self.is_joined:
             raise InvalidArgument(
-                f"layers are {list(self.layers)!r}, but 'auto' chooses them itself: "
-                "give 'auto' alone, or the layers to choose from"
+                "pooling is to be chosen, but layers are joined as they are pooled: give one, "
+                "or let one layer be chosen"
             )
+
+    @property
+    def is_joined(self) -> bool:
+        return self.layers == (ALL,)
 
     @property
     def is_auto(self) -> bool:
@@ -86,6 +102,7 @@ class TrainRequest:
             "promote": self.promote,
             "not_worse_by": self.not_worse_by,
             "base_version": self.base_version,
+            "choose_pooling": self.choose_pooling,
         }
 
     @classmethod
@@ -111,6 +128,7 @@ class TrainRequest:
                 promote=bool(values["promote"]),
                 not_worse_by=None if margin is None else float(cast(float, margin)),
                 base_version=int(cast(int, values.get("base_version", 0))),
+                choose_pooling=bool(values.get("choose_pooling", False)),
             )
         except (KeyError, TypeError, ValueError, InvalidArgument) as error:
             raise StorageCorrupt(f"the stored training request is broken: {error!r}") from error

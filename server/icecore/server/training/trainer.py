@@ -17,7 +17,7 @@ from icecore.server.errors import NotFound, ProbeNotFound, ShuttingDown, Version
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import Mutation, VersionRecord, VersionState
 from icecore.server.training.base import Base
-from icecore.server.training.candidates import candidate_taps, check_classes
+from icecore.server.training.candidates import candidates_of, check_classes
 from icecore.server.training.comparing import Comparer
 from icecore.server.training.job import Job, Tools
 from icecore.server.training.progress import Progress
@@ -141,12 +141,12 @@ class Trainer:
             request = replace(request, kind=base.kind)
         collection = await asyncio.to_thread(tenant.collection, request.collection_id)
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
-        taps = (
-            candidate_taps(backbone, collection, request)
+        candidates = (
+            candidates_of(backbone, collection, request)
             if base is None
-            else base.taps(backbone, collection)
+            else base.candidates(backbone, collection)
         )
-        self._collection_codes.check(collection, backbone, taps)
+        self._collection_codes.check(collection, backbone, candidates.taps)
         check_classes(collection.collection_id, collection.labels)
         record = await asyncio.to_thread(
             partial(

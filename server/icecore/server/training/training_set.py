@@ -11,6 +11,7 @@ import numpy as np
 from icecore.server.embedding.collection_codes import TapSnapshot
 from icecore.server.storage.records import CodeArray
 from icecore.server.training.candidates import check_classes
+from icecore.server.training.identities import identity
 from icecore.wire.taps import TapId
 
 
@@ -70,11 +71,6 @@ class TrainingSet:
             text(f"{codes.dtype.name} {codes.shape!r}")
             sha.update(codes.astype(codes.dtype.newbyteorder("<"), copy=False).data)
         return sha.hexdigest()
-
-
-def identity(tap: TapId) -> str:
-    """Return the tap's identity as text, without its labels: equal only where taps are."""
-    return TapId(tap.digest, tap.layer, tap.activation, tap.pooling).to_json()
 
 
 def _rows(codes: CodeArray, rows: Sequence[int]) -> CodeArray:

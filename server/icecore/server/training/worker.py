@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, BinaryIO, cast
 
@@ -23,6 +24,7 @@ from icecore.probes.held_out import HeldOut
 from icecore.probes.selection import train
 from icecore.probes.training import Training
 from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
+from icecore.server.training.identities import joined
 
 
 def main() -> int:
@@ -60,7 +62,10 @@ def _answer(
                 request["labels"],
                 kind=request["kind"],
                 groups=request["groups"],
-                positions=_positions(entries),
+                positions={entry["key"]: entry["position"] for entry in entries},
+                outputs=request["outputs"],
+                alternatives=request["alternatives"],
+                joining=request["joining"],
                 may_shortlist=request["may_shortlist"],
                 seed=request["seed"],
                 on_progress=tell,
@@ -68,10 +73,11 @@ def _answer(
         else:
             training = continued(
                 from_bytes(base_file),
-                arrays[0],
+                np.concatenate(arrays, axis=1) if len(arrays) > 1 else arrays[0],
                 request["labels"],
-                key=entries[0]["key"],
+                key=entries[-1]["key"],
                 C=request["base"]["C"],
+                widths=[array.shape[1] for array in arrays] if len(arrays) > 1 else (),
                 groups=request["groups"],
                 chosen_on=request["base"]["chosen_on"],
                 seed=request["seed"],
@@ -82,9 +88,10 @@ def _answer(
             stdout, {"event": "refused", "reason": str(error.reason), "message": str(error)}
         )
         return
-    (tap,) = [entry["tap"] for entry in entries if entry["key"] == training.key]
-    write_message(stdout, {"event": "trained", "found": _found(training)})
-    write_frame(stdout, to_bytes(training.probe(tap)))
+    keys = training.keys if base_file is None else [entry["key"] for entry in entries]
+    identities = {entry["key"]: entry["tap"] for entry in entries}
+    write_message(stdout, {"event": "trained", "found": _found(training, keys)})
+    write_frame(stdout, to_bytes(training.probe(joined([identities[key] for key in keys]))))
     held_out = HeldOut.of(
         request["groups"],
         training.predicted,
@@ -94,10 +101,10 @@ def _answer(
     write_frame(stdout, held_out.to_bytes())
 
 
-def _found(training: Training) -> dict[str, object]:
-    """What `findings.facts_of` reads."""
+def _found(training: Training, keys: Sequence[str]) -> dict[str, object]:
+    """What `findings.facts_of` reads; the probe's codes are those of `keys`."""
     return {
-        "key": training.key,
+        "keys": list(keys),
         "preprocessing": training.preprocessing.value,
         "C": training.C,
         "classes": list(training.classes),
@@ -105,15 +112,10 @@ def _found(training: Training) -> dict[str, object]:
         "naive": training.naive,
         "n_judged": training.n_judged,
         "trials": [asdict(trial) for trial in training.trials],
+        "gain": None if training.gain is None else asdict(training.gain),
         "objective": training.fit.objective,
         "gap": training.fit.gap,
     }
-
-
-def _positions(entries: list[dict[str, Any]]) -> dict[str, float] | None:
-    """Each layer's depth as a share of the deepest one's; None where one has none."""
-    positions = {entry["key"]: entry["position"] for entry in entries}
-    return positions if all(positions.values()) else None
 
 
 def _array(data: bytes, entry: dict[str, Any]) -> np.ndarray:

@@ -14,13 +14,15 @@ from typing import Any, Final, cast
 
 from icecore.server.giving_way import give_way
 from icecore.server.training.base import Base
+from icecore.server.training.candidates import Candidates
 from icecore.server.training.frames import (
     receive_frame,
     receive_message,
     send_frame,
     send_message,
 )
-from icecore.server.training.training_set import TrainingSet, identity
+from icecore.server.training.identities import identity
+from icecore.server.training.training_set import TrainingSet
 
 OnProgress = Callable[[str, float], None]
 
@@ -108,21 +110,21 @@ class Worker:
     async def train(
         self,
         training_set: TrainingSet,
+        candidates: Candidates,
         *,
         kind: str,
         seed: int,
         base: Base | None = None,
-        may_shortlist: bool = True,
         on_progress: OnProgress,
     ) -> Trained:
-        """Train a probe on the set, which is of one tap where there is a `base` to go on from.
+        """Train a probe on the set, which has codes at the candidates; with a `base` at its taps.
 
         Raises:
             TrainingRefused: the data cannot be learnt from.
             WorkerDied: it was killed or broke; the server's log has its words.
         """
         try:
-            await self._send(training_set, kind, seed, base, may_shortlist)
+            await self._send(training_set, candidates, kind, seed, base)
             while True:
                 message = await receive_message(self._reader)
                 match message["event"]:
@@ -152,35 +154,42 @@ class Worker:
     async def _send(
         self,
         training_set: TrainingSet,
+        candidates: Candidates,
         kind: str,
         seed: int,
         base: Base | None,
-        may_shortlist: bool,
     ) -> None:
-        deepest = max((tap.depth for tap in training_set.codes), default=0)
+        deepest = max(tap.depth for tap in candidates.layers)
+        key, logits = candidates.key, candidates.logits
         await send_message(
             self._writer,
             {
                 "kind": kind,
                 "seed": seed,
-                "may_shortlist": may_shortlist,
+                "may_shortlist": candidates.may_shortlist,
+                "joining": candidates.is_joined,
+                "outputs": [] if logits is None else [key(logits)],
+                "alternatives": {
+                    key(tap): [key(other) for other in others]
+                    for tap, others in candidates.others.items()
+                },
                 "labels": list(training_set.labels),
                 "groups": list(training_set.groups),
                 "codes": [
                     {
-                        "key": tap.layer,
+                        "key": key(tap),
                         "tap": identity(tap),
                         "position": tap.depth / deepest if tap.depth else None,
-                        "dtype": codes.dtype.str,
-                        "shape": list(codes.shape),
+                        "dtype": training_set.codes[tap].dtype.str,
+                        "shape": list(training_set.codes[tap].shape),
                     }
-                    for tap, codes in training_set.codes.items()
+                    for tap in candidates.taps
                 ],
                 "base": None if base is None else {"C": base.C, "chosen_on": base.chosen_on},
             },
         )
-        for codes in training_set.codes.values():
-            await send_frame(self._writer, codes.data)
+        for tap in candidates.taps:
+            await send_frame(self._writer, training_set.codes[tap].data)
         if base is not None:
             await send_frame(self._writer, base.file)
 

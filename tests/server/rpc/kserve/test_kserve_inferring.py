@@ -56,7 +56,7 @@ class Asked:
     ) -> Predicted:
         self.given = {**given, "store": store, "probe_id": probe_id, "version": version}
         said = Predictions(("a",), None, np.zeros((1, 2)))
-        return Predicted(said, ("a", "b"), probe_id, version or 7, BACKBONE.core[0], SPENT)
+        return Predicted(said, ("a", "b"), probe_id, version or 7, BACKBONE.core[:1], SPENT)
 
 
 @pytest.fixture

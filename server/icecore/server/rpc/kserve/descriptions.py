@@ -1,6 +1,7 @@
 """Models to the protocol's metadata and configuration."""
 
 import json
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 from icecore.kserve import open_inference as pb
@@ -8,7 +9,7 @@ from icecore.server.backbones.running.poolings import codes_shape
 from icecore.server.rpc.kserve.asking import CODES, LABEL, PROBABILITY, SCORES
 from icecore.server.rpc.kserve.models import Model
 from icecore.server.rpc.kserve.tensors import INPUT, MAX_IMAGES
-from icecore.wire.taps import AVG
+from icecore.wire.taps import AVG, TapId
 
 BACKBONE_PLATFORM: Final = "onnxruntime_onnx"
 PROBE_PLATFORM: Final = "icecore_probe"
@@ -99,5 +100,11 @@ def _parameters(model: Model) -> dict[str, str]:
         **shared,
         "kind": model.probe.kind,
         "classes": json.dumps(facts.classes, ensure_ascii=False),
-        "tap": facts.tap.to_json(),
+        **_read(facts.taps),
     }
+
+
+def _read(taps: Sequence[TapId]) -> dict[str, str]:
+    if len(taps) == 1:
+        return {"tap": taps[0].to_json()}
+    return {"taps": json.dumps([json.loads(tap.to_json()) for tap in taps])}

@@ -83,7 +83,7 @@ class Models:
             name,
             chosen.version,
             tuple(sorted(one.version for one in record.versions if _is_ready(one))),
-            self._catalog.by_digest(facts.tap.digest),
+            self._catalog.by_digest(facts.digest),
             ProbeVersion(chosen.kind, facts),
         )
 
