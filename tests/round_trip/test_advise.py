@@ -221,11 +221,13 @@ def test_a_folder_is_judged_by_one_command(icecore: Icecore, tmp_path: Path) -> 
     for words in ("of 3", "the same network before it learnt anything", "What to do:", "frozen"):
         assert words in told
     assert len(told.splitlines()) < 70
+    assert "--server" in told, "commands are for the server that was asked"
     again = icecore.done("advise", photos, "--name", "palette", "--backbone", "other", "--json")
     assert again.json["chosen"]["backbone"] == "other"
     assert icecore.done("collections", "list", "--json").out.count('"palette"') >= 1
 
 
+@pytest.mark.usefixtures("client")
 def test_a_command_that_makes_no_sense_is_refused(icecore: Icecore, tmp_path: Path) -> None:
     assert "and not both" in icecore.refused("advise")
     assert "and not both" in icecore.refused("advise", tmp_path, "--collection", "lights")

@@ -41,6 +41,15 @@ class Connection:
         """Return what the command line of this context says."""
         return cls(**context.meta.get(_META, {}))
 
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What to write behind a command for the same server; the key is nobody's to print."""
+        named = (("--server", self.server), ("--data", self.data), ("--ca", self.ca))
+        words = [word for flag, value in named if value is not None for word in (flag, str(value))]
+        words += ["--tls"] if self.tls else []
+        words += ["--insecure-transport"] if self.insecure_transport else []
+        return tuple(words)
+
     def client(self, *, key: str | None = None) -> Client:
         """Return a client of this server; it connects at its first call."""
         if self.server is not None and self.data is not None:

@@ -331,6 +331,12 @@ def test_who_is_to_ask_again_is_given_the_command_with_the_same_names() -> None:
     assert commands.asking_another(advice)[-1].endswith("--collection blood-wbc --backbone OTHER")
 
 
+def test_commands_are_for_the_server_that_was_asked() -> None:
+    origin = Origin(backbone=advices.BACKBONE, flags=("--data", "my data"))
+    for step in steps.steps(of_kind(VerdictKind.UNDECIDED, "hog"), origin):
+        assert all(one.endswith(" --data 'my data'") for one in step.commands)
+
+
 def test_a_kind_is_told_where_it_is_not_the_usual_one() -> None:
     assert commands.training(advices.blood(kind=ProbeKind.SVM)).endswith("--layer 21 --kind svm")
 

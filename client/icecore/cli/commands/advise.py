@@ -120,9 +120,10 @@ def advise(
         if collection is None:
             raise AssertionError("one of the two is there")
         origin = Origin(
-            "" if folder is None else str(folder),
-            name or "",
-            client.collection(collection).backbone,
+            folder="" if folder is None else str(folder),
+            name=name or "",
+            backbone=client.collection(collection).backbone,
+            flags=connection.flags,
         )
         advice = _advised(client, collection, backbones, kind, seed, max_images or 0)
     if report is not None:

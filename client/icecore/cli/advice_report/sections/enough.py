@@ -19,6 +19,8 @@ def enough(advice: Advice) -> Markup:
             "The probe was taught with parts of your images. How fast it got better tells how it "
             "would go on; the shaded fan is where the forecast lies in 9 of 10 cases. Nothing is "
             f"said beyond three times today's images. {sufficiency.forecast(advice)}",
+            "The forecast follows the curve and not its last point, so that its figure for today "
+            "may be a little off the one at the top.",
         ),
         tag("figure", draw_curve(advice)),
         table(

@@ -21,12 +21,14 @@ class Origin:
     """What the advice does not tell: where its images came from.
 
     `folder` is "" where a collection was judged as it is; `name` is the collection's where it is
-    not called as the folder is; `backbone` is the collection's own, "" where that is not known.
+    not called as the folder is; `backbone` is the collection's own, "" where that is not known;
+    `flags` say which server has it.
     """
 
     folder: str = ""
     name: str = ""
     backbone: str = ""
+    flags: tuple[str, ...] = ()
 
 
 UNKNOWN: Final = Origin()
@@ -44,12 +46,12 @@ def training(advice: Advice, origin: Origin = UNKNOWN) -> str:
         source = [origin.folder or FOLDER, "--backbone", place.backbone]
     kind = [] if advice.kind == ProbeKind.SOFTMAX else ["--kind", advice.kind]
     name = probe_name(advice, origin)
-    return _command("train-probe", name, *source, "--layer", layer, *kind)
+    return _command(origin, "train-probe", name, *source, "--layer", layer, *kind)
 
 
 def predicting(advice: Advice, origin: Origin = UNKNOWN) -> str:
     """Return the command that names new images with it."""
-    return _command("predict", probe_name(advice, origin), "NEW-IMAGES")
+    return _command(origin, "predict", probe_name(advice, origin), "NEW-IMAGES")
 
 
 def probe_name(advice: Advice, origin: Origin = UNKNOWN) -> str:
@@ -61,13 +63,13 @@ def probe_name(advice: Advice, origin: Origin = UNKNOWN) -> str:
 def asking_again(advice: Advice, origin: Origin = UNKNOWN, *, max_images: int = 0) -> str:
     """Return the command that asks for an advice again, with new images where a folder is known."""
     most = ["--max-images", str(min(max_images, MOST_IMAGES))] if max_images else []
-    return _command("advise", *_source(advice, origin), *most)
+    return _command(origin, "advise", *_source(advice, origin), *most)
 
 
 def asking_another(advice: Advice, origin: Origin = UNKNOWN) -> tuple[str, ...]:
     """Return the commands that list the networks there are, and judge another one."""
-    other = _command("advise", *_source(advice, origin), "--backbone", "OTHER")
-    return _command("backbones", "list"), other
+    other = _command(origin, "advise", *_source(advice, origin), "--backbone", "OTHER")
+    return _command(origin, "backbones", "list"), other
 
 
 def _source(advice: Advice, origin: Origin) -> list[str]:
@@ -82,5 +84,5 @@ def _is_own(advice: Advice, origin: Origin) -> bool:
     return len(places.backbones(advice)) <= 1
 
 
-def _command(*words: str) -> str:
-    return printable(shlex.join(["icecore", *words]))
+def _command(origin: Origin, *words: str) -> str:
+    return printable(shlex.join(["icecore", *words, *origin.flags]))

@@ -59,7 +59,7 @@ def agreement(advice: Advice) -> str:
     found = advice.scenario
     gain = found.earlier_gain
     best = (
-        f"The best earlier layer named {figures.more_right(gain.value)} than the last one, and "
+        f"Beside the last layer the best earlier one named {figures.more_right(gain.value)}, and "
         f"with other images it could be {figures.from_to(gain.low, gain.high)}"
     )
     if found.is_contradicted:
