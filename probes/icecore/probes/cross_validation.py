@@ -13,7 +13,7 @@ from icecore.probes.solving.losses import columns_of, loss_of
 from icecore.probes.solving.material import Material, material_of
 from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.tiles import Tile, tiles
-from icecore.probes.solving.weighting import ALIKE, Weighting
+from icecore.probes.solving.weighting import ALIKE, Weighting, check_strength
 
 OUTER_FOLDS: Final = 5
 
@@ -90,6 +90,9 @@ def judge(
     serves all folds and Cs. Training sets are solved by up to `threads` at once; how many does
     not change the answer. BLAS should have one thread. Outer folds that are not `among` those
     asked for see nothing: their part of the judgement is zeros, and no class.
+
+    Raises:
+        InputInvalid: weights too large for the largest C.
     """
     material = material_of(codes) if isinstance(codes, np.ndarray) else codes
     parts = [part for part in _parts(folds) if part.fold in among]
@@ -176,6 +179,7 @@ def _held_out(
     weighting: Weighting,
 ) -> list[_HeldOut]:
     weights = weighting.of_sets(y, k, [part.train for part in parts])
+    check_strength(max(Cs), *weights)
     paths = Paths(material.features, y, k, kind, *weights, columns)
     answers = [
         _HeldOut(

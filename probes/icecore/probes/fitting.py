@@ -13,7 +13,7 @@ from icecore.probes.solving.material import Material, folded, material_of
 from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.standardising import Standardisation
 from icecore.probes.solving.tiles import tiles
-from icecore.probes.solving.weighting import ALIKE, Weighting
+from icecore.probes.solving.weighting import ALIKE, Weighting, check_strength
 
 TOLERANCE: Final = 1e-11
 """Relative gap of a fit that is kept; storing its weights as float32 costs less."""
@@ -62,7 +62,7 @@ def fit(
         y: (n,) int, each of 0..k-1 present.
 
     Raises:
-        InputInvalid: a class whose images all weigh nothing.
+        InputInvalid: a class whose images all weigh nothing, or weights too large for C.
     """
     weights = weighting.of_sets(y, k, [np.arange(len(y))])
     weightless = np.flatnonzero(np.bincount(y, weights[0][0], minlength=k) == 0.0)
@@ -70,6 +70,7 @@ def fit(
         raise InputInvalid(
             f"class {int(weightless[0])} of {k} has no image of a weight above 0 to learn from"
         )
+    check_strength(C, *weights)
     with threadpool_limits(1, user_api="blas"):
         material = material_of(codes) if isinstance(codes, np.ndarray) else codes
         objective = left = 0.0

@@ -70,6 +70,17 @@ def test_a_system_that_float32_finds_singular_is_solved_in_float64() -> None:
     np.testing.assert_allclose(step[0], wanted, rtol=1e-3)
 
 
+def test_a_system_that_float64_finds_singular_is_still_solved() -> None:
+    """Equal rows at a C at which nothing keeps them apart: a ridge does."""
+    features = Directions(np.ones((2, 4)))
+    loss = loss_of(ProbeKind.SVM, np.array([0, 0]), 2, np.ones((1, 2)))
+    scores, weights, first = np.zeros((1, 2)), np.zeros((1, 4)), np.array([0])
+    step, _ = ExactSteps(features, features).towards(
+        1e30, loss.at(scores), scores, weights, first, np.dtype(np.float64), first, tol=1e-6
+    )
+    np.testing.assert_allclose(step @ features.Z.T, -1.0, rtol=1e-2)
+
+
 def test_a_factor_refuses_what_is_not_positive() -> None:
     with pytest.raises(LinAlgError):
         Factor.of(np.array([[1.0, 2.0], [2.0, 1.0]], np.float32))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.errors import InputInvalid
 from icecore.probes.fitting import fit
 from icecore.probes.linear_probe import ProbeKind
@@ -87,3 +88,33 @@ def test_a_class_without_weight_cannot_be_fitted() -> None:
     with pytest.raises(InputInvalid) as raised:
         fit(codes, y, 3, kind=ProbeKind.SVM, C=1.0, weighting=weighting)
     assert str(raised.value) == "class 1 of 3 has no image of a weight above 0 to learn from"
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize("weight", [1e16, 1e300])
+def test_weights_too_large_for_float64_are_refused(kind: ProbeKind, weight: float) -> None:
+    codes, y = clouds(40, 5, 3)
+    weighting = Weighting(np.where(np.arange(40) < 3, weight, 1.0))
+    with pytest.raises(InputInvalid, match="C times the weight of an image is up to 1e") as raised:
+        fit(codes, y, 3, kind=kind, C=1.0, weighting=weighting)
+    assert str(raised.value).endswith("but must be at most 1e+10")
+    folds = Folds.of(y, np.arange(40), 0)
+    with pytest.raises(InputInvalid, match="must be at most"):
+        judge(
+            codes,
+            y,
+            3,
+            folds,
+            kind=kind,
+            Cs=(1e-3, 1.0),
+            on_fold=lambda: None,
+            weighting=weighting,
+        )
+
+
+def test_small_weights_may_go_with_a_large_c() -> None:
+    codes, y = clouds(40, 5, 3)
+    alike = fit(codes, y, 3, kind=ProbeKind.SVM, C=1e-2)
+    weighting = Weighting(np.full(40, 1e-16))
+    found = fit(codes, y, 3, kind=ProbeKind.SVM, C=1e14, weighting=weighting)
+    np.testing.assert_allclose(found.objective, alike.objective, rtol=1e-9)

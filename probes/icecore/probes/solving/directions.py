@@ -7,8 +7,7 @@ fitted on its rows. There the Hessian is nearly diagonal, which is what makes Ne
 cheap.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +17,7 @@ from scipy.linalg import eigh
 from icecore.probes.linear_probe import Array, CodeArray
 from icecore.probes.solving.features import Numbers, Preconditioner
 from icecore.probes.solving.losses import Floats
+from icecore.probes.solving.once import Once
 from icecore.probes.solving.standardising import Standardisation, blocks
 
 RANK_TOLERANCE: Final = 1e-14
@@ -102,6 +102,7 @@ class Directions:
     """`Z` is (n, r) float64, the last column ones. Keeps `Features` and `ExactRows`."""
 
     Z: Array
+    _once: Once = field(default_factory=Once, init=False, repr=False)
 
     @property
     def n(self) -> int:
@@ -111,9 +112,9 @@ class Directions:
     def r(self) -> int:
         return int(self.Z.shape[1])
 
-    @cached_property
+    @property
     def _single(self) -> npt.NDArray[np.float32]:
-        return self.Z.astype(np.float32)
+        return self._once.get("single", lambda: self.Z.astype(np.float32))
 
     def scores(self, weights: Floats) -> Numbers:
         product: Numbers = weights @ self._in(weights.dtype).T
@@ -140,7 +141,7 @@ class Directions:
 
     def inner_products(self, rows: np.ndarray, others: np.ndarray, dtype: np.dtype[Any]) -> Floats:
         if self.n <= MAX_GRAM_ROWS:
-            gram = self._gram_single if dtype == np.float32 else self._gram
+            gram = self._once.get(f"gram {dtype}", lambda: self._in(dtype) @ self._in(dtype).T)
             kept: Floats = gram.take(rows, axis=0).take(others, axis=1)
             return kept
         Z = self._in(dtype)[rows]
@@ -152,16 +153,6 @@ class Directions:
         Z = self._in(dtype)[rows]
         Z *= np.sqrt(weights).astype(dtype)[:, None]
         products: Floats = Z.T @ Z
-        return products
-
-    @cached_property
-    def _gram(self) -> Array:
-        products: Array = self.Z @ self.Z.T
-        return products
-
-    @cached_property
-    def _gram_single(self) -> npt.NDArray[np.float32]:
-        products: npt.NDArray[np.float32] = self._single @ self._single.T
         return products
 
     def _in(self, dtype: np.dtype[Any]) -> Floats:

@@ -104,8 +104,23 @@ class ExactSteps:
             return Factor.of(system)
         except LinAlgError:
             if dtype == np.float64:
-                raise
+                return self._ridged(active, weights)
             return self._factor(weights, np.dtype(np.float64), problem)
+
+    def _ridged(self, active: np.ndarray, weights: Array) -> Factor:
+        """Factor what float64, too, finds not positive: over features, with a ridge.
+
+        Its step is still downhill, and its end is told by the gap.
+        """
+        products = self._exact.outer_products(active, weights[active], np.dtype(np.float64))
+        ridge = np.finfo(np.float64).eps * max(1.0, float(products.trace()))
+        while True:
+            system = products.copy()
+            system.flat[:: len(system) + 1] += 1.0 + ridge
+            try:
+                return Factor.of(system)
+            except LinAlgError:
+                ridge *= 10.0
 
     def _over_rows(
         self, active: np.ndarray, weights: Array, dtype: np.dtype[Any], problem: int

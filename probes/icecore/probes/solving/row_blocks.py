@@ -6,8 +6,7 @@ made of codes that do not fit.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from icecore.probes.linear_probe import Array, CodeArray
 from icecore.probes.solving.directions import principal
 from icecore.probes.solving.features import Numbers, Preconditioner
 from icecore.probes.solving.losses import Floats
+from icecore.probes.solving.once import Once
 from icecore.probes.solving.standardising import Standardisation
 
 BLOCK_VALUES: Final = 8_000_000
@@ -38,6 +38,7 @@ class RowBlocks:
 
     codes: CodeArray
     standardisation: Standardisation
+    _once: Once = field(default_factory=Once, init=False, repr=False)
 
     @classmethod
     def of(cls, codes: CodeArray, standardisation: Standardisation | None = None) -> "RowBlocks":
@@ -86,7 +87,7 @@ class RowBlocks:
         Source: Frangella, Tropp and Udell, "Randomized Nyström preconditioning", 2023,
         here with a sample of rows in place of a sketch, which would need a pass over all.
         """
-        V, variances = self._sampled
+        V, variances = self._once.get("sampled", self._sampled)
         sums = C * curvature.sum(axis=1, dtype=np.float64)[:, None]
         large = 1.0 + sums * variances
         level = large[:, -1:] if len(variances) else np.ones_like(sums)
@@ -106,7 +107,6 @@ class RowBlocks:
     def exact(self) -> None:
         return None
 
-    @cached_property
     def _sampled(self) -> tuple[npt.NDArray[np.float32], Array]:
         """Directions (l, d) of the sampled images, and the variance along each, ascending."""
         rows = np.unique(np.linspace(0, self.n - 1, SAMPLED_ROWS).astype(np.int64))
@@ -118,7 +118,6 @@ class RowBlocks:
         V: npt.NDArray[np.float32] = np.matmul(over_rows.astype(np.float32), X, dtype=np.float32)
         return V, values[kept] / len(rows)
 
-    @cached_property
     def _kept(self) -> npt.NDArray[np.float32] | None:
         if 4 * self.codes.size > KEPT_BYTES:
             return None
@@ -126,8 +125,9 @@ class RowBlocks:
 
     def _blocks(self, dtype: np.dtype[Any]) -> Iterator[tuple[slice, Floats]]:
         source: CodeArray = self.codes
-        if dtype == np.float32 and self._kept is not None:
-            source = self._kept
+        if dtype == np.float32:
+            kept = self._once.get("kept", self._kept)
+            source = self.codes if kept is None else kept
         step = max(1, BLOCK_VALUES // source.shape[1])
         for start in range(0, self.n, step):
             rows = slice(start, min(start + step, self.n))

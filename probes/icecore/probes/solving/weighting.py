@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -10,6 +10,10 @@ from icecore.probes.errors import InputInvalid
 from icecore.probes.linear_probe import Array
 
 BALANCED = "balanced"
+
+LARGEST: Final = 1e10
+"""C times an image's weight. By 1e12 gaps of small wide problems were up to 7e-4 (60 features, 40
+images), by 1e16 up to all; up to here they were at most 1.5e-6."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +85,20 @@ class Weighting:
             elif self.classes is not None:
                 classes[place] = self.classes
         return images, classes
+
+
+def check_strength(C: float, images: Array, classes: Array) -> None:
+    """Raise where weights as `Weighting.of_sets` returns them are too large for a C.
+
+    Raises:
+        InputInvalid: with them float64 does not tell a probe from its best one.
+    """
+    largest = C * float(images.max()) * float(classes.max())
+    if not largest <= LARGEST:
+        raise InputInvalid(
+            f"C times the weight of an image is up to {largest:.3g}, "
+            f"but must be at most {LARGEST:g}"
+        )
 
 
 ALIKE = Weighting()
