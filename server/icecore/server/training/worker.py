@@ -25,6 +25,7 @@ from icecore.probes.selection import train
 from icecore.probes.training import Training
 from icecore.server.training.frames import read_frame, read_message, write_frame, write_message
 from icecore.server.training.identities import joined
+from icecore.server.training.solving_threads import threads_for
 
 
 def main() -> int:
@@ -68,6 +69,7 @@ def _answer(
                 joining=request["joining"],
                 may_shortlist=request["may_shortlist"],
                 seed=request["seed"],
+                threads=threads_for([array.shape for array in arrays], len(set(request["labels"]))),
                 on_progress=tell,
             )
         else:
