@@ -44,7 +44,7 @@ from threadpoolctl import threadpool_limits
 from icecore.probes.fitting import fit
 from icecore.probes.linear_probe import ProbeKind
 from icecore.probes.solving.directions import Rotation
-from icecore.probes.solving.material import Material, material_of
+from icecore.probes.solving.material import Material, material_for_one_fit, material_of
 from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.row_blocks import RowBlocks
 from icecore.probes.solving.tiles import Tile, tiles
@@ -293,7 +293,7 @@ def single(quick: bool) -> None:
 
 
 def alone(X: Floats, y: np.ndarray, k: int, kind: ProbeKind, C: float) -> float:
-    features = material_of(X).features
+    features = material_for_one_fit(X).features
     paths = Paths(features, y, k, kind, np.ones((1, len(y))))
     return float(paths.reach(C, tol=GAP, weights_tol=np.inf).objectives[0])
 

@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 
 from icecore.probes.errors import InputInvalid
 from icecore.probes.linear_probe import Array, CodeArray, ProbeKind
-from icecore.probes.solving.material import Material, folded, material_of
+from icecore.probes.solving.material import Material, folded, material_for_one_fit
 from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.standardising import Standardisation
 from icecore.probes.solving.tiles import tiles
@@ -72,7 +72,7 @@ def fit(
         )
     check_strength(C, *weights)
     with threadpool_limits(1, user_api="blas"):
-        material = material_of(codes) if isinstance(codes, np.ndarray) else codes
+        material = material_for_one_fit(codes) if isinstance(codes, np.ndarray) else codes
         objective = left = 0.0
         steps, parts = 0, []
         for tile in tiles(kind, k, 1, len(y)):

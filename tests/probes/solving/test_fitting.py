@@ -246,6 +246,21 @@ def test_codes_too_large_to_rotate_are_fitted_as_they_are(
     np.testing.assert_allclose(found.weights, rotated.weights, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ProbeKind)
+@pytest.mark.parametrize(("n", "d"), [(90, 30), (30, 90)])
+def test_a_single_fit_of_many_features_is_that_of_a_rotation(
+    kind: ProbeKind, n: int, d: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes, y = clouds(n, d, 3, separation=0.3)
+    rotated = fit(material_of(codes), y, 3, kind=kind, C=1e-2)
+    monkeypatch.setattr(material, "ROTATED_FOR_ONE", 20)
+    monkeypatch.setattr(directions, "principal", None)
+    found = fit(codes, y, 3, kind=kind, C=1e-2)
+    assert found.gap <= TOLERANCE
+    np.testing.assert_allclose(found.objective, rotated.objective, rtol=2 * TOLERANCE)
+    np.testing.assert_allclose(found.weights, rotated.weights, rtol=1e-3, atol=1e-6)
+
+
 def test_one_eigendecomposition_serves_folds_cs_and_both_losses(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,12 +8,17 @@ import numpy.typing as npt
 from icecore.probes.linear_probe import Array, CodeArray
 from icecore.probes.solving.directions import Rotation
 from icecore.probes.solving.features import Features
+from icecore.probes.solving.plain import Plain
 from icecore.probes.solving.row_blocks import RowBlocks
 from icecore.probes.solving.standardising import Standardisation
 
 ROTATED_UP_TO = 3000
 """Of min(n, d). An eigendecomposition grows with the cube: 3,000 take it some ten seconds of
 a core, more than it then saves."""
+
+ROTATED_FOR_ONE = 400
+"""Of min(n, d), for a single fit. A softmax of 2,000 x 1280 x 20 took 0.16 to 0.87 s of a core by a
+Cholesky factor and 0.61 to 0.86 s by a rotation (C = 1e-4 to 1); of 300 x 1280 x 5 neither won."""
 
 
 class Material(Protocol):
@@ -38,6 +43,13 @@ def material_of(codes: CodeArray, standardisation: Standardisation | None = None
     if min(codes.shape) <= ROTATED_UP_TO:
         return Rotation.of(codes, standardisation)
     return RowBlocks.of(codes, standardisation)
+
+
+def material_for_one_fit(codes: CodeArray) -> Material:
+    """Return the form of `codes` (n, d) that suits a single fit, which no other shares."""
+    if ROTATED_FOR_ONE < min(codes.shape) <= ROTATED_UP_TO:
+        return Plain.of(codes)
+    return material_of(codes)
 
 
 def folded(material: Material, weights: Array) -> tuple[npt.NDArray[np.float32], Array]:
