@@ -16,7 +16,7 @@ from scipy.linalg import eigh
 
 from icecore.probes.linear_probe import Array, CodeArray
 from icecore.probes.solving.features import Numbers, Preconditioner
-from icecore.probes.solving.losses import Floats
+from icecore.probes.solving.floats import Floats
 from icecore.probes.solving.once import Once
 from icecore.probes.solving.standardising import Standardisation, blocks
 

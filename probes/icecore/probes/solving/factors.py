@@ -9,7 +9,7 @@ from scipy.linalg.blas import dtrsm, dtrsv, strsm, strsv
 from scipy.linalg.lapack import dpotrf, spotrf
 
 from icecore.probes.linear_probe import Array
-from icecore.probes.solving.losses import Floats
+from icecore.probes.solving.floats import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from icecore.probes.linear_probe import Array
-from icecore.probes.solving.losses import Floats
+from icecore.probes.solving.floats import Floats
 
 Numbers: TypeAlias = npt.NDArray[Any]
 """float32 or float64, as what was given."""

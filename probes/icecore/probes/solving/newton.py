@@ -15,7 +15,7 @@ from icecore.probes.solving.features import Features
 from icecore.probes.solving.fronts import Front, Way
 from icecore.probes.solving.line_search import move
 from icecore.probes.solving.losses import Loss
-from icecore.probes.solving.solution import Solution
+from icecore.probes.solving.solution import Solution, start_of
 from icecore.probes.solving.steps import Steps
 from icecore.probes.solving.sums import dots
 
@@ -71,7 +71,7 @@ class Batch:
         `start` is the solution for another C, best the next smaller one. Both may be
         missed only where float64 allows no further decrease, or after `MAX_STEPS`.
         """
-        front = self._started(C, start)
+        front = start_of(self._loss, self._features.n, self._features.r, C, start)
         reached = Solution.begun(front, C)
         waiting = list(front.parts(self._exact_at_once))
         while waiting:
@@ -93,21 +93,6 @@ class Batch:
         ways = np.full(self._loss.n_problems, Way.ITERATED, np.int8)
         scores = self._features.scores(weights)
         return Solution(weights, scores, C, unknown, unknown, unknown, ways)
-
-    def _started(self, C: float, start: Solution | None) -> Front:
-        """Return where to start, and what bounds the optimum from below already."""
-        n_problems = self._loss.n_problems
-        lower = np.zeros(n_problems)
-        if start is None:
-            columns = n_problems * self._loss.group
-            weights = np.zeros((columns, self._features.r))
-            scores = np.zeros((columns, self._features.n))
-            ways = np.full(n_problems, Way.ITERATED, np.int8)
-            return Front.at_start(self._loss, weights, scores, lower, ways)
-        if start.C <= C:
-            # The optimum grows with C: what bounded it for a smaller one still does.
-            lower = start.lower_bounds
-        return Front.at_start(self._loss, start.weights, start.scores, lower, start.ways.copy())
 
     def _descend(
         self, front: Front, reached: Solution, tol: float, weights_tol: float

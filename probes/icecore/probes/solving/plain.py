@@ -17,7 +17,7 @@ from scipy.linalg.lapack import dpstrf
 from icecore.probes.linear_probe import Array, CodeArray
 from icecore.probes.solving.directions import Directions
 from icecore.probes.solving.features import Preconditioner
-from icecore.probes.solving.losses import Floats
+from icecore.probes.solving.floats import Floats
 from icecore.probes.solving.standardising import Standardisation, blocks
 
 RIDGE: Final = float(np.finfo(np.float32).eps)

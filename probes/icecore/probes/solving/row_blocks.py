@@ -15,7 +15,7 @@ import numpy.typing as npt
 from icecore.probes.linear_probe import Array, CodeArray
 from icecore.probes.solving.directions import principal
 from icecore.probes.solving.features import Numbers, Preconditioner
-from icecore.probes.solving.losses import Floats
+from icecore.probes.solving.floats import Floats
 from icecore.probes.solving.once import Once
 from icecore.probes.solving.standardising import Standardisation
 

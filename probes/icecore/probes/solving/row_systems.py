@@ -14,7 +14,7 @@ from scipy.linalg.lapack import dgetrf, dgetrs, sgetrf, sgetrs
 from icecore.probes.linear_probe import Array
 from icecore.probes.solving.factors import Factor
 from icecore.probes.solving.features import ExactRows
-from icecore.probes.solving.losses import Floats
+from icecore.probes.solving.floats import Floats
 
 WORTH_CHANGING: Final = 0.7
 """Changes may be this share of a new factor's work, which also makes those to come fewer."""

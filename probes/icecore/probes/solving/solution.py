@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from icecore.probes.linear_probe import Array
-from icecore.probes.solving.fronts import Front
+from icecore.probes.solving.fronts import Front, Way
+from icecore.probes.solving.losses import Loss
 
 
 @dataclass(slots=True, eq=False)
@@ -42,3 +43,20 @@ class Solution:
         self.lower_bounds[front.problems] = front.lower
         self.ways[front.problems] = front.ways
         self.steps = max(self.steps, front.steps)
+
+
+def start_of(loss: Loss, n: int, r: int, C: float, before: Solution | None) -> Front:
+    """Return where to start for one C, and what bounds the optima from below already.
+
+    Where another C ended, or without one at nothing, over `n` images of `r` features.
+    """
+    problems = loss.n_problems
+    lower = np.zeros(problems)
+    if before is None:
+        columns = problems * loss.group
+        ways = np.full(problems, Way.ITERATED, np.int8)
+        return Front.at_start(loss, np.zeros((columns, r)), np.zeros((columns, n)), lower, ways)
+    if before.C <= C:
+        # The optimum grows with C: what bounded it for a smaller one still does.
+        lower = before.lower_bounds
+    return Front.at_start(loss, before.weights, before.scores, lower, before.ways.copy())

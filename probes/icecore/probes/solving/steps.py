@@ -11,7 +11,8 @@ import numpy as np
 from icecore.probes.linear_probe import Array
 from icecore.probes.solving.exact_steps import ExactSteps
 from icecore.probes.solving.features import Features, Preconditioner
-from icecore.probes.solving.losses import Floats, LossAt
+from icecore.probes.solving.floats import Floats
+from icecore.probes.solving.losses import LossAt
 from icecore.probes.solving.sums import dots, ratio, spread
 
 MAX_INNER: Final = 400

@@ -6,7 +6,7 @@ Columns lie in the order of their problems, `group` to each.
 import numpy as np
 
 from icecore.probes.linear_probe import Array
-from icecore.probes.solving.losses import Floats
+from icecore.probes.solving.floats import Floats
 
 
 def dots(a: Floats, b: Floats, group: int) -> Array:
