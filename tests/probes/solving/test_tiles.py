@@ -8,12 +8,13 @@ import pytest
 from icecore.probes import cross_validation
 from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.linear_probe import ProbeKind
+from icecore.probes.selection import train
 from icecore.probes.solving import tiles as cutting
 from icecore.probes.solving.directions import Rotation
 from icecore.probes.solving.losses import columns_of
 from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.tiles import BYTES_A_SCORE, TILE_BYTES, tiles
-from labelled import clouds
+from labelled import clouds, names
 
 
 @pytest.mark.parametrize("kind", ProbeKind)
@@ -89,3 +90,20 @@ def test_folds_see_the_same_however_tiles_are_cut(
     np.testing.assert_array_equal(one.outer_predicted, other.outer_predicted)
     np.testing.assert_allclose(one.inner_loss, other.inner_loss, rtol=1e-6)
     np.testing.assert_allclose(one.outer_loss, other.outer_loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ProbeKind)
+def test_how_many_threads_there_are_does_not_change_a_training(
+    kind: ProbeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit; cut into so many tiles that threads have something to do."""
+    monkeypatch.setattr(cutting, "WIDTH", 3)
+    codes, y = clouds(120, 10, 5, separation=0.5)
+    one, three = (
+        train({"a": codes}, names(y), kind=kind, Cs=(1e-3, 1e-1), threads=threads)
+        for threads in (1, 3)
+    )
+    np.testing.assert_array_equal(one.fit.weights, three.fit.weights)
+    np.testing.assert_array_equal(one.predicted, three.predicted)
+    assert one.accuracy == three.accuracy
+    assert one.naive == three.naive
