@@ -14,7 +14,8 @@ from icecore.probes.solving.standardising import Standardisation
 
 ROTATED_UP_TO = 3000
 """Of min(n, d). An eigendecomposition grows with the cube: 3,000 take it some ten seconds of
-a core, more than it then saves."""
+a core, more than it then saves. Five folds x nine C of softmax, n = 1.5 d, 10 classes: 2.2 s of
+a core against 3.2 unrotated at d = 1,000, 8.1 against 11.5 at 2,000."""
 
 ROTATED_FOR_ONE = 400
 """Of min(n, d), for a single fit. A softmax of 2,000 x 1280 x 20 took 0.16 to 0.87 s of a core by a
