@@ -24,7 +24,7 @@ from icecore.probes.advising.sufficiency import MoreImages
 from icecore.probes.cross_validation import Folds, judge
 from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.linear_probe import CodeArray, ProbeKind
-from science.core_files import CACHE, Core
+from science.core_files import CACHE, LOGITS, Core
 
 OWN_ACCURACY = {"efficientnet-lite0": 0.751, "squeezenet1.1": 0.551, "mobilenetv2": 0.682}
 """Top-1 on ImageNet: lite0's published, the others as measured in MANIFEST.md."""
@@ -81,7 +81,7 @@ def main() -> None:
                 groups=np.arange(len(y)),
                 groups_held=np.arange(len(y)),
                 advice=MoreImages.UNDECIDED,
-                logits=core.codes["logits"][order],
+                logits=core.codes[LOGITS][order],
                 own_accuracy=OWN_ACCURACY[network],
             )
             assert found.familiarity is not None

@@ -1,17 +1,21 @@
 """What `--layer auto` costs against trying everything.
 
-Half of each labelled set is trained on, the other half judges; several draws. Every depth is
-cross-validated, fitted and judged, so that three choices can be told apart:
+Half of each labelled set is trained on, the other half judges; several draws. Every candidate,
+each depth and the network's own answers (its logits and their softmax), is cross-validated,
+fitted and judged, so that four choices can be told apart:
 
 - auto: what a training chooses (a shortlist where there are many images, neighbours, the
   earlier of equals), from one pass over the images;
-- brute force: the depth whose cross-validated accuracy is the highest;
-- hindsight: the one depth that is best on the judging halves, the mean of all draws.
+- depths: what it would choose without the network's answers;
+- brute force: the candidate whose cross-validated accuracy is the highest;
+- hindsight: the one candidate that is best on the judging halves, the mean of all draws.
 
-Prints each one's accuracy and mean depth; regret is the other's accuracy less that of auto.
+Prints each one's accuracy and mean depth, at which answers count as the last; regret is the
+other's accuracy less that of auto. `answers` says in how many draws auto took them.
 The law: at most one point, the mean over all sets and networks.
 
-Usage: python bench/choosing/layers.py [--cache DIR] [--draws N] [--network NAME]... [--set NAME]...
+Usage: python bench/choosing/layers.py [--cache DIR] [--draws N] [--most N] [--network NAME]...
+    [--set NAME]...
 Reads cores that bench/science/cores.py wrote; says so where there are none.
 """
 
@@ -25,15 +29,18 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from icecore.probes.choosing import choose
+from choosing.pool import Pool, halves
+from icecore.probes.choosing import Choice, choose
 from icecore.probes.cross_validation import Folds, Judgement, judge
 from icecore.probes.fitting import fit
 from icecore.probes.linear_probe import LinearProbe, ProbeKind
+from icecore.probes.preprocessing import Preprocessing, preprocessed
 from icecore.probes.question import DEFAULT_CS
 from icecore.probes.shortlisting import FEWEST_IMAGES, SHORTEST, guess, shortlists
 from icecore.probes.solving.directions import Rotation
 from icecore.probes.training_data import TrainingData
-from science.asking import Part, headline, parser, parts
+from science.asking import headline, parser, parts
+from science.core_files import FloatArray
 
 LAW = 0.01
 KIND = ProbeKind.SOFTMAX
@@ -43,29 +50,36 @@ MOST = 600
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draw:
-    """Accuracy on the judging half at each depth (layers,), and which depth each way takes.
+    """Accuracy on the judging half by each candidate (candidates,), and which each way takes.
 
-    `judgements` by key, `folds` and `positions` are what the ways go by.
+    Of the candidates the first `n_layers` are layers by depth, those beyond are the network's
+    answers. `judgements` by key, `folds` and `positions` are what the ways go by.
     """
 
     accuracy: np.ndarray
+    n_layers: int
     auto: int
+    depths: int
     brute: int
     judgements: Mapping[str, Judgement]
     folds: Folds
-    positions: Mapping[str, float]
+    positions: Mapping[str, float | None]
+
+    def depth_of(self, place: int) -> int:
+        """Return how deep the network has to be run for a candidate."""
+        return min(place + 1, self.n_layers)
 
 
-def drawn(part: Part, seed: int) -> Draw:
-    """Judge every layer of one draw."""
-    labels = np.array(part.labels)
-    shas = np.array(part.groups)
-    rows, others = halves(labels, shas, seed)
-    keys = [layer.key for layer in part.layers]
-    positions = {key: (place + 1) / len(keys) for place, key in enumerate(keys)}
-    codes = {key: part.codes(key) for key in keys}
+def drawn(pool: Pool, seed: int, most: int = MOST) -> Draw:
+    """Judge every candidate of one draw of at most `most` images."""
+    rows, others = halves(pool.labels, pool.groups, seed, most)
+    codes = candidates(pool)
+    keys, n_layers = list(codes), len(pool.codes) - len(pool.outputs)
+    positions = {key: pool.positions.get(key) for key in keys}
     data = TrainingData.of(
-        {key: codes[key][rows] for key in keys}, labels[rows].tolist(), shas[rows].tolist()
+        {key: codes[key][rows] for key in keys},
+        pool.labels[rows].tolist(),
+        pool.groups[rows].tolist(),
     )
     y, k, Cs = data.y, len(data.classes), DEFAULT_CS[KIND]
     folds = Folds.of(y, data.groups, seed)
@@ -75,68 +89,91 @@ def drawn(part: Part, seed: int) -> Draw:
             key: judge(materials[key], y, k, folds, kind=KIND, Cs=Cs, on_fold=lambda: None)
             for key in keys
         }
-        allowed = None
+        guesses = None
         if len(keys) > SHORTEST and len(y) >= FEWEST_IMAGES:
             guesses = {
                 key: guess(materials[key].features, y, k, folds, width=codes[key].shape[1])
                 for key in keys
             }
-            allowed = shortlists(guesses, positions)
-        choice = choose(judgements, folds, positions=positions, allowed=allowed)
+
+        def chosen(among: list[str]) -> Choice:
+            some = {key: judgements[key] for key in among}
+            allowed = None
+            if guesses is not None:
+                allowed = shortlists({key: guesses[key] for key in among}, positions)
+            return choose(some, folds, positions=positions, allowed=allowed)
+
+        choice = chosen(keys)
         accuracy = np.empty(len(keys))
         for place, key in enumerate(keys):
             found = fit(materials[key], y, k, kind=KIND, C=Cs[choice.C_of[key]])
             probe = LinearProbe(KIND, data.classes, found.weights, found.bias, "tap")
             said = probe.predict(codes[key][others], tap="tap").labels
-            accuracy[place] = np.mean(np.array(said) == labels[others])
+            accuracy[place] = np.mean(np.array(said) == pool.labels[others])
     counts = [choice.right_of[key].sum() for key in keys]
     brute = len(keys) - 1 - int(np.argmax(counts[::-1]))  # of equals the last, as the field does
-    auto = keys.index(choice.key)
-    return Draw(accuracy, auto, brute, judgements, folds, positions)
+    return Draw(
+        accuracy,
+        n_layers,
+        keys.index(choice.key),
+        keys.index(chosen(keys[:n_layers]).key),
+        brute,
+        judgements,
+        folds,
+        positions,
+    )
 
 
-def halves(labels: np.ndarray, shas: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows to train on and to judge by, each class halved, copies on one side."""
-    random = np.random.default_rng(seed)
-    is_trained = np.zeros(len(labels), np.bool_)
-    classes = np.unique(labels)
-    for name in classes:
-        members = np.flatnonzero(labels == name)
-        found = random.permutation(np.unique(shas[members]))
-        taken = found[: min(len(found) // 2, MOST // len(classes))]
-        is_trained[members] = np.isin(shas[members], taken)
-    return np.flatnonzero(is_trained), np.flatnonzero(~is_trained)
+def candidates(pool: Pool) -> dict[str, FloatArray]:
+    """Return codes of each layer by depth, then the network's answers, logits and softmax."""
+    codes = dict(pool.codes)
+    for key in pool.outputs:
+        codes["softmax"] = preprocessed(pool.codes[key], Preprocessing.SOFTMAX)
+    return codes
 
 
 def main() -> int:
     asked = parser(__doc__ or "")
     asked.add_argument("--draws", type=int, default=6)
+    asked.add_argument("--most", type=int, default=MOST, help="images trained on")
     given = asked.parse_args()
     print(headline())
-    print(f"{'':38} {'auto':>12} {'brute force':>12} {'hindsight':>12}   regret to both, points")
-    regrets: list[tuple[float, float]] = []
+    print(
+        f"{'':38} {'auto':>12} {'depths':>12} {'brute force':>12} {'hindsight':>12}   "
+        "regret to all three, points; answers"
+    )
+    regrets: list[tuple[float, ...]] = []
     for name in given.set or given.sets:
         for part in parts(given, name):
-            draws = [drawn(part, seed) for seed in range(given.draws)]
+            pool = Pool.of(part)
+            draws = [drawn(pool, seed, given.most) for seed in range(given.draws)]
             accuracies = np.stack([one.accuracy for one in draws])
             best = int(accuracies.mean(axis=0).argmax())
-            auto = np.mean([one.accuracy[one.auto] for one in draws])
-            brute = np.mean([one.accuracy[one.brute] for one in draws])
-            hindsight = accuracies[:, best].mean()
-            regrets.append((100 * float(brute - auto), 100 * float(hindsight - auto)))
-            depths = [
-                np.mean([one.auto + 1 for one in draws]),
-                np.mean([one.brute + 1 for one in draws]),
+            ways = [
+                [(one.accuracy[place], one.depth_of(place)) for one, place in taken]
+                for taken in (
+                    [(one, one.auto) for one in draws],
+                    [(one, one.depths) for one in draws],
+                    [(one, one.brute) for one in draws],
+                    [(one, best) for one in draws],
+                )
             ]
+            means = np.mean(ways, axis=1)
+            regrets.append(tuple(100 * float(other - means[0, 0]) for other in means[1:, 0]))
+            shown = " ".join(f"{accuracy:.3f} at {depth:3.0f}" for accuracy, depth in means)
+            n_answers = sum(one.auto >= one.n_layers for one in draws)
             print(
-                f"{part.core.backbone + ', ' + name:38} {auto:.3f} at {depths[0]:3.0f} "
-                f"{brute:.3f} at {depths[1]:3.0f} {hindsight:.3f} at {best + 1:3}   "
-                f"{regrets[-1][0]:+5.1f} {regrets[-1][1]:+5.1f}",
+                f"{part.core.backbone + ', ' + name:38} {shown}   "
+                + " ".join(f"{each:+5.1f}" for each in regrets[-1])
+                + f" {n_answers:3} of {len(draws)}",
                 flush=True,
             )
     if regrets:
-        to_brute, to_hindsight = np.mean(regrets, axis=0)
-        print(f"mean regret: {to_brute:+.2f} to brute force, {to_hindsight:+.2f} to hindsight")
+        to_depths, to_brute, to_hindsight = np.mean(regrets, axis=0)
+        print(
+            f"mean regret of {len(regrets)}: {to_depths:+.2f} to depths alone, {to_brute:+.2f} to "
+            f"brute force, {to_hindsight:+.2f} to hindsight"
+        )
         print(
             f"law: at most {100 * LAW:.0f} to trying everything: "
             f"{'met' if to_brute <= 100 * LAW else 'MISSED'}; to hindsight "

@@ -20,6 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from choosing.layers import Draw, drawn
+from choosing.pool import Pool
 from icecore.probes import preferring
 from icecore.probes.choosing import choose
 from science.asking import headline, parser, parts
@@ -66,7 +67,8 @@ def main() -> int:
     depths: list[list[float]] = []
     for name in given.set or given.sets:
         for part in parts(given, name):
-            draws = [drawn(part, seed) for seed in range(given.draws)]
+            pool = Pool.of(part)
+            draws = [drawn(pool, seed) for seed in range(given.draws)]
             best = np.stack([one.accuracy for one in draws]).mean(axis=0).max()
             taken = [[rule.taken(one) for one in draws] for rule in RULES]
             got = [

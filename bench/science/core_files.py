@@ -20,6 +20,9 @@ FloatArray = npt.NDArray[np.float32]
 CACHE = Path(platformdirs.user_cache_path("icecore")) / "bench-cores"
 COMMAND = "python bench/science/cores.py"
 
+LOGITS = "logits"
+"""The name of their codes."""
+
 
 class CoreMissing(Exception):
     """It has not been computed; the sentence says how it is."""

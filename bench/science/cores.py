@@ -30,7 +30,7 @@ from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.embedder import Embedder
 from icecore.server.embedding.images import Encoded
 from icecore.wire.taps import Activation, TapId
-from science.core_files import CACHE, Core, CoreMissing, FloatArray, LayerFacts
+from science.core_files import CACHE, LOGITS, Core, CoreMissing, FloatArray, LayerFacts
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 SETS = ("hymenoptera", "clothing", "textures-dtd10", "cifar10", "blood-wbc", "omniglot-alphabets")
@@ -78,7 +78,7 @@ def taps_of(backbone: Backbone) -> dict[str, TapId]:
             taps[f"n{layer.depth:02}"] = backbone.tap(layer, Activation.NONE)
     for layer in backbone.layers:
         if layer.role == "logits":
-            taps["logits"] = backbone.tap(layer)
+            taps[LOGITS] = backbone.tap(layer)
     return taps
 
 
