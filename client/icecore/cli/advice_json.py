@@ -4,7 +4,16 @@ from typing import Any
 
 from icecore.cli.advice_report import places
 from icecore.cli.jobs import accuracy_json
-from icecore.client import Accuracy, Advice, Baseline, LayerPlace, Measured, Scenario, Sufficiency
+from icecore.client import (
+    Accuracy,
+    Advice,
+    Baseline,
+    JoinedAdvice,
+    LayerPlace,
+    Measured,
+    Scenario,
+    Sufficiency,
+)
 
 
 def advice_json(advice: Advice) -> dict[str, Any]:
@@ -43,6 +52,7 @@ def advice_json(advice: Advice) -> dict[str, Any]:
                 for one in advice.confusion.examples
             ],
         },
+        "joined": _joined(advice.joined),
         "kind": advice.kind.value,
         "seed": advice.seed,
         "classes": {one.label: one.n_images for one in advice.classes},
@@ -100,6 +110,22 @@ def _scenario(found: Scenario) -> dict[str, Any]:
         "familiarity": None if found.familiarity is None else _measured(found.familiarity),
         "earlier_gain": _measured(found.earlier_gain),
         "is_contradicted": found.is_contradicted,
+    }
+
+
+def _joined(found: JoinedAdvice | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    difference = found.difference
+    return {
+        "is_offered": found.is_offered,
+        "places": [_place(place) for place in found.places],
+        **_spread(found.accuracy),
+        "difference": {
+            "estimate": difference.estimate,
+            "low": difference.low,
+            "high": difference.high,
+        },
     }
 
 

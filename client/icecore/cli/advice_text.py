@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from icecore.cli.advice_report import figures, places
-from icecore.cli.advice_report.words import baselines, scenario, steps, sufficiency, verdict
+from icecore.cli.advice_report.words import baselines, joined, scenario, steps, sufficiency, verdict
 from icecore.cli.advice_report.words.commands import UNKNOWN, Origin
 from icecore.cli.advice_report.words.glossary import LIMITS
 from icecore.cli.advice_report.words.stance import headline
@@ -40,6 +40,8 @@ def print_advice(advice: Advice, origin: Origin = UNKNOWN) -> None:
     print_line()
     _print_layers(advice)
     _say(CHOICE)
+    if together := joined.told(advice):
+        _say(together)
     print_line()
     print_line(sufficiency.HEADLINES[advice.sufficiency.kind])
     _say(sufficiency.explanation(advice))

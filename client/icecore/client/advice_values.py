@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from icecore.client.values import Accuracy, ProbeKind
+from icecore.client.values import Accuracy, Difference, ProbeKind
 
 
 class VerdictKind(StrEnum):
@@ -214,6 +214,20 @@ class Confusion:
 
 
 @dataclass(frozen=True, slots=True)
+class JoinedAdvice:
+    """Several layers read together. `difference` is their accuracy less that of one, chosen."""
+
+    places: tuple[LayerPlace, ...]
+    accuracy: Accuracy
+    difference: Difference
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether they are shown to be better: `layers="all"` of a training."""
+        return self.difference.low > 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Advice:
     """What labelled images say about transfer. It judges the frozen probe.
 
@@ -221,7 +235,8 @@ class Advice:
     are `n_different_images`. `layers` are every depth of every backbone, in the order asked and
     of depth, then the backbones' own outputs. `chosen` is the best, `cheapest` within one point
     of it, `last` that of its backbone. `accuracy` is that of choosing the layer and all else,
-    from outer folds that chose nothing.
+    from outer folds that chose nothing. `joined` is of layers read together, None where the
+    backbone has one only.
     """
 
     collection_id: str
@@ -241,6 +256,7 @@ class Advice:
     scenario: Scenario
     confusion: Confusion
     seconds: float
+    joined: JoinedAdvice | None = None
 
 
 @dataclass(frozen=True, slots=True)

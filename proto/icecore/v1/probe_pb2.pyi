@@ -1264,6 +1264,7 @@ class Advice(_message.Message):
     SCENARIO_FIELD_NUMBER: _builtins.int
     CONFUSION_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
+    JOINED_FIELD_NUMBER: _builtins.int
     collection_id: _builtins.str
     n_labelled: _builtins.int
     """With a label, and judged (thinned to `max_images`), and different ones among these."""
@@ -1302,6 +1303,10 @@ class Advice(_message.Message):
     def scenario(self) -> Global___Scenario: ...
     @_builtins.property
     def confusion(self) -> Global___Confusion: ...
+    @_builtins.property
+    def joined(self) -> Global___JoinedAdvice:
+        """Several layers of the chosen one's backbone read together; unset where it has one only."""
+
     def __init__(
         self,
         *,
@@ -1322,14 +1327,47 @@ class Advice(_message.Message):
         scenario: Global___Scenario | None = ...,
         confusion: Global___Confusion | None = ...,
         seconds: _builtins.float = ...,
+        joined: Global___JoinedAdvice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "cheapest", b"cheapest", "chosen", b"chosen", "confusion", b"confusion", "last", b"last", "scenario", b"scenario", "sufficiency", b"sufficiency", "verdict", b"verdict"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "cheapest", b"cheapest", "chosen", b"chosen", "confusion", b"confusion", "joined", b"joined", "last", b"last", "scenario", b"scenario", "sufficiency", b"sufficiency", "verdict", b"verdict"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "cheapest", b"cheapest", "chosen", b"chosen", "classes", b"classes", "collection_id", b"collection_id", "confusion", b"confusion", "kind", b"kind", "last", b"last", "layers", b"layers", "n_different_images", b"n_different_images", "n_images", b"n_images", "n_labelled", b"n_labelled", "scenario", b"scenario", "seconds", b"seconds", "seed", b"seed", "sufficiency", b"sufficiency", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "cheapest", b"cheapest", "chosen", b"chosen", "classes", b"classes", "collection_id", b"collection_id", "confusion", b"confusion", "joined", b"joined", "kind", b"kind", "last", b"last", "layers", b"layers", "n_different_images", b"n_different_images", "n_images", b"n_images", "n_labelled", b"n_labelled", "scenario", b"scenario", "seconds", b"seconds", "seed", b"seed", "sufficiency", b"sufficiency", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Advice: _TypeAlias = Advice  # noqa: Y015
+
+@_typing.final
+class JoinedAdvice(_message.Message):
+    """To be offered (TrainProbe's layers "all") where `difference.low` is above 0."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACES_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___LayerPlace]: ...
+    @_builtins.property
+    def accuracy(self) -> Global___Accuracy: ...
+    @_builtins.property
+    def difference(self) -> Global___Difference:
+        """Their accuracy less that of the choice of one layer, from the same held-out images."""
+
+    def __init__(
+        self,
+        *,
+        places: _abc.Iterable[Global___LayerPlace] | None = ...,
+        accuracy: Global___Accuracy | None = ...,
+        difference: Global___Difference | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "difference", b"difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "difference", b"difference", "places", b"places"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinedAdvice: _TypeAlias = JoinedAdvice  # noqa: Y015
 
 @_typing.final
 class ClassSize(_message.Message):

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 from icecore.client._operations.operation import Operation
 from icecore.client._operations.places import choice
-from icecore.client._operations.probe import KIND_VALUES, KINDS, SERVICE, accuracy_value
+from icecore.client._operations.probe import (
+    KIND_VALUES,
+    KINDS,
+    SERVICE,
+    accuracy_value,
+    difference_value,
+)
 from icecore.client.advice_values import (
     Advice,
     Advising,
@@ -14,6 +20,7 @@ from icecore.client.advice_values import (
     Confusion,
     CurvePoint,
     Forecast,
+    JoinedAdvice,
     LayerAdvice,
     LayerPlace,
     Measured,
@@ -98,6 +105,15 @@ def advice_value(message: pb.Advice) -> Advice:
         scenario=_scenario(message.scenario),
         confusion=_confusion(message.confusion),
         seconds=message.seconds,
+        joined=_joined(message.joined) if message.HasField("joined") else None,
+    )
+
+
+def _joined(message: pb.JoinedAdvice) -> JoinedAdvice:
+    return JoinedAdvice(
+        tuple(map(_place, message.places)),
+        accuracy_value(message.accuracy),
+        difference_value(message.difference),
     )
 
 

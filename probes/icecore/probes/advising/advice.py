@@ -16,6 +16,7 @@ from icecore.probes.advising.layer_contest import LayerAdvice, LayerContest
 from icecore.probes.advising.learning_curve import learning_curve
 from icecore.probes.advising.scenario import Scenario, scenario
 from icecore.probes.advising.sufficiency import Sufficiency, sufficiency
+from icecore.probes.advising.together import Together, together, work_of
 from icecore.probes.advising.verdict import HOG, MAJORITY, PIXELS, TWIN, Verdict, verdict
 from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import InputInvalid
@@ -47,7 +48,8 @@ class Advice:
     """All of it; `chosen`, `cheapest` and `last` are places in `layers`.
 
     `accuracy` is of choosing the layer and all else, by folds that chose nothing;
-    `class_sizes` are those of the images judged, in the order of `classes`.
+    `class_sizes` are those of the images judged, in the order of `classes`. `together` is what
+    several layers of the chosen one's backbone do together, None where it has one only.
     """
 
     classes: tuple[str, ...]
@@ -62,6 +64,7 @@ class Advice:
     sufficiency: Sufficiency
     scenario: Scenario
     confusion: Confusion
+    together: Together | None = None
 
 
 def advise(
@@ -91,7 +94,13 @@ def advise(
         raise InputInvalid("there is no random twin to compare with")
     data, depths = contest.data, contest.depths_of(contest.chosen.backbone)
     tell = _nothing if on_progress is None else on_progress
-    told = _verdict(contest, baselines, partial(tell, "baselines"))
+    both, of_joint = _works(contest, baselines)
+    told = _verdict(
+        contest, baselines, lambda share: tell("baselines", share * (1.0 - of_joint / both))
+    )
+    joint = together(
+        contest, lambda share: tell("baselines", 1.0 - (1.0 - share) * of_joint / both)
+    )
     curve = learning_curve(
         contest.chosen.codes,
         data.y,
@@ -125,10 +134,22 @@ def advise(
             n_labelled=n_labelled,
         ),
         confusion=contest.confusion,
+        together=joint,
     )
 
 
 def _nothing(stage: str, share: float) -> None: ...
+
+
+def _works(contest: LayerContest, baselines: Baselines) -> tuple[float, float]:
+    """What baselines and joined layers take, and the joined layers alone."""
+    codes = [
+        baselines.pixels,
+        baselines.hog,
+        *(each for twin in baselines.twins for each in twin.values()),
+    ]
+    joint = work_of(contest)
+    return joint + sum(map(work, codes)), joint
 
 
 def _verdict(

@@ -155,6 +155,11 @@ class LayerContest:
         found = [one for one in self.candidates.values() if one.backbone == backbone and one.depth]
         return sorted(found, key=lambda one: one.depth)
 
+    def layers_of(self, backbone: str) -> list[Candidate]:
+        """Return all of a backbone's candidates, its own outputs after its depths."""
+        outputs = [one for one in self.candidates.values() if one.backbone == backbone]
+        return [*self.depths_of(backbone), *(one for one in outputs if not one.depth)]
+
     @cached_property
     def layers(self) -> tuple[LayerAdvice, ...]:
         """All candidates in their order."""

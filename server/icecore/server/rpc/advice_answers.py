@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from icecore.server.training.advising.values import Advised
@@ -12,6 +13,7 @@ if TYPE_CHECKING:  # scipy comes with it, which no start of a server is to wait 
     from icecore.probes.advising.scenario import Scenario
     from icecore.probes.advising.similarity import Measured
     from icecore.probes.advising.sufficiency import Sufficiency
+    from icecore.probes.advising.together import Together
     from icecore.probes.advising.verdict import Verdict
     from icecore.probes.intervals import Accuracy
 
@@ -42,6 +44,15 @@ def advice(found: Advised) -> pb.Advice:
         scenario=_scenario(said.scenario),
         confusion=_confusion(found),
         seconds=found.seconds,
+        joined=None if said.together is None else _joined(said.together, said.layers),
+    )
+
+
+def _joined(one: Together, layers: Sequence[LayerAdvice]) -> pb.JoinedAdvice:
+    return pb.JoinedAdvice(
+        places=[_place(layers[place]) for place in one.places],
+        accuracy=_accuracy(one.accuracy),
+        difference=pb.Difference(estimate=one.difference, low=one.low, high=one.high),
     )
 
 

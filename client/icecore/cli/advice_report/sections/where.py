@@ -6,7 +6,7 @@ from icecore.cli.advice_report.drawings.by_depth import draw_depths
 from icecore.cli.advice_report.drawings.svg import DASHES, SERIES, VARIABLES
 from icecore.cli.advice_report.markup import Markup, join, label, paragraphs, section, tag
 from icecore.cli.advice_report.tables import Row, folded, table
-from icecore.cli.advice_report.words import baselines, devices, scenario
+from icecore.cli.advice_report.words import baselines, devices, joined, scenario
 from icecore.client.advice_values import Advice, LayerAdvice, LayerPlace
 
 
@@ -23,7 +23,7 @@ def where(advice: Advice) -> Markup:
         tag("figure", draw_depths(advice), _key(advice)),
         _three(advice),
         paragraphs(_choice(advice), scenario.rule(advice), scenario.agreement(advice)),
-        paragraphs(scenario.likeness(advice)),
+        paragraphs(scenario.likeness(advice), *filter(None, [joined.told(advice)])),
         tag("h3", "What does it cost to run?"),
         paragraphs(
             "Only the network up to the chosen layer has to be stored and run. Here are the same "

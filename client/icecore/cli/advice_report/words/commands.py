@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icecore.cli.advice_report import places
+from icecore.cli.advice_report.words.joined import is_offered
 from icecore.cli.output import printable
 from icecore.client import ProbeKind
 from icecore.client.advice_values import Advice
@@ -35,9 +36,11 @@ UNKNOWN: Final = Origin()
 
 
 def training(advice: Advice, origin: Origin = UNKNOWN) -> str:
-    """Return the command that trains the probe at the chosen place."""
+    """Return the command that trains the probe at the chosen place, or over all that is offered."""
     place = advice.chosen
     layer = place.layer if place.depth is None else str(place.depth)
+    if is_offered(advice):
+        layer = "all"
     if _is_own(advice, origin):
         # A folder is brought into the collection of the probe's name, which is this one.
         source = [origin.folder] if origin.folder else ["--collection", advice.collection_id]

@@ -91,7 +91,14 @@ def smaller(advice: Advice) -> str:
 
 
 def _train(advice: Advice, origin: Origin) -> Step:
-    where = places.used(advice.chosen, advice)
+    if advice.joined is not None and advice.joined.is_offered:
+        right = figures.of_hundred(advice.joined.accuracy.estimate).removesuffix(" of 100")
+        where = (
+            f"over several layers read together, which should name about {right} of 100 right: "
+            "more than over any one of them"
+        )
+    else:
+        where = places.used(advice.chosen, advice)
     text = (
         f"Train the probe, a small classifier, {where}; then let it name new images, files or "
         "folders."

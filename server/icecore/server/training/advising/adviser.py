@@ -180,6 +180,7 @@ def _stages(
     return Stages.of(
         n,
         dims=[layer.dims for layers in taps.values() for layer in layers.values()],
+        joined_dims=[layer.dims for layer in taps[plain.digest].values()],
         twin_dims=[layer.dims for layer in plain.spread(TWIN_LAYERS)],
         macs=plain.ranked[-1].macs,
         computed_macs=sum(

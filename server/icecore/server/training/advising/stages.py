@@ -19,6 +19,9 @@ JUDGING: Final = 4.2e-9
 COMPARING: Final = 3.0e-9
 """The same of baselines."""
 
+JOINING: Final = 1.7e-9
+"""The same of the layers read together."""
+
 DRAWING: Final = 1.8e-8
 """Seconds that drawing all twins takes, a multiply-add of an image."""
 
@@ -51,6 +54,7 @@ class Stages:
         *,
         dims: Sequence[int],
         twin_dims: Sequence[int],
+        joined_dims: Sequence[int],
         macs: int,
         computed_macs: int,
     ) -> Self:
@@ -60,6 +64,7 @@ class Stages:
             n: images, 1 or more.
             dims: of every layer that is judged.
             twin_dims: of every layer of a twin.
+            joined_dims: of every layer of the backbone whose layers are read together.
             macs: multiply-adds of an image through a twin.
             computed_macs: multiply-adds of an image through all networks whose codes are not
                 stored.
@@ -67,6 +72,7 @@ class Stages:
         layers = JUDGING * sum(_work(n, d) for d in dims)
         compared = (*TWINS * tuple(twin_dims), *DESCRIPTOR_DIMS)
         baselines = COMPARING * sum(_work(n, d) for d in compared)
+        baselines += JOINING * sum(_work(n, d) for d in joined_dims)
         drawing, looking = DRAWING * macs, LOOKING * macs * n
         seconds = {
             "codes": READING * computed_macs * n,
