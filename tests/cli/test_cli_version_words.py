@@ -5,8 +5,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from icecore.cli.version_words import going_over
-from icecore.client import ProbeKind, ProbeVersion, VersionState
+from icecore.cli.version_words import going_over, joined_or_not, reads
+from icecore.client import (
+    Accuracy,
+    Difference,
+    JoinedGain,
+    ProbeKind,
+    ProbeVersion,
+    TapId,
+    VersionState,
+)
 
 FIRST = ProbeVersion(
     probe_id="cells",
@@ -52,3 +60,31 @@ def test_a_first_version_was_compared_with_nothing() -> None:
     [line] = going_over(None, FIRST, is_guarded=True)
     assert line.startswith("promoted without a comparison: no version was promoted before")
     assert not going_over(None, replace(FIRST, is_promoted=False), is_guarded=True)
+
+
+@pytest.mark.parametrize(
+    ("low", "estimate", "high", "end"),
+    [
+        (0.004, 0.031, 0.058, "+0.4 to +5.8): it helps"),
+        (-0.03, 0.027, 0.093, "-3.0 to +9.3): whether it helps is open; --layer auto needs one"),
+        (-0.06, -0.03, -0.001, "-6.0 to -0.1): it hurts; use --layer auto"),
+    ],
+)
+def test_a_gain_of_joined_layers_is_told_by_its_interval(
+    low: float, estimate: float, high: float, end: str
+) -> None:
+    gain = JoinedGain(Accuracy(0.918, 0.84, 0.96), Difference(estimate, low, high))
+    said = joined_or_not(gain)
+    assert said.startswith(f"together {100 * estimate:+.1f} points over the best layer by itself")
+    assert "which has 91.8 %" in said
+    assert end in said
+
+
+def test_joined_layers_are_told_by_depth() -> None:
+    taps = tuple(
+        TapId("ab" * 32, layer, backbone="net", depth=depth)
+        for layer, depth in (("one", 1), ("nine", 9), ("logits", 0))
+    )
+    version = replace(FIRST, joined_taps=taps)
+    assert reads(version) == "3 layers together of net@abababab: 1, 9, logits"
+    assert reads(replace(FIRST, tap=taps[0])) == "net@abababab/1:one/avg"
