@@ -70,3 +70,50 @@ def test_a_narrow_layer_among_wide_ones_is_not_taken_for_them() -> None:
     assert preferred(right, np.zeros(12), places) == 1, "the first of the wide ones"
     alike = Places(places.depths, np.ones(12))
     assert preferred(right, np.zeros(12), alike) != 1, "or this says nothing"
+
+
+def test_what_has_no_depth_is_preferred_where_it_is_surely_better_only() -> None:
+    """The last row has no depth. One image more, and none less, may be chance."""
+    places = Places.of([0.5, 1.0, None], [8, 8, 8])
+    losses = np.array([1.0, 1.0, 0.0])
+    assert preferred(answers(60, 80, 80), losses, places) == 1
+    assert preferred(answers(60, 80, 81), losses, places) == 1
+    assert preferred(answers(60, 80, 82), losses, places) == 2
+    # Five more in all, but by answers that differ on more than 25 images.
+    other = np.roll(answers(85)[0], 15)
+    right = np.vstack([answers(60, 80), other])
+    assert np.count_nonzero(right[1] ^ other) > 25
+    assert preferred(right, losses, places) == 1
+
+
+def test_what_has_no_depth_does_not_change_which_layer_is_preferred() -> None:
+    """Its answers are not averaged: beside them many a layer would be within its error."""
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        right = random.random((12, 80)) < np.linspace(0.6, 0.8, 12)[:, None]
+        losses = -right.sum(axis=1).astype(float)
+        depths = [(place + 1) / 12 for place in range(12)]
+        alone = preferred(right, losses, Places.of(depths, [8] * 12))
+        luckiest = right[alone].copy()
+        wrong = np.flatnonzero(~luckiest)
+        luckiest[wrong[:4]] = True
+        luckiest[np.flatnonzero(luckiest)[:4]] = False
+        beside = np.vstack([right, luckiest])
+        places = Places.of([*depths, None], [8] * 13)
+        assert preferred(beside, np.append(losses, -1e9), places) == alone
+
+
+def test_of_two_without_a_depth_the_better_is_preferred_and_of_equals_that_of_smaller_loss() -> (
+    None
+):
+    places = Places.of([1.0, None, None], [8, 8, 8])
+    assert preferred(answers(50, 70, 90), np.zeros(3), places) == 2
+    assert preferred(answers(50, 90, 70), np.zeros(3), places) == 1
+    assert preferred(answers(50, 90, 90), np.array([0.0, 2.0, 1.0]), places) == 2
+
+
+def test_where_none_has_a_depth_each_stands_for_itself() -> None:
+    right = answers(50, 90, 60)
+    assert preferred(right, np.zeros(3), Places.of([None] * 3, [8] * 3)) == 1
+    even = answers(90, 90)
+    assert preferred(even, np.zeros(2), Places.of([None] * 2, [8] * 2)) == 0

@@ -45,7 +45,7 @@ def choose(
     Args:
         judgements: of each layer, from the first to the last.
         positions: each one's depth as a share of the network's; None, of one or of all: no
-            neighbours.
+            neighbours, and one beside others has to be surely better (`preferred`).
         allowed: what each outer fold, and all data, may choose among; None: all.
     """
     n = len(folds.outer)

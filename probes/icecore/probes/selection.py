@@ -70,7 +70,8 @@ def train(
         groups: n names; images of one group are never on both sides of a fold. The
             digest of the image serves, so that copies of an image cannot help it.
         positions: each layer's depth as a share of its network's, above 0 to 1: neighbours help
-            to tell which is best. None, for one or for all: it stands for itself.
+            to tell which is best. None for all: each stands for itself; for one, as for a network's
+            outputs: it has to be surely better (`preferring.EVIDENCE`).
         outputs: keys of a classifier's logits: their softmax, the probabilities, is a
             candidate too.
         alternatives: for a layer's key, those of other codes of the same layer (of other
