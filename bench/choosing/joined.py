@@ -14,8 +14,8 @@ Prints, a network and a set each,
 
 The last lines are means over all draws: also what is won by joining always, and where offered.
 
-Usage: python bench/choosing/joined.py [--cache DIR] [--draws N] [--most N] [--network NAME]...
-    [--set NAME]... [--layers N]
+Usage: python bench/choosing/joined.py [--cache DIR] [--draws N] [--most N] [--share S]
+    [--network NAME]... [--set NAME]... [--layers N]
 In a minute: --network squeezenet1.1 --set hymenoptera --set blood-wbc --draws 1
 Reads cores that bench/science/cores.py wrote; says so where there are none.
 """
@@ -30,7 +30,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from choosing.pool import Pool, halves
+from choosing.pool import Pool, split
 from icecore.probes.intervals import paired_difference
 from icecore.probes.training import Gain
 from science.asking import headline, parser, parts
@@ -68,9 +68,9 @@ class Draw:
         return self.gain.low <= self.seen <= self.gain.high
 
 
-def drawn(pool: Pool, seed: int, most: int = MOST) -> Draw:
-    """Train twice on at most `most` images, and at most half of each class; the rest judges."""
-    rows, others = halves(pool.labels, pool.groups, seed, most)
+def drawn(pool: Pool, seed: int, most: int = MOST, share: float = 0.5) -> Draw:
+    """Train twice on at most `most` images, at most `share` of each class; the rest judges."""
+    rows, others = split(pool.labels, pool.groups, seed, most, share)
     began = process_time()
     alone = pool.trained(rows, seed=seed)
     between = process_time()
@@ -149,6 +149,7 @@ def main() -> int:
     asked = parser(__doc__ or "")
     asked.add_argument("--draws", type=int, default=3)
     asked.add_argument("--most", type=int, default=MOST, help="images trained on")
+    asked.add_argument("--share", type=float, default=0.5, help="of a class, at most")
     given = asked.parse_args()
     print(headline())
     print(
@@ -159,7 +160,7 @@ def main() -> int:
     for name in given.set or given.sets:
         for part in parts(given, name):
             pool = Pool.of(part)
-            draws = [drawn(pool, seed, given.most) for seed in range(given.draws)]
+            draws = [drawn(pool, seed, given.most, given.share) for seed in range(given.draws)]
             everything += draws
             print(row(f"{part.core.backbone}, {name}", draws), flush=True)
     if everything:

@@ -29,7 +29,7 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from choosing.pool import Pool, halves
+from choosing.pool import Pool, split
 from icecore.probes.choosing import Choice, choose
 from icecore.probes.cross_validation import Folds, Judgement, judge
 from icecore.probes.fitting import fit
@@ -72,7 +72,7 @@ class Draw:
 
 def drawn(pool: Pool, seed: int, most: int = MOST) -> Draw:
     """Judge every candidate of one draw of at most `most` images."""
-    rows, others = halves(pool.labels, pool.groups, seed, most)
+    rows, others = split(pool.labels, pool.groups, seed, most)
     codes = candidates(pool)
     keys, n_layers = list(codes), len(pool.codes) - len(pool.outputs)
     positions = {key: pool.positions.get(key) for key in keys}

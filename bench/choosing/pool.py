@@ -68,12 +68,13 @@ class Pool:
         return is_right
 
 
-def halves(
-    labels: np.ndarray, groups: np.ndarray, seed: int, most: int
+def split(
+    labels: np.ndarray, groups: np.ndarray, seed: int, most: int, share: float = 0.5
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows to train on and to judge by, each class halved, copies on one side.
+    """Return rows to train on and to judge by, copies on one side.
 
-    At most `most` images are trained on, evenly of the classes; all others judge.
+    Of each class `share` is trained on, and at most `most` images, evenly of the classes; all
+    others judge.
     """
     random = np.random.default_rng(seed)
     is_trained = np.zeros(len(labels), np.bool_)
@@ -81,6 +82,6 @@ def halves(
     for name in classes:
         members = np.flatnonzero(labels == name)
         found = random.permutation(np.unique(groups[members]))
-        taken = found[: min(len(found) // 2, most // len(classes))]
+        taken = found[: min(int(share * len(found)), most // len(classes))]
         is_trained[members] = np.isin(groups[members], taken)
     return np.flatnonzero(is_trained), np.flatnonzero(~is_trained)

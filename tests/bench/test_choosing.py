@@ -7,7 +7,7 @@ import pytest
 
 from choosing.joined import Draw, drawn, on_the_rest, summary
 from choosing.layers import drawn as drawn_by_layers
-from choosing.pool import Pool, halves
+from choosing.pool import Pool, split
 from icecore.probes.intervals import Accuracy, paired_difference
 from icecore.probes.training import Gain
 
@@ -45,12 +45,13 @@ def _draw(alone: np.ndarray, joined: np.ndarray, low: float, high: float) -> Dra
 
 def test_half_of_each_class_is_trained_on_and_copies_stay_on_one_side() -> None:
     pool = _pool((0,))
-    rows, others = halves(pool.labels, pool.groups, 0, 10_000)
+    rows, others = split(pool.labels, pool.groups, 0, 10_000)
     assert sorted([*rows, *others]) == list(range(N))
     assert not set(pool.groups[rows]) & set(pool.groups[others])
     _, counts = np.unique(pool.labels[rows], return_counts=True)
     assert counts.tolist() == [N // 8] * 4
-    assert len(halves(pool.labels, pool.groups, 0, 20)[0]) == 2 * 20, "twenty, and their copies"
+    assert len(split(pool.labels, pool.groups, 0, 20)[0]) == 2 * 20, "twenty, and their copies"
+    assert len(split(pool.labels, pool.groups, 0, 10_000, 0.8)[0]) == 2 * 24 * 4, "of thirty each"
 
 
 def test_layers_that_know_half_each_are_offered_together_and_do_better_on_the_rest() -> None:
@@ -71,7 +72,7 @@ def test_the_network_s_answers_are_chosen_and_joined_where_they_alone_know() -> 
     y = np.repeat(np.arange(N // 2) % 4, 2)
     logits = (8.0 * np.eye(4)[y]).astype(np.float32)
     pool = _pool((0,), (1,), logits=logits)
-    rows, others = halves(pool.labels, pool.groups, 1, 60)
+    rows, others = split(pool.labels, pool.groups, 1, 60)
     assert pool.trained(rows, seed=1).key == "logits"
     joined = pool.trained(rows, seed=1, joining=True)
     assert "logits" in joined.joined
