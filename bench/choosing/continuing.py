@@ -88,7 +88,7 @@ def main() -> None:
                 base = LinearProbe(kind, classes, before.weights, before.bias, "tap")
                 wanted = tuple(names(np.arange(k)))
                 warm, warm_s = timed(partial(from_codes, base, codes, y, wanted, C))
-                _, both_s = timed(partial(continued, base, codes, names(y), key="x", C=C))
+                _, both_s = timed(partial(continued, base, {"x": codes}, names(y), C=C))
                 off = abs(warm.objective / cold.objective - 1.0)
                 print(
                     f"{n:6} {k:3}  {kind.value:8} {added:8} {cold_s:10.2f} s {warm_s:6.2f} s "

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from icecore.cli.version_words import going_over, joined_or_not, reads
+from icecore.cli.version_words import done_to_codes, going_over, joined_or_not, reads
 from icecore.client import (
     Accuracy,
     Difference,
@@ -15,6 +15,7 @@ from icecore.client import (
     TapId,
     VersionState,
 )
+from icecore.probes.preprocessing import Preprocessing
 
 FIRST = ProbeVersion(
     probe_id="cells",
@@ -88,3 +89,10 @@ def test_joined_layers_are_told_by_depth() -> None:
     version = replace(FIRST, joined_taps=taps)
     assert reads(version) == "3 layers together of net@abababab: 1, 9, logits"
     assert reads(replace(FIRST, tap=taps[0])) == "net@abababab/1:one/avg"
+
+
+def test_whatever_is_done_to_codes_has_words() -> None:
+    said = {one.value: done_to_codes(one.value) for one in Preprocessing}
+    assert said.pop("none") == done_to_codes("") == ""
+    assert all(said.values())
+    assert len(set(said.values())) == len(said)

@@ -106,7 +106,7 @@ def test_the_estimate_has_not_learnt_what_it_is_judged_on() -> None:
         base = probe_of(codes, y, ProbeKind.SOFTMAX, 1.0)
         assert base.predict(codes, tap="tap").labels == tuple(names(y))
         found = continued(
-            base, codes, names(y), key="x", C=1.0, seed=seed, groups=IDS[:80], chosen_on=()
+            base, {"x": codes}, names(y), C=1.0, seed=seed, groups=IDS[:80], chosen_on=()
         )
         estimates.append(found.accuracy.estimate)
     assert abs(np.mean(estimates) - 0.5) < 0.08
@@ -124,16 +124,18 @@ def test_images_that_chose_do_not_judge() -> None:
         early = {key: codes[:60] for key, codes in layers.items()}
         first = train(early, names(y[:60]), kind="softmax", seed=seed, groups=IDS[:60])
         assert first.n_judged == 60
-        arguments: dict[str, Any] = {"key": first.key, "C": first.C, "seed": seed}
+        arguments: dict[str, Any] = {"C": first.C, "seed": seed}
         base, codes = first.probe("tap"), layers[first.key]
         again = continued(
-            base, codes[:60], names(y[:60]), groups=IDS[:60], chosen_on=IDS[:60], **arguments
+            base, {"x": codes[:60]}, names(y[:60]), groups=IDS[:60], chosen_on=IDS[:60], **arguments
         )
         assert again.n_judged == 0
         assert (again.accuracy.low, again.accuracy.high) == (0.0, 1.0)
         assert (again.predicted == -1).all()
         naive.append(again.naive)
-        more = continued(base, codes, names(y), groups=IDS[:100], chosen_on=IDS[:60], **arguments)
+        more = continued(
+            base, {"x": codes}, names(y), groups=IDS[:100], chosen_on=IDS[:60], **arguments
+        )
         assert more.n_judged == 40
         assert (more.predicted[:60] == -1).all()
         assert (more.predicted[60:] >= 0).all()
@@ -145,7 +147,7 @@ def test_images_that_chose_do_not_judge() -> None:
 def test_where_it_is_not_known_what_chose_nothing_is_told() -> None:
     codes, y = clouds(40, 10, 2)
     base = probe_of(codes, y, ProbeKind.SVM, 0.1)
-    assert continued(base, codes, names(y), key="x", C=0.1).n_judged == 0
+    assert continued(base, {"x": codes}, names(y), C=0.1).n_judged == 0
 
 
 @pytest.mark.parametrize("kind", ProbeKind)
@@ -157,9 +159,8 @@ def test_what_was_chosen_is_kept(kind: ProbeKind) -> None:
     stages: list[tuple[str, float]] = []
     found = continued(
         base,
-        codes,
+        {"one": codes},
         names(y),
-        key="one",
         C=first.C,
         groups=IDS[:80],
         chosen_on=(),
@@ -185,7 +186,7 @@ def test_codes_are_preprocessed_as_those_of_the_earlier_probe() -> None:
     base = LinearProbe(
         ProbeKind.SVM, tuple(names(np.arange(3))), cold.weights, cold.bias, "tap", how
     )
-    found = continued(base, codes, names(y), key="x", C=0.1)
+    found = continued(base, {"x": codes}, names(y), C=0.1)
     assert found.probe("tap").preprocessing is how
     assert found.fit.objective == pytest.approx(cold.objective, rel=1e-9)
 
@@ -203,9 +204,8 @@ def test_folds_are_those_of_a_training_by_the_same_seed() -> None:
     )
     found = continued(
         cold.probe("tap"),
-        codes,
+        {"x": codes},
         names(y),
-        key="x",
         C=0.01,
         seed=5,
         groups=IDS[:100],
@@ -218,11 +218,11 @@ def test_what_cannot_be_gone_on_from_is_refused() -> None:
     codes, y = clouds(40, 10, 2)
     base = probe_of(codes, y, ProbeKind.SVM, 0.1)
     with pytest.raises(CodesInvalid, match="9 values an image, but the earlier probe has 10"):
-        continued(base, codes[:, :9], names(y), key="x", C=0.1)
+        continued(base, {"x": codes[:, :9]}, names(y), C=0.1)
     with pytest.raises(InputInvalid, match=r"C is 0\.0"):
-        continued(base, codes, names(y), key="x", C=0.0)
+        continued(base, {"x": codes}, names(y), C=0.0)
     with pytest.raises(ClassesTooFew):
-        continued(base, codes, ["one"] * 40, key="x", C=0.1)
+        continued(base, {"x": codes}, ["one"] * 40, C=0.1)
 
 
 @pytest.mark.parametrize("kind", ProbeKind)
@@ -233,18 +233,10 @@ def test_joined_layers_go_on_as_they_were_joined(kind: ProbeKind, n: int) -> Non
     first = train(layers, names(y), kind=kind, joining=True)
     again = continued(
         first.probe("taps"),
-        np.concatenate([layers[key] for key in first.joined], axis=1),
+        {key: layers[key] for key in first.joined},
         names(y),
-        key="all",
         C=first.C,
-        widths=[layers[key].shape[1] for key in first.joined],
     )
+    assert (again.keys, again.trials, again.gain) == (first.joined, (), None)
     assert again.fit.objective == pytest.approx(first.fit.objective, rel=1e-9)
     np.testing.assert_allclose(again.fit.weights, first.fit.weights, rtol=1e-3, atol=1e-7)
-
-
-def test_widths_that_are_not_the_probes_are_refused() -> None:
-    codes, y = clouds(40, 10, 2)
-    base = probe_of(codes, y, ProbeKind.SVM, 0.1)
-    with pytest.raises(CodesInvalid, match=r"layers of \[4, 5\] values"):
-        continued(base, codes, names(y), key="all", C=0.1, widths=[4, 5])

@@ -32,6 +32,8 @@ def test_layers_are_joined_shown_and_predicted_with(icecore: Icecore, photos: Pa
     assert "<- best by itself" in said
     said = icecore.done("probes", "show", "joined").out
     assert "layers joined" in said
+    assert "<- best by itself" in said
+    assert "over the best layer by itself" in said
     assert "layers together of toy@" in said
     answer = icecore.done("predict", "joined", photos / "red" / "0.png", "--json").json
     assert answer["label"] == "red"

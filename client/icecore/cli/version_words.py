@@ -48,6 +48,23 @@ def reads(version: ProbeVersion) -> str:
     )
 
 
+def mark_of(version: ProbeVersion) -> str:
+    """Return what the marked one of a version's trials is."""
+    return "<- best by itself" if version.joined_taps else "<- chosen"
+
+
+def done_to_codes(preprocessing: str) -> str:
+    """Return what is done to codes before the weights, in words; "" where nothing is."""
+    words = {
+        "": "",
+        "none": "",
+        "l2": ", each code brought to length one",
+        "signed-root": ", of each code's roots",
+        "softmax": ", as probabilities",
+    }
+    return words[preprocessing]
+
+
 def joined_or_not(gain: JoinedGain) -> str:
     """Return whether to read layers together is worth it, in words."""
     found = gain.difference

@@ -4,7 +4,7 @@ Kind, preprocessing and C stay those of the earlier probe, and the fit starts at
 ends within the same certified gap as one from nothing, so that the same probe comes out.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -20,8 +20,9 @@ from icecore.probes.errors import CodesInvalid, InputInvalid
 from icecore.probes.fitting import TOLERANCE, WEIGHTS_TOLERANCE, Fit
 from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.intervals import held_out_accuracy
+from icecore.probes.joining.joint import side_by_side
 from icecore.probes.linear_probe import Array, CodeArray, LinearProbe, ProbeKind
-from icecore.probes.preprocessing import preprocessed
+from icecore.probes.preprocessing import Preprocessing, preprocessed
 from icecore.probes.question import C_RANGE
 from icecore.probes.solving.material import ROTATED_UP_TO, Material, folded
 from icecore.probes.solving.paths import Paths
@@ -39,12 +40,10 @@ JUDGING: Final = 0.7
 
 def continued(
     base: LinearProbe,
-    codes: CodeArray,
+    codes: Mapping[str, CodeArray],
     labels: Sequence[str],
     *,
-    key: str,
     C: float,
-    widths: Sequence[int] = (),
     groups: Sequence[str] | None = None,
     chosen_on: Collection[str] | None = None,
     seed: int = 0,
@@ -60,11 +59,10 @@ def continued(
 
     Args:
         base: may have other classes. A new one starts at zero, one that is gone is dropped.
-        codes: (n, d) float, raw, of the tap of `base`.
+        codes: (n, d) float, raw, by key: of the layer that `base` reads, or of those joined, in
+            order.
         labels: n class names, as all of it.
-        key: what `Training.key` is to be.
         C: of `base`.
-        widths: values that each of its layers has, where it reads several joined.
         chosen_on: groups that had a part in the choice; None: all may have had.
         groups, seed, on_progress: as in `train`.
 
@@ -76,13 +74,10 @@ def continued(
         raise InputInvalid(
             f"C is {C!r}, but must be a number from {C_RANGE[0]:g} to {C_RANGE[1]:g}"
         )
-    data = TrainingData.of({key: codes}, labels, groups)
-    if codes.shape[1] != base.d:
-        raise CodesInvalid(
-            f"codes have {codes.shape[1]} values an image, but the earlier probe has {base.d}"
-        )
-    if widths and sum(widths) != base.d:
-        raise CodesInvalid(f"layers of {list(widths)} values are not the {base.d} of the probe")
+    data = TrainingData.of(codes, labels, groups)
+    d = sum(each.shape[1] for each in codes.values())
+    if d != base.d:
+        raise CodesInvalid(f"codes have {d} values an image, but the earlier probe has {base.d}")
     y, k = data.y, len(data.classes)
 
     def tell(stage: str, share: float) -> None:
@@ -91,7 +86,7 @@ def continued(
 
     tell("fitting", 0.0)
     with threadpool_limits(1, user_api="blas"):
-        material = _material(preprocessed(codes, base.preprocessing), widths)
+        material = _material(data.codes, base.preprocessing)
         fitted = fit_from(base, material, y, data.classes, C=C)
         tell("fitting", 1.0 - JUDGING)
         outer = Folds.of(y, data.groups, seed).outer
@@ -113,9 +108,10 @@ def continued(
         held &= np.array([group not in known for group in groups])
     predicted = np.where(held, predicted, NEVER_HELD_OUT)
     accuracy = held_out_accuracy((predicted == y)[held], data.groups[held], n_folds=OUTER_FOLDS)
+    keys = tuple(codes)
     return Training(
         kind=base.kind,
-        key=key,
+        key=keys[-1],
         preprocessing=base.preprocessing,
         C=C,
         classes=data.classes,
@@ -124,11 +120,12 @@ def continued(
         predicted=predicted,
         naive=naive,
         n_judged=int(np.count_nonzero(held)),
-        trials=(Trial(key, accuracy, C, is_chosen=True),),
+        trials=(Trial(keys[0], accuracy, C, is_chosen=True),) if len(keys) == 1 else (),
         seed=seed,
         n_images=len(y),
         n_groups=len(np.unique(data.groups)),
         class_sizes=tuple(int(size) for size in np.bincount(y)),
+        joined=keys if len(keys) > 1 else (),
     )
 
 
@@ -187,14 +184,14 @@ def started(
     return of_all * standardisation.scale, bias_of_all + of_all @ standardisation.mean
 
 
-def _material(codes: CodeArray, widths: Sequence[int]) -> Plain | RowBlocks:
+def _material(codes: Mapping[str, CodeArray], how: Preprocessing) -> Plain | RowBlocks:
     standardisation: Standardisation | None = None
-    if widths:
-        parts = np.split(codes, np.cumsum(widths)[:-1], axis=1)
-        standardisation = Standardisation.joined([Standardisation.of(part) for part in parts])
-    if min(codes.shape) <= ROTATED_UP_TO:
-        return Plain.of(codes, standardisation)
-    return RowBlocks.of(codes, standardisation)
+    if len(codes) > 1:
+        standardisation = Standardisation.joined(list(map(Standardisation.of, codes.values())))
+    joined = preprocessed(side_by_side(codes, list(codes)), how)
+    if min(joined.shape) <= ROTATED_UP_TO:
+        return Plain.of(joined, standardisation)
+    return RowBlocks.of(joined, standardisation)
 
 
 def _coefficients(material: Plain | RowBlocks, weights: Array) -> Array:

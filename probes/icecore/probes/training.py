@@ -49,8 +49,9 @@ class Gain:
 class Training:
     """What training found.
 
-    `key` is the layer that the probe reads; where several are joined, whose codes it then reads
-    side by side, the best one by itself, and `gain` is what they gain over it.
+    `key` is of the codes that the probe reads. Where several layers are `joined`, whose codes it
+    then reads side by side, it is the best one by itself, and `gain` is what they gain over that;
+    gone on from, nothing was chosen: `key` is the last of them, `gain` None, and no trials.
     `accuracy` is of choosing and fitting together: from outer folds that had no part in
     C or layer. `naive` is the chosen layer's and C's accuracy in the very folds that chose
     them, kept to show the difference. `trials` are in the order of the codes given; of many

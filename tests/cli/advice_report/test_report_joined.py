@@ -21,7 +21,7 @@ def advice(low: float, estimate: float, high: float) -> Advice:
 def test_what_is_surely_better_is_the_first_step() -> None:
     offered = advice(0.004, 0.041, 0.08)
     assert joined.told(offered) == (
-        "Read together, 2 layers named 4.1 more of 100 images right than the chosen one by itself, "
+        "Read together, 2 layers named 4.1 more of 100 images right than a single one, chosen, "
         "and with other images it could be anything from 0.4 more to 8 more: that is better."
     )
     first = steps.steps(offered)[0]

@@ -52,3 +52,35 @@ def test_one_layer_has_nothing_to_be_read_with() -> None:
     held = contest({"a": codes(Y // 2, 1)})
     assert together(held, lambda _: None) is None
     assert work_of(held) == 0.0
+
+
+def test_the_best_of_many_backbones_of_noise_is_told_as_chance() -> None:
+    """Each fold joins the backbone of its own choice: the luckiest of six would tell .56."""
+    random = np.random.default_rng(5)
+    told, gains = [], []
+    for seed in range(12):
+        candidates = [
+            Candidate(f"net-{net}", f"l{depth}", depth, codes, depth, depth)
+            for net in range(6)
+            for depth in (1, 2)
+            for codes in [random.normal(size=(60, 6)).astype(np.float32)]
+        ]
+        y = random.permutation(np.arange(60) % 2)
+        images = [f"{n}" for n in range(60)]
+        held = LayerContest.of(candidates, names(y), images, kind=ProbeKind.SOFTMAX, seed=seed)
+        found = together(held, lambda _: None)
+        assert found is not None
+        told.append(found.accuracy.estimate)
+        gains.append(found.difference)
+    assert np.mean(told) < 0.535, told
+    assert abs(np.mean(gains)) < 0.05, gains
+
+
+def test_it_is_in_the_contests_folds() -> None:
+    """A layer read together with its own copy answers as the layer does."""
+    both = codes(Y // 2, 1)
+    held = contest({"a": both, "b": both.copy()})
+    found = together(held, lambda _: None)
+    assert found is not None
+    assert abs(found.difference) < 0.03
+    assert found.high - found.low < 0.12, "paired: they differ on few images"

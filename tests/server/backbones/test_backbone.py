@@ -109,3 +109,20 @@ def test_a_tap_of_an_absent_layer_is_refused() -> None:
 def test_a_recipe_of_another_size_is_refused() -> None:
     with pytest.raises(RecipeInvalid, match="images of 9 x 8, but the graph's input 'image'"):
         Backbone.read("toy", toy_graph(), Recipe(height=9, width=8, resize=9))
+
+
+def test_a_networks_own_answers_are_its_logits_else_its_probabilities() -> None:
+    toy = toy_backbone()
+    logits = toy.layer("logits")
+    shares = replace(logits, name="shares", role="probabilities")
+    assert toy.outputs == logits
+    assert replace(toy, layers=(*toy.ranked, shares, logits)).outputs == logits
+    assert replace(toy, layers=(*toy.ranked, shares)).outputs == shares
+    assert replace(toy, layers=toy.ranked).outputs is None
+
+
+def test_answers_that_have_a_depth_are_among_the_layers_already() -> None:
+    toy = toy_backbone()
+    logits = replace(toy.layer("logits"), depth=4)
+    shares = replace(logits, name="shares", role="probabilities", depth=None)
+    assert replace(toy, layers=(*toy.ranked, logits, shares)).outputs is None

@@ -33,7 +33,13 @@ from icecore.cli.jobs import Wanted, percent, print_trials, require_taps, train,
 from icecore.cli.mistakes import Mistake
 from icecore.cli.names import completing
 from icecore.cli.output import note, one_line, print_json, print_line
-from icecore.cli.version_words import going_over, joined_or_not, reads
+from icecore.cli.version_words import (
+    done_to_codes,
+    going_over,
+    joined_or_not,
+    mark_of,
+    reads,
+)
 from icecore.client import Client, NotFound, ProbeVersion
 
 
@@ -152,14 +158,13 @@ def _promoted(client: Client, name: str) -> ProbeVersion | None:
 def _print(version: ProbeVersion) -> None:
     # Of one candidate there is nothing to choose, and its own figure would be a second one.
     if not version.is_choice_kept and len(version.trials) > 1:
-        mark = "<- best by itself" if version.joined_taps else "<- chosen"
-        print_trials(version.trials, mark=mark)
+        print_trials(version.trials, mark=mark_of(version))
         print_line()
     layer = f" at {reads(version)}" if version.taps else ""
     promoted = ", promoted" if version.is_promoted else ""
     print_line(
         f"{version.probe_id} version {version.version}{promoted}: {version.kind.value}, "
-        f"C = {version.C:g}{layer}{_done(version.preprocessing)}"
+        f"C = {version.C:g}{layer}{done_to_codes(version.preprocessing)}"
     )
     trained = (
         f"from {version.n_images:,} images of {len(version.classes):,} classes, "
@@ -185,9 +190,3 @@ def _print(version: ProbeVersion) -> None:
         )
     if version.not_promoted_message:
         print_line(f"not promoted: {one_line(version.not_promoted_message)}")
-
-
-def _done(preprocessing: str) -> str:
-    """What is done to codes before the weights, in words."""
-    words = {"l2": ", each code brought to length one", "signed-root": ", of each code's roots"}
-    return words.get(preprocessing, "")

@@ -30,7 +30,7 @@ def halvings(
 
     A layer's share in a linear function of all is the squared length of its weights, by ridge
     regression on the classes' indicators; the half with the larger ones stays, and is
-    looked at anew. Many images are thinned.
+    looked at anew. Images count alike here, also where fits weight them. Many are thinned.
     """
     rows = thinned(data.y)
     kernels = {}

@@ -114,7 +114,12 @@ def join(
 
 
 def side_by_side(codes: Mapping[str, CodeArray], layers: Sequence[str]) -> CodeArray:
-    """Return the codes of `layers`, (n, d of all) float, one after another."""
+    """Return the codes of `layers`, (n, d of all) float, one after another.
+
+    Of a single one the very array.
+    """
+    if len(layers) == 1:
+        return codes[layers[0]]
     return np.concatenate([codes[key] for key in layers], axis=1)
 
 

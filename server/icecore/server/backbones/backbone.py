@@ -160,15 +160,14 @@ class Backbone:
 
     @cached_property
     def outputs(self) -> Layer | None:
-        """The layer of the network's own answers; None if it has none, or they have a depth.
+        """The layer of the network's own answers; None if it has none, or some have a depth.
 
         Its logits where the graph tells them, else its probabilities.
         """
-        for role in OUTPUT_ROLES:
-            for layer in self.layers:
-                if layer.role == role and layer.depth is None:
-                    return layer
-        return None
+        answers = {layer.role: layer for layer in self.layers if layer.role in OUTPUT_ROLES}
+        if any(layer.depth is not None for layer in answers.values()):
+            return None
+        return answers.get(LOGITS) or answers.get(PROBABILITIES)
 
     def layer(self, spec: str) -> Layer:
         """Return the layer of a depth (`17`; `-1` is the last) or of a name.

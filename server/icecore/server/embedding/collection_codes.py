@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -98,13 +98,20 @@ class CollectionCodes:
         """
         for tap in taps:
             backbone.layer_of(tap)
-        missing = _missing(frozenset(core_of(backbone, collection)), taps)
+        core = core_of(backbone, collection)
+        missing = _missing(frozenset(core), taps)
         if missing and not collection.keep_images:
+            (asked, *_) = missing
+            is_late = asked in core_of(backbone, replace(collection, has_outputs=True))
+            way_out = (
+                "they are stored since later, so add the images to a new collection"
+                if is_late
+                else "for that add the images to one made with keep_images"
+            )
             raise ImagesNotKept(
                 f"collection {collection.collection_id!r} keeps no images, so its codes can be "
-                f"read at its {len(backbone.core)} layers that have a depth, as trained with "
-                f"pooling 'avg', but not at '{missing[0]}': for that add the images to one made "
-                "with keep_images"
+                f"read at its {len(core)} layers that are stored, as trained with pooling 'avg', "
+                f"but not at '{asked}': {way_out}"
             )
         n_values = sum(n_dims(tap, backbone.layer_of(tap)) for tap in missing)
         n_bytes = 4 * n_values * collection.n_examples

@@ -21,6 +21,7 @@ from icecore.server.errors import (
     PoolingInvalid,
 )
 from icecore.server.storage.records import CollectionRecord
+from icecore.server.training.identities import identity
 from icecore.server.training.request import TrainRequest
 from icecore.wire.taps import AVG, GEM_P, Pooling, PoolingKind, TapId
 
@@ -32,7 +33,8 @@ MIN_PER_CLASS: Final = 2
 
 MAX_CODE_BYTES: Final = 2 << 30
 """Float32 codes of one training, all layers together. Server and worker hold them, and fitting
-takes the worker up to seven times the widest layer's besides (at 40,000 images of 640 values)."""
+takes the worker up to seven times the widest layer's besides (at 40,000 images of 640 values).
+Joined layers are one wide one, and took nine times their codes (6,000 images of 4 x 500)."""
 
 MAX_COMPUTED_BYTES: Final = 1 << 29
 """As much of it may "auto" have computed from images anew."""
@@ -69,13 +71,13 @@ class Candidates:
         return (*self.layers, *(tap for taps in self.others.values() for tap in taps))
 
     def key(self, tap: TapId) -> str:
-        """Return what probes call the tap."""
-        return tap.layer if tap in self.layers else f"{tap.layer}/{tap.pooling}"
+        """Return what probes call the tap, each otherwise."""
+        return tap.layer if tap in self.layers else identity(tap)
 
     @property
     def n_copies(self) -> int:
-        """How often codes lie in memory: joined ones are copied side by side."""
-        return 2 if self.is_joined else 1
+        """How often codes count: joined ones are fitted all at once, not layer by layer."""
+        return 4 if self.is_joined else 1
 
 
 def candidates_of(
@@ -97,6 +99,11 @@ def candidates_of(
         check_bytes(backbone, collection.n_examples, found)
         return found
     outputs = outputs_in(backbone, collection)
+    if request.is_joined and len(backbone.ranked) + len(outputs) < 2:
+        raise InvalidArgument(
+            f"backbone {backbone.name!r} has one layer to read, {backbone.ranked[0].name!r}, and "
+            "nothing to join it to: leave out layers 'all'"
+        )
     core = set(core_of(backbone, collection))
     n_depths = len(backbone.ranked)
     while True:

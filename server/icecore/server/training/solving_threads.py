@@ -14,7 +14,13 @@ MOST: Final = 8
 """Each has memory of its own, up to 1.2 GB."""
 
 
-def threads_for(shapes: Sequence[tuple[int, int]], n_classes: int) -> int:
-    """Return how many fits may go on at once over layers of `shapes` (n, d); at least 1."""
-    largest = max(n * d for n, d in shapes) * n_classes
+def threads_for(
+    shapes: Sequence[tuple[int, int]], n_classes: int, *, is_joined: bool = False
+) -> int:
+    """Return how many fits may go on at once over layers of `shapes` (n, d); at least 1.
+
+    Joined, all of them are one.
+    """
+    sizes = [n * d for n, d in shapes]
+    largest = (sum(sizes) if is_joined else max(sizes)) * n_classes
     return min(usable_cores(), MOST) if largest >= LARGE else 1

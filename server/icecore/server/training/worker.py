@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, BinaryIO, cast
 
@@ -52,6 +51,7 @@ def _answer(
     stdout: BinaryIO, request: dict[str, Any], arrays: list[np.ndarray], base_file: bytes | None
 ) -> None:
     entries = request["codes"]
+    codes = {entry["key"]: array for entry, array in zip(entries, arrays, strict=True)}
 
     def tell(stage: str, fraction: float) -> None:
         write_message(stdout, {"event": "progress", "stage": stage, "progress": fraction})
@@ -59,7 +59,7 @@ def _answer(
     try:
         if base_file is None:
             training = train(
-                {entry["key"]: array for entry, array in zip(entries, arrays, strict=True)},
+                codes,
                 request["labels"],
                 kind=request["kind"],
                 groups=request["groups"],
@@ -69,17 +69,19 @@ def _answer(
                 joining=request["joining"],
                 may_shortlist=request["may_shortlist"],
                 seed=request["seed"],
-                threads=threads_for([array.shape for array in arrays], len(set(request["labels"]))),
+                threads=threads_for(
+                    [array.shape for array in arrays],
+                    len(set(request["labels"])),
+                    is_joined=request["joining"],
+                ),
                 on_progress=tell,
             )
         else:
             training = continued(
                 from_bytes(base_file),
-                np.concatenate(arrays, axis=1) if len(arrays) > 1 else arrays[0],
+                codes,
                 request["labels"],
-                key=entries[-1]["key"],
                 C=request["base"]["C"],
-                widths=[array.shape[1] for array in arrays] if len(arrays) > 1 else (),
                 groups=request["groups"],
                 chosen_on=request["base"]["chosen_on"],
                 seed=request["seed"],
@@ -90,10 +92,11 @@ def _answer(
             stdout, {"event": "refused", "reason": str(error.reason), "message": str(error)}
         )
         return
-    keys = training.keys if base_file is None else [entry["key"] for entry in entries]
     identities = {entry["key"]: entry["tap"] for entry in entries}
-    write_message(stdout, {"event": "trained", "found": _found(training, keys)})
-    write_frame(stdout, to_bytes(training.probe(joined([identities[key] for key in keys]))))
+    write_message(stdout, {"event": "trained", "found": _found(training)})
+    write_frame(
+        stdout, to_bytes(training.probe(joined([identities[key] for key in training.keys])))
+    )
     held_out = HeldOut.of(
         request["groups"],
         training.predicted,
@@ -103,10 +106,10 @@ def _answer(
     write_frame(stdout, held_out.to_bytes())
 
 
-def _found(training: Training, keys: Sequence[str]) -> dict[str, object]:
-    """What `findings.facts_of` reads; the probe's codes are those of `keys`."""
+def _found(training: Training) -> dict[str, object]:
+    """What `findings.facts_of` reads."""
     return {
-        "keys": list(keys),
+        "keys": list(training.keys),
         "preprocessing": training.preprocessing.value,
         "C": training.C,
         "classes": list(training.classes),

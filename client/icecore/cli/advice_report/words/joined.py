@@ -20,7 +20,7 @@ def told(advice: Advice) -> str:
     difference = found.difference
     lead = figures.more_right(difference.estimate)
     spread = figures.from_to(difference.low, difference.high)
-    start = f"{what} named {lead} than the chosen one by itself"
+    start = f"{what} named {lead} than a single one, chosen"
     if difference.low > 0.0:
         return f"{start}, and with other images it could be {spread}: that is better."
     if difference.high < 0.0:
