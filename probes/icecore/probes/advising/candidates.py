@@ -30,18 +30,13 @@ class Candidate:
         return f"{self.backbone}/{self.layer}"
 
 
-def positions_of(candidates: Sequence[Candidate]) -> dict[str, float]:
-    """Depths as shares of the network's; networks are far apart.
-
-    A network's outputs stand beside its last depth. Behind it they lent the best layer's answers
-    and had no worse ones beside them, and of ants and bees they were chosen for that alone.
-    """
+def positions_of(candidates: Sequence[Candidate]) -> dict[str, float | None]:
+    """Depths as shares of the network's; networks are far apart. Outputs have none (`Places`)."""
     deepest: dict[str, int] = {}
     for one in candidates:
         deepest[one.backbone] = max(one.depth, deepest.get(one.backbone, 0))
     start = {backbone: _APART * place for place, backbone in enumerate(deepest)}
     return {
-        one.key: start[one.backbone]
-        + (one.depth or deepest[one.backbone]) / max(deepest[one.backbone], 1)
+        one.key: start[one.backbone] + one.depth / deepest[one.backbone] if one.depth else None
         for one in candidates
     }

@@ -174,9 +174,9 @@ class LayerContest:
         """
         keys = list(self.candidates)
         positions = positions_of(list(self.candidates.values()))
-        places = Places(
-            np.array([positions[key] for key in keys]),
-            np.array([self.candidates[key].codes.shape[1] for key in keys], np.float64),
+        places = Places.of(
+            [positions[key] for key in keys],
+            [self.candidates[key].codes.shape[1] for key in keys],
         )
         right = np.stack([self.choice.right_of[key] for key in keys]).astype(np.float64)
         means = np.stack([right.mean(axis=1), places.smoothed(right).mean(axis=1)])
@@ -207,7 +207,7 @@ class LayerContest:
 
 def _chosen(
     codes: Mapping[str, CodeArray],
-    positions: Mapping[str, float],
+    positions: Mapping[str, float | None],
     contest: Contest,
     kind: ProbeKind,
     Cs: Sequence[float],

@@ -68,14 +68,14 @@ def _lengths(kernels: Mapping[str, npt.NDArray[np.float32]], targets: Array) -> 
     products = sum((each.astype(np.float64) for each in kernels.values()), np.zeros((n, n)))
     products -= products.mean(axis=0)
     products -= products.mean(axis=1, keepdims=True)
-    targets = targets - targets.mean(axis=0)
-    best, A = -1.0, targets
+    centred = targets - targets.mean(axis=0)
+    best, A = -1.0, centred
     for share in PENALTIES:
         penalty = share * max(float(np.trace(products)) / n, SMALLEST)
         factor, _ = cho_factor(products + penalty * np.eye(n), lower=True, check_finite=False)
         inverse, _ = dpotri(factor, lower=1, overwrite_c=1)
         inverse = np.tril(inverse) + np.tril(inverse, -1).T
-        dual = inverse @ targets
+        dual = inverse @ centred
         # Leaving one out; the intercept, which is free, takes its part.
         own = np.maximum(np.diagonal(inverse) - 1.0 / (n * penalty), 1e-6 / penalty)
         right = float(np.mean((targets - dual / own[:, None]).argmax(axis=1) == targets.argmax(1)))
