@@ -46,13 +46,21 @@ def second(*classes: str) -> ProbeVersion:
     ],
 )
 def test_classes_that_changed_are_named(classes: tuple[str, ...], said: str) -> None:
-    assert going_over(FIRST, second(*classes), is_guarded=False) == [
-        f"classes changed since version 1: {said}"
+    *_, line = going_over(FIRST, second(*classes), is_guarded=False)
+    assert line == f"classes changed since version 1: {said}"
+
+
+def test_who_is_replaced_is_told_with_the_way_back() -> None:
+    known = replace(FIRST, accuracy=Accuracy(0.918, 0.84, 0.96))
+    assert going_over(known, second("ant", "bee"), is_guarded=True) == [
+        "'icecore predict' uses it now, in place of version 1 (91.8 %); back with "
+        "'icecore probes promote cells 1'"
     ]
 
 
 def test_nothing_is_said_where_nothing_changed() -> None:
-    assert not going_over(FIRST, second("ant", "bee"), is_guarded=True)
+    unused = replace(second("ant", "bee"), is_promoted=False)
+    assert not going_over(FIRST, unused, is_guarded=True)
     assert not going_over(None, FIRST, is_guarded=False)
     assert not going_over(FIRST, FIRST, is_guarded=False)
 
@@ -76,7 +84,9 @@ def test_a_gain_of_joined_layers_is_told_by_its_interval(
 ) -> None:
     gain = JoinedGain(Accuracy(0.918, 0.84, 0.96), Difference(estimate, low, high))
     said = joined_or_not(gain)
-    assert said.startswith(f"together {100 * estimate:+.1f} points over the best layer by itself")
+    assert said.startswith(
+        f"together {100 * estimate:+.1f} points over one layer, which has 91.8 %"
+    )
     assert "which has 91.8 %" in said
     assert end in said
 

@@ -28,12 +28,12 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_layers_are_joined_shown_and_predicted_with(icecore: Icecore, photos: Path) -> None:
     said = icecore.done("train-probe", "joined", photos, "--layer", "all").out
     assert "layers together of toy@" in said
-    assert "over the best layer by itself" in said
-    assert "<- best by itself" in said
+    assert "points over one layer, which has" in said
+    assert "<- chosen by itself" in said
     said = icecore.done("probes", "show", "joined").out
     assert "layers joined" in said
-    assert "<- best by itself" in said
-    assert "over the best layer by itself" in said
+    assert "<- chosen by itself" in said
+    assert "points over one layer, which has" in said
     assert "layers together of toy@" in said
     answer = icecore.done("predict", "joined", photos / "red" / "0.png", "--json").json
     assert answer["label"] == "red"

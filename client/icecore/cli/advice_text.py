@@ -6,7 +6,7 @@ from textwrap import wrap
 from icecore.cli.advice_report import figures, places
 from icecore.cli.advice_report.words import baselines, joined, scenario, steps, sufficiency, verdict
 from icecore.cli.advice_report.words.commands import UNKNOWN, Origin
-from icecore.cli.advice_report.words.glossary import LIMITS
+from icecore.cli.advice_report.words.glossary import CAUTION, LIMITS
 from icecore.cli.advice_report.words.stance import headline
 from icecore.cli.jobs import percent
 from icecore.cli.output import Column, print_line, print_table
@@ -15,8 +15,8 @@ from icecore.client import Advice, LayerPlace
 WIDTH = 96
 
 CHOICE = (
-    "The highest of so many figures is partly luck. Neighbouring layers are judged together, and "
-    "of those that are about as good the cheapest is chosen."
+    "The highest of so many figures is partly luck, so each layer is judged by its own figure and "
+    "its neighbours' together; of those that are then about as good the cheapest is chosen."
 )
 
 _ISOLATES = str.maketrans("", "", "\u2066\u2067\u2068\u2069")
@@ -25,6 +25,7 @@ _ISOLATES = str.maketrans("", "", "\u2066\u2067\u2068\u2069")
 def print_advice(advice: Advice, origin: Origin = UNKNOWN) -> None:
     """Print what a person needs to know what to do; the other depths are in JSON and report."""
     _say(headline(advice))
+    _say(CAUTION)
     print_line()
     print_line("What to do:")
     for number, step in enumerate(steps.steps(advice, origin), 1):

@@ -27,6 +27,12 @@ def going_over(
             "nothing to compare it with"
         )
     if before is not None and before.version != version.version:
+        if version.is_promoted:
+            lines.append(
+                f"'icecore predict' uses it now, in place of version {before.version}"
+                f"{_accuracy(before)}; back with 'icecore probes promote {before.probe_id} "
+                f"{before.version}'"
+            )
         changed = [
             *(f"+{one_line(label)}" for label in _shown(before.classes, version.classes)),
             *(f"-{one_line(label)}" for label in _shown(version.classes, before.classes)),
@@ -50,7 +56,7 @@ def reads(version: ProbeVersion) -> str:
 
 def mark_of(version: ProbeVersion) -> str:
     """Return what the marked one of a version's trials is."""
-    return "<- best by itself" if version.joined_taps else "<- chosen"
+    return "<- chosen by itself" if version.joined_taps else "<- chosen"
 
 
 def done_to_codes(preprocessing: str) -> str:
@@ -70,8 +76,9 @@ def joined_or_not(gain: JoinedGain) -> str:
     found = gain.difference
     estimate, low, high = (100 * share for share in (found.estimate, found.low, found.high))
     told = (
-        f"together {estimate:+.1f} points over the best layer by itself, which has "
-        f"{100 * gain.alone.estimate:.1f} % (95 % interval {low:+.1f} to {high:+.1f})"
+        f"together {estimate:+.1f} points over one layer, which has "
+        f"{100 * gain.alone.estimate:.1f} % with all of its choice repeated (95 % interval "
+        f"{low:+.1f} to {high:+.1f})"
     )
     if found.low > 0.0:
         return f"{told}: it helps"
@@ -86,3 +93,8 @@ def _shown(known: Sequence[str], these: Sequence[str]) -> list[str]:
     if len(new) <= _NAMED:
         return new
     return [*new[:_NAMED], f"{len(new) - _NAMED:,} more"]
+
+
+def _accuracy(version: ProbeVersion) -> str:
+    found = version.accuracy
+    return "" if found is None else f" ({100 * found.estimate:.1f} %)"

@@ -165,7 +165,8 @@ def _judged(
         raise VersionNotComparable(
             f"collection {collection_id!r} has {len(rows):,} labelled images, but none that both "
             f"version {a.version} and version {b.version} of probe {probe_id!r} can be judged on: "
-            "images they were trained on with folds, or whose codes they read"
+            "a version that was gone on from another is judged by images new to it only. Train "
+            "without base_version, or add images"
         )
     groups = np.unique(np.array(images), return_inverse=True)[1]
     found = compare(

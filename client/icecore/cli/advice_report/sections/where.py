@@ -78,8 +78,8 @@ def _choice(advice: Advice) -> str:
     """How a layer is chosen, and why its own figure is not the one to expect."""
     text = (
         f"The highest of {len(advice.layers)} figures is partly luck, so the choice does not go by "
-        "it alone: depths next to each other are judged together, and of those that are about as "
-        "good, the one that is cheapest to reach is taken. "
+        "it alone: each depth is judged by its own figure and its neighbours' together, and of "
+        "those that are then about as good, the one that is cheapest to reach is taken. "
     )
     chosen = places.at(advice, advice.chosen)
     if chosen is not None:

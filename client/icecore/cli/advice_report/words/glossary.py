@@ -43,6 +43,11 @@ WORDS: Final = (
     ("learning curve", "Accuracy against the number of images that were learnt from."),
 )
 
+CAUTION: Final = (
+    "That holds for images taken in the same way: of another camera, another laboratory or another "
+    "season it says nothing. If yours come in batches, keep one apart and try the probe on it."
+)
+
 LIMITS: Final = (
     "It judges the frozen network with a probe on it. A network trained from scratch on your "
     "images, or trained further on them, is a dearer contestant and was not run here.",

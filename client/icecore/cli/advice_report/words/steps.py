@@ -62,12 +62,18 @@ def further(advice: Advice) -> list[str]:
     """Return what else can be done, which the steps leave out."""
     now, is_enough = stance(advice), advice.sufficiency.kind is SufficiencyKind.ENOUGH
     found = [
-        verdict.settling(advice) if now is Stance.USABLE else "",
+        _curious(advice) if now is Stance.USABLE else "",
         sufficiency.step(advice) if is_enough or now not in (Stance.USE, Stance.USABLE) else "",
         smaller(advice) if is_to_be_used(advice) else "",
         scenario.step(advice),
     ]
     return [one for one in found if one]
+
+
+def _curious(advice: Advice) -> str:
+    """What would settle the open question, to those who have to know."""
+    text = verdict.settling(advice)
+    return f"Only if you have to know why it works: {text[0].lower()}{text[1:]}" if text else ""
 
 
 def smaller(advice: Advice) -> str:
