@@ -1,9 +1,13 @@
 """The demo's pictures: digits, contact sheet, plot; and which images it keeps away."""
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from cli_runs import photo
@@ -117,3 +121,27 @@ def test_about_a_tenth_of_each_class_is_kept_away(count: int) -> None:
 )
 def test_how_many_mistakes_are_shown_is_told(n_shown: int, n_all: int, told: str) -> None:
     assert mistakes_told(n_shown, n_all) == told
+
+
+def test_names_under_a_plot_do_not_run_into_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of few layers all are named, of many none."""
+    drawn: list[Figure] = []
+    save = Figure.savefig
+
+    def keep(figure: Figure, *given: Any, **options: Any) -> None:
+        drawn.append(figure)
+        save(figure, *given, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    for n in (3, 10, 11, 33):
+        trials = [
+            replace(_trial(depth, 0.9), layer=f"blocks.{depth}.depthwise")
+            for depth in range(1, n + 1)
+        ]
+        plot_depths(trials, tmp_path / "p.png", title="T", subtitle="", chance=0.5)
+        labels = drawn[-1].axes[0].get_xticklabels()
+        assert ("depthwise" in labels[0].get_text()) == (n <= 10)
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(one.x1 < other.x0 for one, other in pairwise(boxes)), n

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,6 +11,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from icecore.cli.plots.style import BLUE, ORANGE, QUIET, TEXT, dress
 from icecore.client import LayerTrial
+
+MOST_NAMED: Final = 10
+"""Of more layers only the depths are written, and the figures of the chosen one and the highest."""
 
 
 def plot_depths(
@@ -26,7 +30,7 @@ def plot_depths(
         raise ValueError("there is no depth to plot")
     figure = Figure(figsize=(8.6, 5.0), dpi=150, facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.09, 0.155, 0.87, 0.61))
+    axes = figure.add_axes((0.09, 0.175, 0.87, 0.59))
     depths = [one.depth or 0 for one in shown]
     estimates = [one.accuracy.estimate for one in shown]
     lows, highs = [one.accuracy.low for one in shown], [one.accuracy.high for one in shown]
@@ -79,7 +83,10 @@ def _mark_chosen(axes: Axes, trials: Sequence[LayerTrial]) -> None:
 
 
 def _name_values(axes: Axes, trials: Sequence[LayerTrial]) -> None:
+    highest = max(trials, key=lambda one: one.accuracy.estimate)
     for one in trials:
+        if len(trials) > MOST_NAMED and not one.is_chosen and one is not highest:
+            continue
         axes.annotate(
             f"{100 * one.accuracy.estimate:.1f} %",
             (one.depth or 0, one.accuracy.high),
@@ -112,8 +119,16 @@ def _set_scales(
     axes.set_yticks([tick for tick in axes.get_yticks() if bottom <= tick <= min(1.0, top)])
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
     axes.set_xticks([one.depth or 0 for one in trials])
-    axes.set_xticklabels([f"{one.depth}\n{one.layer}" for one in trials], fontsize=8.5)
+    axes.set_xticklabels([_named(one, trials) for one in trials], fontsize=8.5)
     axes.margins(x=0.07)
+
+
+def _named(trial: LayerTrial, trials: Sequence[LayerTrial]) -> str:
+    """The depth, with the layer's name below in two lines where there is room for that."""
+    if len(trials) > MOST_NAMED:
+        return str(trial.depth)
+    start, _, end = trial.layer.rpartition(".")
+    return "\n".join([str(trial.depth), *filter(None, [start, end])])
 
 
 def _dress(axes: Axes) -> None:
