@@ -105,7 +105,7 @@ def advise(
     DIR holds one sub-folder a class. It is brought into a collection first. Every depth is
     judged by images it did not learn from, and compared with what costs less: the commonest
     class, raw pixels, edges, and the same network before it learnt anything.
-    On two cores that takes half a minute for 200 images and three for 1,000.
+    On two idle cores that takes half a minute for 200 images and three to four for 1,000.
     """
     if (folder is None) == (collection is None):
         raise Mistake("give DIR, one sub-folder a class, or --collection C, and not both")
