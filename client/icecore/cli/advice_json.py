@@ -116,16 +116,11 @@ def _scenario(found: Scenario) -> dict[str, Any]:
 def _joined(found: JoinedAdvice | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    difference = found.difference
     return {
         "is_offered": found.is_offered,
         "places": [_place(place) for place in found.places],
         **_spread(found.accuracy),
-        "difference": {
-            "estimate": difference.estimate,
-            "low": difference.low,
-            "high": difference.high,
-        },
+        "difference": accuracy_json(found.difference),
     }
 
 

@@ -9,7 +9,15 @@ import numpy as np
 from icecore.cli.mistakes import Interrupted, Mistake
 from icecore.cli.output import Column, print_table
 from icecore.cli.progress import working
-from icecore.client import Accuracy, Client, LayerTrial, NotFound, ProbeVersion, Progress
+from icecore.client import (
+    Accuracy,
+    Client,
+    Difference,
+    LayerTrial,
+    NotFound,
+    ProbeVersion,
+    Progress,
+)
 
 AUTO = "auto"
 """The layer, or pooling, that leaves the choice to the server."""
@@ -133,12 +141,11 @@ def print_trials(trials: Sequence[LayerTrial], *, mark: str = "<- chosen") -> No
 def version_json(version: ProbeVersion) -> dict[str, Any]:
     """Return what `train-probe --json` and `probes show --json` say of a version."""
     tap, accuracy = version.tap, version.accuracy
-    backbones = {one.backbone for one in version.taps}
     return {
         "probe": version.probe_id,
         "version": version.version,
         "state": version.state.value,
-        "backbone": next(iter(backbones), None),
+        "backbone": version.taps[0].backbone if version.taps else None,
         "layer": None if tap is None else tap.layer,
         "depth": None if tap is None else tap.depth or None,
         "pooling": str(version.taps[0].pooling) if version.taps else None,
@@ -167,17 +174,11 @@ def _joined_json(version: ProbeVersion) -> dict[str, Any] | None:
         "layers": [tap.layer for tap in version.joined_taps],
         "depths": [tap.depth or None for tap in version.joined_taps],
         "best_alone": None if gain is None else accuracy_json(gain.alone),
-        "gain": None
-        if gain is None
-        else {
-            "estimate": gain.difference.estimate,
-            "low": gain.difference.low,
-            "high": gain.difference.high,
-        },
+        "gain": None if gain is None else accuracy_json(gain.difference),
     }
 
 
-def accuracy_json(accuracy: Accuracy) -> dict[str, float]:
+def accuracy_json(accuracy: Accuracy | Difference) -> dict[str, float]:
     return {"estimate": accuracy.estimate, "low": accuracy.low, "high": accuracy.high}
 
 

@@ -87,9 +87,9 @@ def judge(
 
     Fits of a fold see the labels of its training rows alone. The codes' mean, scale and
     directions, which know no labels, are those of all images: so one eigendecomposition
-    serves all folds and Cs. Training sets are solved by up to `threads` at once; how many does
-    not change the answer. BLAS should have one thread. Outer folds that are not `among` those
-    asked for see nothing: their part of the judgement is zeros, and no class.
+    serves all folds and Cs. Tiles of training sets and classes are solved by up to `threads` at
+    once; how many does not change the answer. BLAS should have one thread. Outer folds that are
+    not `among` those asked for see nothing: their part of the judgement is zeros, and no class.
 
     Raises:
         InputInvalid: weights too large for the largest C.

@@ -13,12 +13,12 @@ import numpy as np
 from icecore.probes.choosing import Choice, choose
 from icecore.probes.cross_validation import Folds, Judgement, judge
 from icecore.probes.materials import Materials, Way
-from icecore.probes.preprocessing import Preprocessing
+from icecore.probes.preprocessing import Preprocessing, preprocessed
 from icecore.probes.question import Question
-from icecore.probes.shares import OnShare, Shares
+from icecore.probes.shares import OnShare, Shares, work
 from icecore.probes.shortlisting import FEWEST_IMAGES, SHORTEST, Shortlists, guess, shortlists
 from icecore.probes.solving.directions import Rotation
-from icecore.probes.solving.material import ROTATED_UP_TO, Material
+from icecore.probes.solving.material import ROTATED_UP_TO, Material, material_of
 from icecore.probes.training_data import TrainingData
 
 GUESSING: Final = 0.25
@@ -56,13 +56,20 @@ def search(data: TrainingData, folds: Folds, asked: Question, report: OnShare) -
     if it may be made: each outer fold has its own, made without its images, and chooses from
     that alone.
     """
-    materials = Materials(data.codes)
+    materials = Materials()
+
+    def material(way: Way) -> Material:
+        key, how = way
+        codes = data.codes[key]
+        return materials.take(way, codes.shape, lambda: material_of(preprocessed(codes, how)))
 
     def judged(ways: Mapping[str, Way], begin: float, end: float) -> dict[str, Judgement]:
-        done = Shares({name: _size(data, way) for name, way in ways.items()}, begin, end, report)
+        done = Shares(
+            {name: work(data.codes[key]) for name, (key, _) in ways.items()}, begin, end, report
+        )
         return {
             name: judge(
-                materials.take(way),
+                material(way),
                 data.y,
                 len(data.classes),
                 folds,
@@ -80,7 +87,7 @@ def search(data: TrainingData, folds: Folds, asked: Question, report: OnShare) -
     allowed: Shortlists | None = None
     begin = 0.0
     if asked.may_shortlist and _is_worth_a_shortlist(data, candidates):
-        allowed = _shortlisted(data, folds, candidates, positions, materials, report)
+        allowed = _shortlisted(data, folds, candidates, positions, material, report)
         begin = GUESSING
     firsts = {
         name: way for name, way in candidates.items() if allowed is None or name in allowed.union
@@ -110,7 +117,7 @@ def search(data: TrainingData, folds: Folds, asked: Question, report: OnShare) -
         ways,
         choice,
         float(seen.mean()),
-        materials.take(ways[choice.key]),
+        material(ways[choice.key]),
     )
 
 
@@ -150,11 +157,6 @@ def _name(way: Way) -> str:
     return f"{key} {how.value}"
 
 
-def _size(data: TrainingData, way: Way) -> float:
-    codes = data.codes[way[0]]
-    return float(codes.size * min(codes.shape))
-
-
 def _is_worth_a_shortlist(data: TrainingData, candidates: Mapping[str, Way]) -> bool:
     """Also whether one can be made: of layers that are small enough to be rotated."""
     return (
@@ -169,13 +171,13 @@ def _shortlisted(
     folds: Folds,
     candidates: Mapping[str, Way],
     positions: Mapping[str, float | None] | None,
-    materials: Materials,
+    material_for: Callable[[Way], Material],
     report: Callable[[float], None],
 ) -> Shortlists | None:
     """None where guesses are no better than chance: then all layers are to be judged."""
     guesses = {}
     for place, (name, way) in enumerate(candidates.items()):
-        material = materials.take(way)
+        material = material_for(way)
         if not isinstance(material, Rotation):
             raise AssertionError("codes of this size are rotated")
         width = data.codes[way[0]].shape[1]

@@ -108,6 +108,8 @@ def train(
         threads=threads,
     )
     asked.check(data)
+    if joining and len(layers := data.codes.keys() - asked.others) < 2:
+        raise InputInvalid(f"there is one layer, {next(iter(layers))!r}, and nothing to join it to")
     y = data.y
     folds = Folds.of(y, data.groups, seed)
 
@@ -151,8 +153,6 @@ def train(
 
 def _joint(data: TrainingData, folds: Folds, asked: Question, report: OnShare) -> Joint:
     layers = {key: codes for key, codes in data.codes.items() if key not in asked.others}
-    if len(layers) < 2:
-        raise InputInvalid(f"there is one layer, {next(iter(layers))!r}, and nothing to join it to")
     begin, end = ALONE * (1.0 - FITTING), 1.0 - FITTING
     return join(
         replace(data, codes=layers),

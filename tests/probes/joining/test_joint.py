@@ -1,6 +1,7 @@
 """Joining by itself: who may choose among which sets, how large they may be, what is told."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from icecore.probes.joining import joint
 from icecore.probes.joining.halving import FEWEST, Layers
 from icecore.probes.joining.joint import Joint, join
 from icecore.probes.linear_probe import Array, ProbeKind
+from icecore.probes.solving.material import Material
 from icecore.probes.solving.weighting import ALIKE, Weighting
 from icecore.probes.training_data import TrainingData
 from labelled import names
@@ -155,3 +157,19 @@ def test_weights_count_where_sets_are_judged() -> None:
     ):
         heavy = joined(codes, y, folds, weighting).choice.predicted
         assert (heavy == 1).sum() > (plain == 1).sum() + 10
+
+
+def test_a_set_is_made_ready_once_for_its_folds_and_the_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[tuple[int, ...]] = []
+    ready = joint.material_of
+
+    def counted(codes: Array, *given: Any) -> Material:
+        made.append(codes.shape)
+        return ready(codes, *given)
+
+    monkeypatch.setattr(joint, "material_of", counted)
+    codes, y = weak_layers(80, n_weak=FEWEST)
+    joined(codes, y, dealt(y))
+    assert made == [(80, FEWEST * WIDTH)]

@@ -189,6 +189,23 @@ async def test_a_collection_of_before_goes_on_without_the_answers(
     assert [len(codes) for codes in read.codes.values()] == [2, 2]
 
 
+@pytest.mark.parametrize(
+    ("has_outputs", "layer", "sentence"),
+    [
+        (False, "logits", "stored since later, so add the images to a new collection"),
+        (True, "branch", "for that add the images to one made with keep_images"),
+    ],
+)
+async def test_what_is_not_stored_is_refused_with_the_way_out(
+    house: House, has_outputs: bool, layer: str, sentence: str
+) -> None:
+    collection = replace(house.tenant.collection("bare"), has_outputs=has_outputs)
+    tap = BACKBONE.tap(BACKBONE.layer(layer))
+    with pytest.raises(ImagesNotKept, match=sentence) as refused:
+        house.codes.check(collection, BACKBONE, [tap])
+    assert f"its {3 + has_outputs} layers that are stored" in refused.value.message
+
+
 def test_answers_of_very_many_classes_are_not_kept(house: House) -> None:
     logits = replace(BACKBONE.layer("logits"), dims=4097)
     wide = replace(BACKBONE, layers=(*BACKBONE.ranked, logits))

@@ -14,3 +14,5 @@ def test_a_large_training_uses_the_cores_there_are(
     assert threads_for([(10_000, 1280)], 100) == wanted
     assert threads_for([(10, 3), (2000, 1280)], 20) == wanted, "the largest layer counts"
     assert threads_for([(1000, 320), (1000, 1280)], 10) == 1, "a small one is done by one"
+    assert threads_for([(1000, 320)] * 20, 10, is_joined=True) == wanted, "joined they are one"
+    assert threads_for([(1000, 320)] * 20, 10) == 1

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 
 from icecore.probes.advising.confusion import Confusion
-from icecore.probes.advising.contest import work
 from icecore.probes.advising.layer_contest import LayerAdvice, LayerContest
 from icecore.probes.advising.learning_curve import learning_curve
 from icecore.probes.advising.scenario import Scenario, scenario
@@ -22,7 +21,7 @@ from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.errors import InputInvalid
 from icecore.probes.intervals import Accuracy
 from icecore.probes.linear_probe import CodeArray
-from icecore.probes.shares import Shares
+from icecore.probes.shares import Shares, work
 
 TWIN_SEEDS: Final = 3
 """Random twins that the chosen backbone is compared with, each of a seed of its own."""

@@ -15,11 +15,6 @@ from icecore.probes.linear_probe import CodeArray, ProbeKind
 Answers = npt.NDArray[np.float64]
 
 
-def work(codes: CodeArray) -> float:
-    """Return what judging codes takes, beside others of as many images and classes."""
-    return float(codes.size * min(codes.shape))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Contest:
     """Labelled images, and one or more deals of them into folds.

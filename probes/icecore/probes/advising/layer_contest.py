@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from icecore.probes.advising.candidates import Candidate, positions_of
 from icecore.probes.advising.confusion import Confusion
-from icecore.probes.advising.contest import Answers, Contest, work
+from icecore.probes.advising.contest import Answers, Contest
 from icecore.probes.choosing import Choice, choose
 from icecore.probes.cross_validation import OUTER_FOLDS, judge
 from icecore.probes.errors import InputInvalid
@@ -23,7 +23,7 @@ from icecore.probes.intervals import Accuracy, held_out_accuracy
 from icecore.probes.linear_probe import CodeArray, ProbeKind
 from icecore.probes.preferring import Places
 from icecore.probes.question import DEFAULT_CS
-from icecore.probes.shares import OnShare, Shares
+from icecore.probes.shares import OnShare, Shares, work
 from icecore.probes.training_data import TrainingData
 
 AS_GOOD: Final = 0.01

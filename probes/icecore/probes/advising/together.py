@@ -7,13 +7,12 @@ from typing import Final
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from icecore.probes.advising.contest import work
 from icecore.probes.advising.layer_contest import LayerContest
 from icecore.probes.comparing import Answers, compare
 from icecore.probes.cross_validation import OUTER_FOLDS
 from icecore.probes.intervals import Accuracy
 from icecore.probes.joining.joint import Joint, join
-from icecore.probes.shares import OnShare
+from icecore.probes.shares import OnShare, work
 
 WORK: Final = 0.4
 """Of what judging the same layers by themselves takes: .46, .27 and .41 of 182, 400 and 960

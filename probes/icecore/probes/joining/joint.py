@@ -16,6 +16,7 @@ from icecore.probes.choosing import Choice, choose
 from icecore.probes.cross_validation import OUTER_FOLDS, Folds, judge
 from icecore.probes.joining.halving import Layers, halvings
 from icecore.probes.linear_probe import CodeArray, ProbeKind
+from icecore.probes.materials import Materials
 from icecore.probes.shares import OnShare, Shares
 from icecore.probes.shortlisting import Shortlists
 from icecore.probes.solving.material import ROTATED_UP_TO, Material, material_of
@@ -84,9 +85,15 @@ def join(
     }
     done = Shares(sizes, HALVING, 1.0, report)
 
-    def material(layers: Layers) -> Material:
+    materials = Materials()
+
+    def made(layers: Layers) -> Material:
         standardisation = Standardisation.joined([standardisations[key] for key in layers])
         return material_of(side_by_side(data.codes, layers), standardisation)
+
+    def material(layers: Layers) -> Material:
+        d = sum(data.codes[key].shape[1] for key in layers)
+        return materials.take(layers, (len(data.y), d), partial(made, layers))
 
     judgements = {
         name: judge(

@@ -97,7 +97,7 @@ class RowSystem:
             return self._factor.solve(at_start)
         changed = self._changed[self._today]
         places, went = self._at_start(changed)
-        at_start[places[went]] = 0.0
+        at_start[places[went]] = 0.0  # its multiplier would take it off again, and round
         half = self._factor.halfway(at_start)
         columns = self._columns[self._today]
         left = np.where(went, 0.0, wanted[changed]).astype(dtype) - columns @ half

@@ -8,7 +8,7 @@ from icecore.server.backbones.backbone import Backbone
 from icecore.server.errors import StorageCorrupt, TapMismatch, VersionNotFound
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import CollectionRecord
-from icecore.server.training.candidates import Candidates, check_bytes
+from icecore.server.training.candidates import Candidates, candidates_of, check_bytes
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.opening import ready_version
 from icecore.server.training.request import TrainRequest
@@ -88,3 +88,15 @@ class Base:
         found = Candidates(taps, is_joined=len(taps) > 1)
         check_bytes(backbone, collection.n_examples, found)
         return found
+
+
+def candidates_for(
+    backbone: Backbone, collection: CollectionRecord, request: TrainRequest, base: Base | None
+) -> Candidates:
+    """Return what a training reads: what there is to choose from, or what its base reads.
+
+    Raises: as `candidates_of`, or `Base.candidates`.
+    """
+    if base is not None:
+        return base.candidates(backbone, collection)
+    return candidates_of(backbone, collection, request)

@@ -25,8 +25,8 @@ from icecore.server.errors import (
 )
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import VersionRecord, VersionState
-from icecore.server.training.base import Base
-from icecore.server.training.candidates import Candidates, candidates_of
+from icecore.server.training.base import Base, candidates_for
+from icecore.server.training.candidates import Candidates
 from icecore.server.training.comparing import Contender
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.findings import facts_of
@@ -158,11 +158,7 @@ async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[Version
     base: Base | None = None
     if request.base_version:
         base = await asyncio.to_thread(Base.still, tenant, request.probe_id, request.base_version)
-    candidates = (
-        candidates_of(backbone, collection, request)
-        if base is None
-        else base.candidates(backbone, collection)
-    )
+    candidates = candidates_for(backbone, collection, request, base)
     snapshot = await tools.collection_codes.read(
         tenant,
         request.collection_id,

@@ -97,14 +97,7 @@ def smaller(advice: Advice) -> str:
 
 
 def _train(advice: Advice, origin: Origin) -> Step:
-    if advice.joined is not None and advice.joined.is_offered:
-        right = figures.of_hundred(advice.joined.accuracy.estimate).removesuffix(" of 100")
-        where = (
-            f"over several layers read together, which should name about {right} of 100 right: "
-            "more than over any one of them"
-        )
-    else:
-        where = places.used(advice.chosen, advice)
+    where = _where(advice)
     text = (
         f"Train the probe, a small classifier, {where}; then let it name new images, files or "
         "folders."
@@ -114,8 +107,19 @@ def _train(advice: Advice, origin: Origin) -> Step:
     return Step(text, (commands.training(advice, origin), commands.predicting(advice, origin)))
 
 
+def _where(advice: Advice) -> str:
+    """Where the command that trains reads: at the chosen place, or over all that are offered."""
+    if advice.joined is None or not advice.joined.is_offered:
+        return places.used(advice.chosen, advice)
+    right = figures.of_hundred(advice.joined.accuracy.estimate).removesuffix(" of 100")
+    return (
+        f"over several layers read together, which should name about {right} of 100 right, more "
+        "than over any one of them"
+    )
+
+
 def _meanwhile(advice: Advice, origin: Origin) -> Step:
-    where = places.used(advice.chosen, advice)
+    where = _where(advice)
     text = f"Until you have one, the probe {where} is still better than the ways without a network."
     return Step(text, (commands.training(advice, origin),))
 
