@@ -11,7 +11,7 @@ from icecore.probes.joining import joint
 from icecore.probes.joining.halving import FEWEST, Layers
 from icecore.probes.joining.joint import Joint, join
 from icecore.probes.linear_probe import Array, ProbeKind
-from icecore.probes.solving.material import Material
+from icecore.probes.solving.material import Material, material_of
 from icecore.probes.solving.weighting import ALIKE, Weighting
 from icecore.probes.training_data import TrainingData
 from labelled import names
@@ -163,11 +163,10 @@ def test_a_set_is_made_ready_once_for_its_folds_and_the_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made: list[tuple[int, ...]] = []
-    ready = joint.material_of
 
     def counted(codes: Array, *given: Any) -> Material:
         made.append(codes.shape)
-        return ready(codes, *given)
+        return material_of(codes, *given)
 
     monkeypatch.setattr(joint, "material_of", counted)
     codes, y = weak_layers(80, n_weak=FEWEST)
