@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 import advices
 from icecore.cli.advice_json import advice_json
-from icecore.client.advice_values import VerdictKind
+from icecore.client import Accuracy, Difference
+from icecore.client.advice_values import JoinedAdvice, VerdictKind
 
 
 def test_the_keys_are_those_that_scripts_depend_on() -> None:
@@ -37,3 +40,19 @@ def test_figures_are_the_advice_s_and_pictures_are_left_out() -> None:
     assert found["layers"][20]["bytes"] == advice.layers[20].n_bytes
     assert found["confusion"]["counts"] == [list(row) for row in advice.confusion.counts]
     assert set(found["confusion"]["examples"][0]) == {"id", "label", "predicted"}
+
+
+@pytest.mark.parametrize(("low", "is_offered"), [(0.004, True), (0.0, False), (-0.09, False)])
+def test_joined_layers_are_offered_where_they_are_surely_better(
+    low: float, is_offered: bool
+) -> None:
+    joined = JoinedAdvice(
+        (advices.place(33), advices.place(12)),
+        Accuracy(0.93, 0.85, 0.98),
+        Difference(0.1, low, 0.2),
+    )
+    found = advice_json(advices.blood(joined=joined))["joined"]
+    assert found["is_offered"] is is_offered
+    assert [one["depth"] for one in found["places"]] == [33, 12]
+    assert found["difference"] == {"estimate": 0.1, "low": low, "high": 0.2}
+    assert advice_json(advices.blood())["joined"] is None

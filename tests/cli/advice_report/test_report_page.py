@@ -21,6 +21,7 @@ from icecore.cli.advice_report.markup import (
     thumbnail,
 )
 from icecore.cli.advice_report.page import DATA, page
+from icecore.cli.advice_report.words.glossary import CAUTION
 from icecore.client import Accuracy
 from icecore.client.advice_values import (
     Advice,
@@ -225,6 +226,14 @@ def test_what_to_do_comes_first_then_how_good_then_why() -> None:
         "Why: is",
     )
     assert [text.index(words) for words in order] == sorted(text.index(words) for words in order)
+
+
+@pytest.mark.parametrize("kind", VerdictKind)
+def test_what_is_promised_is_bounded_before_anything_is_to_be_done(kind: VerdictKind) -> None:
+    reader = read(advices.blood(verdict=advices.verdict(kind)))
+    text = reader.text
+    assert text.index("What to do") < text.index(CAUTION) < text.index("The verdict in a word")
+    assert reader.raw.index(CAUTION) < reader.raw.index("<ol"), "the steps come before it"
 
 
 def test_figures_in_the_page_are_the_advice_s() -> None:

@@ -8,7 +8,13 @@ import pytest
 from icecore.probes.advising.advice import TWIN_SEEDS
 from icecore.probes.advising.descriptors import hog, pixels
 from icecore.server.training.advising.looking import HOG_SIDE, PIXELS_SIDE
-from icecore.server.training.advising.stages import DESCRIPTOR_DIMS, TWINS, Stages
+from icecore.server.training.advising.stages import (
+    DESCRIPTOR_DIMS,
+    JOINING,
+    JUDGING,
+    TWINS,
+    Stages,
+)
 
 LITE0 = (
     *(2 * [32] + 2 * [96] + 4 * [144] + 4 * [240] + 6 * [480] + 6 * [672] + 8 * [1152]),
@@ -20,9 +26,9 @@ TWELVE = (96, 144, 144, 240, 480, 480, 672, 672, 1152, 1152, 1152, 1280)
 MACS = 384_000_000
 
 
-def stages(n: int) -> Stages:
+def stages(n: int, *, joined_dims: tuple[int, ...] = LITE0) -> Stages:
     return Stages.of(
-        n, dims=LITE0, twin_dims=TWELVE, joined_dims=LITE0, macs=MACS, computed_macs=MACS
+        n, dims=LITE0, twin_dims=TWELVE, joined_dims=joined_dims, macs=MACS, computed_macs=MACS
     )
 
 
@@ -54,6 +60,20 @@ def test_they_are_about_as_long_as_was_measured(n: int, measured: dict[str, floa
     Layers read together, a part of "baselines", were timed apart, beside the layers."""
     found = {stage: width for stage, (_, width) in stages(n).shares.items()}
     assert found == pytest.approx(measured, abs=0.1)
+
+
+@pytest.mark.parametrize("n", [182, 2_000])
+def test_layers_read_together_take_their_time_among_the_baselines(n: int) -> None:
+    """Told in the time of the same layers judged one by one; no other stage grows by it."""
+
+    def of_layers(found: Stages, stage: str) -> float:
+        return found.shares[stage][1] / found.shares["layers"][1]
+
+    joined, apart = stages(n), stages(n, joined_dims=())
+    more = of_layers(joined, "baselines") - of_layers(apart, "baselines")
+    assert more == pytest.approx(JOINING / JUDGING)
+    for stage in ("codes", "twins", "curve"):
+        assert of_layers(joined, stage) == pytest.approx(of_layers(apart, stage))
 
 
 def test_they_are_the_same_on_the_other_side_of_the_pipe() -> None:
