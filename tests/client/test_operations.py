@@ -20,6 +20,7 @@ from icecore.client import (
     NewExample,
     Pooling,
     PoolingKind,
+    PoolingTrial,
     ProbeKind,
     Quota,
     Scalar,
@@ -287,12 +288,23 @@ def test_a_ready_version_tells_what_was_found() -> None:
             classes=["ant", "bee"],
             accuracy=probe_pb2.Accuracy(estimate=0.96, low=0.93, high=0.98),
             trials=[probe_pb2.LayerTrial(layer="x", depth=0, c=1.0, is_chosen=True)],
+            pooling_trials=[
+                probe_pb2.PoolingTrial(
+                    pooling=common_pb2.Pooling(kind=common_pb2.POOLING_KIND_GEM, gem_p=3.0),
+                    accuracy=probe_pb2.Accuracy(estimate=0.9, low=0.8, high=1.0),
+                    c=2.0,
+                    is_chosen=True,
+                    preprocessing="l2",
+                )
+            ],
         )
     )
     assert probe_operations.ready(version) is version
     assert (version.tap, version.C, version.classes) == (TAP, 0.01, ("ant", "bee"))
     assert version.accuracy == Accuracy(0.96, 0.93, 0.98)
     assert version.trials[0].depth is None
+    gem = Pooling(PoolingKind.GEM, 3.0)
+    assert version.pooling_trials == (PoolingTrial(gem, Accuracy(0.9, 0.8, 1.0), 2.0, True, "l2"),)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,55 @@ def test_another_pooling_is_tried_at_the_chosen_layer() -> None:
     assert found.accuracy.estimate > found.trials[1].accuracy.estimate + 0.1
 
 
+def test_a_trial_of_each_pooling_is_what_training_on_it_alone_finds() -> None:
+    good, y = clouds(120, 10, 3, separation=2.0)
+    random = np.random.default_rng(0)
+    weak = (0.5 * standardised(good) + random.normal(size=good.shape)).astype(np.float32)
+    noise = random.normal(size=good.shape).astype(np.float32)
+    late = {"late": weak, "late/max": good, "late/gem": noise}
+    found = train(
+        {"early": noise, "early/max": good, **late},
+        names(y),
+        kind="softmax",
+        alternatives={"early": ["early/max"], "late": ["late/max", "late/gem"]},
+    )
+    assert [trial.key for trial in found.alternatives] == list(late), "of the chosen layer only"
+    assert [trial.is_chosen for trial in found.alternatives] == [False, True, False]
+    for trial in found.alternatives:
+        alone = train({trial.key: late[trial.key]}, names(y), kind="softmax")
+        assert trial.accuracy == alone.accuracy
+        if not trial.is_chosen:
+            assert (trial.C, trial.preprocessing) == (alone.C, alone.preprocessing)
+    (chosen,) = [trial for trial in found.alternatives if trial.is_chosen]
+    assert (chosen.key, chosen.C, chosen.preprocessing) == (found.key, found.C, found.preprocessing)
+
+
+def test_the_trial_of_the_chosen_pooling_is_of_the_probes_own_preprocessing() -> None:
+    """Beside another pooling what is as good as the best may be read otherwise than by itself."""
+    n_different = 0
+    for seed in (16, 25, 33):
+        random = np.random.default_rng(seed)
+        codes, y = clouds(60, 8, 3, separation=0.8)
+        late, pooled = (
+            (codes + 0.5 * random.normal(size=codes.shape)).astype(np.float32) for _ in range(2)
+        )
+        both = {"late": late, "late/max": pooled}
+        found = train(both, names(y), kind="svm", alternatives={"late": ["late/max"]})
+        (chosen,) = [trial for trial in found.alternatives if trial.is_chosen]
+        assert (chosen.C, chosen.preprocessing) == (found.C, found.preprocessing)
+        alone = train({found.key: both[found.key]}, names(y), kind="svm")
+        n_different += alone.preprocessing is not found.preprocessing
+    assert n_different, "of these seeds none shows the difference"
+
+
+def test_of_one_pooling_there_is_one_trial_and_of_none_to_choose_from_there_is_none() -> None:
+    codes, y = clouds(60, 10, 3, separation=2.0)
+    alone = train({"late": codes}, names(y), kind="softmax", alternatives={"late": []})
+    (only,) = alone.alternatives
+    assert (only.key, only.is_chosen, only.accuracy) == ("late", True, alone.accuracy)
+    assert train({"late": codes}, names(y), kind="softmax").alternatives == ()
+
+
 def test_of_equal_poolings_the_first_is_read() -> None:
     good, y = clouds(90, 10, 3, separation=2.0)
     codes = {"late": good, "late/max": good}

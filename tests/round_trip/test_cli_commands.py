@@ -80,8 +80,7 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     assert set(version) == {
         *("probe", "version", "state", "backbone", "layer", "depth", "kind", "C", "classes"),
         *("n_images", "accuracy", "seconds", "not_promoted", "base_version", "preprocessing"),
-        *("pooling", "joined"),
-        *("pooling", "joined"),
+        *("pooling", "joined", "poolings"),
     }
     assert (version["probe"], version["version"], version["state"]) == ("colours", 1, "ready")
     assert (version["backbone"], version["layer"], version["depth"]) == ("toy", "three", 3)

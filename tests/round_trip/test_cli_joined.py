@@ -50,3 +50,28 @@ def test_layers_are_joined_shown_and_predicted_with(icecore: Icecore, photos: Pa
 def test_a_pooling_is_chosen(icecore: Icecore, photos: Path) -> None:
     version = icecore.done("train-probe", "pooled", photos, "--pool", "auto", "--json").json
     assert version["pooling"] in ("avg", "max", "gem3")
+    assert [one["pooling"] for one in version["poolings"]] == ["avg", "max", "gem3"]
+    (chosen,) = [one for one in version["poolings"] if one["is_chosen"]]
+    assert (chosen["pooling"], chosen["C"]) == (version["pooling"], version["C"])
+    assert chosen["preprocessing"] == version["preprocessing"]
+    for one in version["poolings"]:
+        assert 0 <= one["accuracy"]["low"] <= one["accuracy"]["estimate"]
+    (kept,) = icecore.done("probes", "show", "pooled", "--json").json["versions"]
+    assert kept["poolings"] == version["poolings"]
+
+
+def test_poolings_tried_are_told_with_the_chosen_one(icecore: Icecore, photos: Path) -> None:
+    told = icecore.done("train-probe", "told", photos, "--pool", "auto").lines
+    (start,) = [row for row, line in enumerate(told) if line.startswith("poolings tried at ")]
+    rows = [line.split() for line in told[start + 2 : start + 5]]
+    assert [row[0] for row in rows] == ["avg", "max", "gem3"]
+    assert sum(row[-2:] == ["<-", "chosen"] for row in rows) == 1
+    shown = icecore.done("probes", "show", "told").lines
+    assert told[start : start + 5] == [line for line in shown if line in told[start : start + 5]]
+
+
+def test_a_pooling_that_was_named_is_not_told_as_tried(icecore: Icecore, photos: Path) -> None:
+    said = icecore.done("train-probe", "named", photos, "--pool", "max")
+    assert "poolings tried" not in said.out
+    (kept,) = icecore.done("probes", "show", "named", "--json").json["versions"]
+    assert kept["poolings"] is None

@@ -15,6 +15,7 @@ from icecore.client import (
     Difference,
     LayerTrial,
     NotFound,
+    PoolingTrial,
     ProbeVersion,
     Progress,
 )
@@ -149,6 +150,7 @@ def version_json(version: ProbeVersion) -> dict[str, Any]:
         "layer": None if tap is None else tap.layer,
         "depth": None if tap is None else tap.depth or None,
         "pooling": str(version.taps[0].pooling) if version.taps else None,
+        "poolings": [_pooling_json(trial) for trial in version.pooling_trials] or None,
         "joined": _joined_json(version),
         "kind": version.kind.value,
         "C": version.C,
@@ -163,6 +165,16 @@ def version_json(version: ProbeVersion) -> dict[str, Any]:
             if version.not_promoted_reason
             else None
         ),
+    }
+
+
+def _pooling_json(trial: PoolingTrial) -> dict[str, Any]:
+    return {
+        "pooling": str(trial.pooling),
+        "C": trial.C,
+        "is_chosen": trial.is_chosen,
+        "preprocessing": trial.preprocessing,
+        "accuracy": accuracy_json(trial.accuracy),
     }
 
 

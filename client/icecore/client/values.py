@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from icecore.wire.taps import TapId
+from icecore.wire.taps import Pooling, TapId
 
 ImageInput: TypeAlias = bytes | str | Path | npt.NDArray[np.uint8] | npt.NDArray[np.float32]
 """An encoded file (its bytes, or the path where it lies: JPEG, PNG, WebP), pixels as uint8
@@ -158,6 +158,20 @@ class LayerTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolingTrial:
+    """What cross-validation saw of one pooling at the chosen layer.
+
+    C and preprocessing are chosen inside; `C` and `preprocessing` are what all data prefer with it.
+    """
+
+    pooling: Pooling
+    accuracy: Accuracy
+    C: float
+    is_chosen: bool
+    preprocessing: str
+
+
+@dataclass(frozen=True, slots=True)
 class JoinedGain:
     """What layers read together gain over the best one by itself, whose accuracy `alone` is.
 
@@ -177,9 +191,10 @@ class ProbeVersion:
     `not_promoted_message` say why READY did not promote it, where it was to be promoted only if
     not worse. `preprocessing` is "none", "l2", "signed-root" or "softmax": what Predict does to
     each code before the weights. `tap` is what it reads; None where it reads the codes of several,
-    `joined_taps`, side by side, and `joined_gain` says what for. Where `is_choice_kept`, all that
-    is chosen is as in `base_version`, and `accuracy` is of the `n_judged` images that had no part
-    in choosing it; None where there are none.
+    `joined_taps`, side by side, and `joined_gain` says what for. `pooling_trials` are of the chosen
+    layer, where the pooling was to be chosen: a single one where the layer is no map. Where
+    `is_choice_kept`, all that is chosen is as in `base_version`, and `accuracy` is of the
+    `n_judged` images that had no part in choosing it; None where there are none.
     """
 
     probe_id: str
@@ -212,6 +227,7 @@ class ProbeVersion:
     n_judged: int = 0
     joined_taps: tuple[TapId, ...] = ()
     joined_gain: JoinedGain | None = None
+    pooling_trials: tuple[PoolingTrial, ...] = ()
 
     @property
     def taps(self) -> tuple[TapId, ...]:

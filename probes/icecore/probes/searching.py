@@ -37,7 +37,9 @@ class Search:
 
     `judgements` are of layers by name, in their order, which stand for `candidates`; `layers`
     is the choice among them. `choice` is among the ways to read the chosen layers, by names that
-    stand for `ways`, where an outer fold's layer is its own. `material` is of what was chosen.
+    stand for `ways`, where an outer fold's layer is its own. `alternatives` are the choices among
+    the ways to read one key of the chosen layer each; none where no alternatives were asked for.
+    `material` is of what was chosen.
     """
 
     candidates: Mapping[str, Way]
@@ -45,6 +47,7 @@ class Search:
     layers: Choice
     ways: Mapping[str, Way]
     choice: Choice
+    alternatives: Mapping[str, Choice]
     naive: float
     material: Material
 
@@ -109,6 +112,11 @@ def search(data: TrainingData, folds: Folds, asked: Question, report: OnShare) -
         folds,
         allowed=Shortlists(tuple(names_of[name] for name in layers.key_of), names_of[layers.key]),
     )
+    at_layer = of_layer[layers.key] if asked.alternatives else ()
+    alternatives = {
+        key: choose({_name(way): of_ways[_name(way)] for way in at_layer if way[0] == key}, folds)
+        for key in dict.fromkeys(key for key, _ in at_layer)
+    }
     seen = of_ways[choice.key].outer_right[choice.C_of[choice.key], folds.outer >= 0]
     return Search(
         {name: candidates[name] for name in judgements},
@@ -116,6 +124,7 @@ def search(data: TrainingData, folds: Folds, asked: Question, report: OnShare) -
         layers,
         ways,
         choice,
+        alternatives,
         float(seen.mean()),
         material(ways[choice.key]),
     )

@@ -148,6 +148,7 @@ def train(
         n_judged=len(choice.right),
         joined=() if joint is None else joint.layers,
         gain=None if joint is None else _gain(joint, found, groups_held),
+        alternatives=_alternatives(found, Cs, groups_held),
     )
 
 
@@ -187,3 +188,16 @@ def _trials(found: Search, Cs: Sequence[float], groups: np.ndarray) -> tuple[Tri
         )
         for name, (key, preprocessing) in found.candidates.items()
     )
+
+
+def _alternatives(found: Search, Cs: Sequence[float], groups: np.ndarray) -> tuple[Trial, ...]:
+    """Return a trial of each key of the chosen layer. C and preprocessing of the chosen one are the
+    probe's, of another what all data prefer there."""
+    chosen, _ = found.ways[found.choice.key]
+    trials = []
+    for key, choice in found.alternatives.items():
+        its = found.choice if key == chosen else choice
+        _, preprocessing = found.ways[its.key]
+        accuracy = held_out_accuracy(choice.right, groups, n_folds=OUTER_FOLDS)
+        trials.append(Trial(key, accuracy, Cs[its.C_of[its.key]], key == chosen, preprocessing))
+    return tuple(trials)

@@ -18,9 +18,10 @@ class Trial:
     """One layer's held-out accuracy, with C chosen inside the training folds.
 
     `C` is what all data prefer at this layer, with codes as they are: how they are preprocessed is
-    chosen for the chosen layer afterwards. Each trial is judged fairly by itself, but the
-    chosen one is the best of them, and so its accuracy is a little too high for the probe;
-    `Training.accuracy` is not. Of logits also their softmax is tried, told by `preprocessing`.
+    chosen for the chosen layer afterwards (in `Training.alternatives` it has been). Each trial is
+    judged fairly by itself, but the chosen one is the best of them, and so its accuracy is a
+    little too high for the probe; `Training.accuracy` is not. Of logits also their softmax is
+    tried, told by `preprocessing`.
     """
 
     key: str
@@ -55,9 +56,11 @@ class Training:
     `accuracy` is of choosing and fitting together: from outer folds that had no part in
     C or layer. `naive` is the chosen layer's and C's accuracy in the very folds that chose
     them, kept to show the difference. `trials` are in the order of the codes given; of many
-    layers, those on a shortlist. `predicted` (n,) int64 is what the outer folds behind
-    `accuracy` took each image for, in the order of rows, an index of `classes`; -1 where an
-    image was in no fold.
+    layers, those on a shortlist. `alternatives` are trials of the chosen layer's codes and of
+    their alternatives (other poolings), in the order given: of each, C and preprocessing are
+    chosen inside the training folds too; empty where there were no alternatives at all.
+    `predicted` (n,) int64 is what the outer folds behind `accuracy` took each image for, in the
+    order of rows, an index of `classes`; -1 where an image was in no fold.
     """
 
     kind: ProbeKind
@@ -79,6 +82,7 @@ class Training:
     """Images that `accuracy` is of."""
     joined: tuple[str, ...] = ()
     gain: Gain | None = None
+    alternatives: tuple[Trial, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -186,6 +186,44 @@ class LayerTrial(_message.Message):
 Global___LayerTrial: _TypeAlias = LayerTrial  # noqa: Y015
 
 @_typing.final
+class PoolingTrial(_message.Message):
+    """What cross-validation saw of one pooling at the chosen layer, tried once that was chosen."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLING_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    C_FIELD_NUMBER: _builtins.int
+    IS_CHOSEN_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
+    c: _builtins.float
+    """What the choice on all data prefers with this pooling; of the chosen one the version's."""
+    is_chosen: _builtins.bool
+    preprocessing: _builtins.str
+    @_builtins.property
+    def pooling(self) -> _common_pb2.Pooling: ...
+    @_builtins.property
+    def accuracy(self) -> Global___Accuracy:
+        """Held-out accuracy with C and preprocessing chosen inside the training folds."""
+
+    def __init__(
+        self,
+        *,
+        pooling: _common_pb2.Pooling | None = ...,
+        accuracy: Global___Accuracy | None = ...,
+        c: _builtins.float = ...,
+        is_chosen: _builtins.bool = ...,
+        preprocessing: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "pooling", b"pooling"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "c", b"c", "is_chosen", b"is_chosen", "pooling", b"pooling", "preprocessing", b"preprocessing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PoolingTrial: _TypeAlias = PoolingTrial  # noqa: Y015
+
+@_typing.final
 class ProbeVersion(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -219,6 +257,7 @@ class ProbeVersion(_message.Message):
     N_JUDGED_FIELD_NUMBER: _builtins.int
     JOINED_TAPS_FIELD_NUMBER: _builtins.int
     JOINED_GAIN_FIELD_NUMBER: _builtins.int
+    POOLING_TRIALS_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version: _builtins.int
     version_name: _builtins.str
@@ -286,6 +325,12 @@ class ProbeVersion(_message.Message):
         joined, but not where the choice is kept.
         """
 
+    @_builtins.property
+    def pooling_trials(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoolingTrial]:
+        """In the order tried, where TrainProbe asked to choose the pooling; a single one where the layer
+        is no map. Empty where not asked, and of versions trained before there was this field.
+        """
+
     def __init__(
         self,
         *,
@@ -319,10 +364,11 @@ class ProbeVersion(_message.Message):
         n_judged: _builtins.int = ...,
         joined_taps: _abc.Iterable[_common_pb2.Tap] | None = ...,
         joined_gain: Global___JoinedGain | None = ...,
+        pooling_trials: _abc.Iterable[Global___PoolingTrial] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "create_time", b"create_time", "joined_gain", b"joined_gain", "tap", b"tap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "joined_gain", b"joined_gain", "joined_taps", b"joined_taps", "kind", b"kind", "n_images", b"n_images", "n_judged", b"n_judged", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "preprocessing", b"preprocessing", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "joined_gain", b"joined_gain", "joined_taps", b"joined_taps", "kind", b"kind", "n_images", b"n_images", "n_judged", b"n_judged", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "pooling_trials", b"pooling_trials", "preprocessing", b"preprocessing", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

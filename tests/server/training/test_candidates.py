@@ -87,6 +87,15 @@ async def test_poolings_are_tried_at_the_chosen_layer(house: House) -> None:
     assert len({found.key(tap) for tap in found.taps}) == len(found.taps)
     _, facts = await house.trained(request)
     assert len(facts.trials) == 5
+    tried = [str(trial.pooling) for trial in facts.pooling_trials]
+    assert tried == ["avg", "max", "gem3"], "what is chosen from is kept, the first one first"
+    (chosen,) = [trial for trial in facts.pooling_trials if trial.is_chosen]
+    (tap,) = facts.taps
+    assert (chosen.pooling, chosen.C, chosen.preprocessing) == (
+        tap.pooling,
+        facts.C,
+        facts.preprocessing,
+    )
     assert facts.accuracy.estimate >= 0.9
 
 
@@ -107,6 +116,7 @@ async def test_the_pooling_that_a_worker_chose_is_the_versions(house: House) -> 
             "accuracy": share,
             "naive": 1.0,
             "trials": [],
+            "alternatives": [],
             "objective": 1.0,
             "gap": 0.0,
             "preprocessing": "none",

@@ -6,7 +6,13 @@ from dataclasses import replace
 import pytest
 
 from icecore.server.errors import InvalidArgument, NameInvalid, StorageCorrupt
-from icecore.server.training.facts import Accuracy, JoinedGain, LayerTrial, VersionFacts
+from icecore.server.training.facts import (
+    Accuracy,
+    JoinedGain,
+    LayerTrial,
+    PoolingTrial,
+    VersionFacts,
+)
 from icecore.server.training.request import TrainRequest
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
 
@@ -93,6 +99,7 @@ LATER = {
     "base_version",
     "choose_pooling",
     "gain",
+    "pooling_trials",
 }
 """What versions of before have not."""
 
@@ -113,6 +120,15 @@ def test_versions_of_before_read_one_tap() -> None:
 def test_facts_of_joined_layers_are_the_same_after_json() -> None:
     gain = JoinedGain(Accuracy(0.7, 0.6, 0.8), 0.05, -0.01, 0.11)
     facts = replace(FACTS, taps=(replace(TAP, layer="one"), TAP), gain=gain)
+    assert VersionFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
+
+
+def test_facts_of_poolings_tried_are_the_same_after_json() -> None:
+    tried = (
+        PoolingTrial(Pooling(), Accuracy(0.7, 0.6, 0.8), 0.1, False, "none"),
+        PoolingTrial(Pooling(PoolingKind.GEM, 3.0), Accuracy(0.8, 0.7, 0.9), 1.0, True, "l2"),
+    )
+    facts = replace(FACTS, pooling_trials=tried)
     assert VersionFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
 
 

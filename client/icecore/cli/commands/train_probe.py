@@ -33,6 +33,7 @@ from icecore.cli.jobs import Wanted, percent, print_trials, require_taps, train,
 from icecore.cli.mistakes import Mistake
 from icecore.cli.names import completing
 from icecore.cli.output import note, one_line, print_json, print_line
+from icecore.cli.poolings import print_poolings
 from icecore.cli.version_words import (
     done_to_codes,
     going_over,
@@ -159,6 +160,9 @@ def _print(version: ProbeVersion) -> None:
     # Of one candidate there is nothing to choose, and its own figure would be a second one.
     if not version.is_choice_kept and len(version.trials) > 1:
         print_trials(version.trials, mark=mark_of(version))
+        print_line()
+    if version.pooling_trials:
+        print_poolings(version)
         print_line()
     layer = f" at {reads(version)}" if version.taps else ""
     promoted = ", promoted" if version.is_promoted else ""

@@ -23,6 +23,7 @@ from icecore.client.values import (
     JoinedGain,
     LayerSpec,
     LayerTrial,
+    PoolingTrial,
     Probe,
     ProbeKind,
     ProbeVersion,
@@ -291,6 +292,7 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
             )
             for trial in message.trials
         ),
+        pooling_trials=tuple(map(_pooling_trial, message.pooling_trials)),
         objective=message.objective if is_ready else None,
         gap=message.gap if is_ready else None,
         data_digest=message.data_digest,
@@ -304,6 +306,16 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
         preprocessing=message.preprocessing,
         joined_taps=tuple(map(messages.tap_from_message, message.joined_taps)),
         joined_gain=_gain(message.joined_gain) if message.HasField("joined_gain") else None,
+    )
+
+
+def _pooling_trial(message: pb.PoolingTrial) -> PoolingTrial:
+    return PoolingTrial(
+        pooling=messages.pooling_from_message(message.pooling),
+        accuracy=accuracy_value(message.accuracy),
+        C=message.c,
+        is_chosen=message.is_chosen,
+        preprocessing=message.preprocessing,
     )
 
 

@@ -129,6 +129,16 @@ def _found(facts: VersionFacts) -> pb.ProbeVersion:
             )
             for trial in (facts.trials if facts.n_judged else ())
         ],
+        pooling_trials=[
+            pb.PoolingTrial(
+                pooling=messages.pooling_to_message(trial.pooling),
+                accuracy=_accuracy(trial.accuracy),
+                c=trial.C,
+                is_chosen=trial.is_chosen,
+                preprocessing=trial.preprocessing,
+            )
+            for trial in facts.pooling_trials
+        ],
         objective=facts.objective,
         gap=facts.gap,
         seed=facts.seed,

@@ -5,7 +5,7 @@ from typing import Any, Final, Self, cast
 
 from icecore.server.errors import StorageCorrupt
 from icecore.server.storage.records import Json, VersionRecord
-from icecore.wire.taps import TapId
+from icecore.wire.taps import Pooling, PoolingKind, TapId
 
 NONE: Final = "none"
 """How versions preprocess that were trained before there was a choice."""
@@ -46,6 +46,17 @@ class LayerTrial:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolingTrial:
+    """What cross-validation saw of one pooling at the chosen layer."""
+
+    pooling: Pooling
+    accuracy: Accuracy
+    C: float
+    is_chosen: bool
+    preprocessing: str
+
+
+@dataclass(frozen=True, slots=True)
 class VersionFacts:
     """A READY version's own account.
 
@@ -56,7 +67,8 @@ class VersionFacts:
     over ids, labels and codes (see `training_set`). `n_images` counts what was
     trained on; images without a label are not among them. `not_promoted_reason` and
     `not_promoted_message` say why READY did not promote it, where that hung on a
-    comparison; else "". `preprocessing` is what `icecore.probes.preprocessing` calls it.
+    comparison; else "". `pooling_trials` are those of the chosen layer, empty where its pooling was
+    not to be chosen. `preprocessing` is what `icecore.probes.preprocessing` calls it.
     """
 
     taps: tuple[TapId, ...]
@@ -75,6 +87,7 @@ class VersionFacts:
     preprocessing: str = NONE
     n_judged: int = ALL_JUDGED
     gain: JoinedGain | None = None
+    pooling_trials: tuple[PoolingTrial, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -98,6 +111,17 @@ class VersionFacts:
                     "preprocessing": trial.preprocessing,
                 }
                 for trial in self.trials
+            ],
+            "pooling_trials": [
+                {
+                    "pooling": trial.pooling.kind.value,
+                    "gem_p": trial.pooling.gem_p,
+                    "accuracy": _accuracy_to_json(trial.accuracy),
+                    "C": trial.C,
+                    "is_chosen": trial.is_chosen,
+                    "preprocessing": trial.preprocessing,
+                }
+                for trial in self.pooling_trials
             ],
             "preprocessing": self.preprocessing,
             "n_judged": self.n_judged,
@@ -148,6 +172,8 @@ class VersionFacts:
                 preprocessing=str(values.get("preprocessing", NONE)),
                 n_judged=int(values.get("n_judged", ALL_JUDGED)),
                 gain=_gain(values.get("gain")),
+                # Versions of before did not keep them.
+                pooling_trials=tuple(map(_pooling_trial, values.get("pooling_trials", []))),
                 # Versions of before were always promoted, or never.
                 not_promoted_reason=str(values.get("not_promoted_reason", "")),
                 not_promoted_message=str(values.get("not_promoted_message", "")),
@@ -171,6 +197,16 @@ def _accuracy_to_json(accuracy: Accuracy) -> dict[str, float]:
 
 def _accuracy(fields: dict[str, Any]) -> Accuracy:
     return Accuracy(float(fields["estimate"]), float(fields["low"]), float(fields["high"]))
+
+
+def _pooling_trial(fields: dict[str, Any]) -> PoolingTrial:
+    return PoolingTrial(
+        Pooling(PoolingKind(fields["pooling"]), float(fields["gem_p"])),
+        _accuracy(fields["accuracy"]),
+        float(fields["C"]),
+        bool(fields["is_chosen"]),
+        str(fields["preprocessing"]),
+    )
 
 
 def _gain(fields: dict[str, Any] | None) -> JoinedGain | None:

@@ -3,7 +3,13 @@
 from typing import Any
 
 from icecore.server.training.candidates import Candidates
-from icecore.server.training.facts import Accuracy, JoinedGain, LayerTrial, VersionFacts
+from icecore.server.training.facts import (
+    Accuracy,
+    JoinedGain,
+    LayerTrial,
+    PoolingTrial,
+    VersionFacts,
+)
 
 
 def facts_of(
@@ -33,6 +39,16 @@ def facts_of(
                 preprocessing=trial["preprocessing"],
             )
             for trial in found["trials"]
+        ),
+        pooling_trials=tuple(
+            PoolingTrial(
+                pooling=by_key[trial["key"]].pooling,
+                accuracy=Accuracy(**trial["accuracy"]),
+                C=trial["C"],
+                is_chosen=trial["is_chosen"],
+                preprocessing=trial["preprocessing"],
+            )
+            for trial in found["alternatives"]
         ),
         objective=found["objective"],
         gap=found["gap"],
