@@ -72,6 +72,7 @@ def answer(stdout, key: str = "three") -> None:  # type: ignore[no-untyped-def]
         "naive": 1.0,
         "preprocessing": "none",
         "n_judged": 2,
+        "n_layers": 1,
         "alternatives": [],
         "trials": [
             {

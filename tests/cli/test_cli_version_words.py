@@ -5,11 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from icecore.cli.version_words import done_to_codes, going_over, joined_or_not, reads
+from icecore.cli.version_words import done_to_codes, fallen_out, going_over, joined_or_not, reads
 from icecore.client import (
     Accuracy,
     Difference,
     JoinedGain,
+    LayerTrial,
     ProbeKind,
     ProbeVersion,
     TapId,
@@ -99,6 +100,30 @@ def test_joined_layers_are_told_by_depth() -> None:
     version = replace(FIRST, joined_taps=taps)
     assert reads(version) == "3 layers together of net@abababab: 1, 9, logits"
     assert reads(replace(FIRST, tap=taps[0])) == "net@abababab/1:one/avg"
+
+
+def judged(*layers: str, of: int | None) -> ProbeVersion:
+    seen = Accuracy(0.9, 0.8, 1.0)
+    trials = tuple(LayerTrial(layer, None, seen, 1.0, is_chosen=False) for layer in layers)
+    return replace(FIRST, trials=trials, n_layers=of)
+
+
+def test_layers_that_fell_out_are_counted() -> None:
+    found = judged("one", "two", "logits", "logits", of=33)
+    assert fallen_out(found) == (
+        "3 of 33 layers were judged in full; the others fell out by a cheaper score"
+    )
+    taps = tuple(TapId("ab" * 32, layer) for layer in ("one", "nine"))
+    assert fallen_out(replace(found, joined_taps=taps)) == (
+        "3 of 33 layers were judged in full by themselves; the others fell out by a cheaper score, "
+        "but could be joined"
+    )
+
+
+def test_nothing_is_said_to_have_fallen_out_where_nothing_did_or_it_is_not_known() -> None:
+    assert not fallen_out(judged("one", "two", "logits", "logits", of=3))
+    assert not fallen_out(judged("one", "two", of=None)), "a version of before"
+    assert not fallen_out(judged(of=None)), "a choice that was kept"
 
 
 def test_whatever_is_done_to_codes_has_words() -> None:

@@ -275,6 +275,7 @@ def test_a_version_in_training_has_found_nothing_yet() -> None:
     assert (version.state, version.kind) == (VersionState.TRAINING, ProbeKind.SVM)
     assert version.create_time == NOW
     assert (version.tap, version.C, version.accuracy, version.gap) == (None, None, None, None)
+    assert version.n_layers is None
     with pytest.raises(TrainingFailed, match="version 3 of probe 'p' is not ready"):
         probe_operations.ready(version)
 
@@ -288,6 +289,7 @@ def test_a_ready_version_tells_what_was_found() -> None:
             classes=["ant", "bee"],
             accuracy=probe_pb2.Accuracy(estimate=0.96, low=0.93, high=0.98),
             trials=[probe_pb2.LayerTrial(layer="x", depth=0, c=1.0, is_chosen=True)],
+            n_layers=33,
             pooling_trials=[
                 probe_pb2.PoolingTrial(
                     pooling=common_pb2.Pooling(kind=common_pb2.POOLING_KIND_GEM, gem_p=3.0),
@@ -303,6 +305,7 @@ def test_a_ready_version_tells_what_was_found() -> None:
     assert (version.tap, version.C, version.classes) == (TAP, 0.01, ("ant", "bee"))
     assert version.accuracy == Accuracy(0.96, 0.93, 0.98)
     assert version.trials[0].depth is None
+    assert (version.n_layers_judged, version.n_layers) == (1, 33)
     gem = Pooling(PoolingKind.GEM, 3.0)
     assert version.pooling_trials == (PoolingTrial(gem, Accuracy(0.9, 0.8, 1.0), 2.0, True, "l2"),)
 

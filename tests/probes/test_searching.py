@@ -66,6 +66,7 @@ def test_a_trial_of_each_pooling_is_what_training_on_it_alone_finds() -> None:
         alternatives={"early": ["early/max"], "late": ["late/max", "late/gem"]},
     )
     assert [trial.key for trial in found.alternatives] == list(late), "of the chosen layer only"
+    assert found.n_layers == 2, "another pooling of a layer is none by itself"
     assert [trial.is_chosen for trial in found.alternatives] == [False, True, False]
     for trial in found.alternatives:
         alone = train({trial.key: late[trial.key]}, names(y), kind="softmax")

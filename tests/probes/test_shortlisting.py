@@ -158,8 +158,9 @@ def test_of_many_layers_the_good_one_is_found_and_few_are_judged(
     assert found.key == "7"
     assert found.accuracy.estimate > 0.9
     assert len(found.trials) < 14
+    assert found.n_layers == 14, "those that fell out were there to choose from"
     whole = train(layers, names(y), kind="softmax", may_shortlist=False)
-    assert len(whole.trials) == 14, "whoever names layers wants to see them"
+    assert len(whole.trials) == whole.n_layers == 14, "whoever names layers wants to see them"
     shares = [share for _, share in heard]
     assert shares == sorted(shares)
     assert heard[-1] == ("fitting", 1.0)

@@ -80,11 +80,12 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     assert set(version) == {
         *("probe", "version", "state", "backbone", "layer", "depth", "kind", "C", "classes"),
         *("n_images", "accuracy", "seconds", "not_promoted", "base_version", "preprocessing"),
-        *("pooling", "joined", "poolings"),
+        *("pooling", "joined", "poolings", "n_layers", "n_layers_judged"),
     }
     assert (version["probe"], version["version"], version["state"]) == ("colours", 1, "ready")
     assert (version["backbone"], version["layer"], version["depth"]) == ("toy", "three", 3)
     assert (version["kind"], version["n_images"]) == ("softmax", 16)
+    assert (version["n_layers"], version["n_layers_judged"]) == (1, 1), "the one that was named"
     assert version["classes"] == ["blue", "red"]
     accuracy = version["accuracy"]
     assert 0 <= accuracy["low"] <= accuracy["estimate"] <= accuracy["high"] <= 1

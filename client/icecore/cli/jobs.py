@@ -1,14 +1,14 @@
 """Training as commands show it: started, followed, and told of at the end."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from icecore.cli.mistakes import Interrupted, Mistake
-from icecore.cli.output import Column, print_table
+from icecore.cli.output import Column, print_line, print_table
 from icecore.cli.progress import working
+from icecore.cli.version_words import fallen_out, mark_of
 from icecore.client import (
     Accuracy,
     Client,
@@ -119,8 +119,9 @@ def percent(accuracy: Accuracy) -> tuple[str, str]:
     return f"{100 * accuracy.estimate:.1f} %", f"{low:.1f} to {high:.1f} %"
 
 
-def print_trials(trials: Sequence[LayerTrial], *, mark: str = "<- chosen") -> None:
+def print_trials(version: ProbeVersion) -> None:
     """Print held-out accuracy a depth, the chosen one marked; "softmax": its probabilities."""
+    trials, mark = version.trials, mark_of(version)
     rows = []
     for trial in trials:
         estimate, interval = percent(trial.accuracy)
@@ -137,6 +138,8 @@ def print_trials(trials: Sequence[LayerTrial], *, mark: str = "<- chosen") -> No
         Column(""),
     ]
     print_table(columns, rows, marked=chosen)
+    if told := fallen_out(version):
+        print_line(told)
 
 
 def version_json(version: ProbeVersion) -> dict[str, Any]:
@@ -150,6 +153,8 @@ def version_json(version: ProbeVersion) -> dict[str, Any]:
         "layer": None if tap is None else tap.layer,
         "depth": None if tap is None else tap.depth or None,
         "pooling": str(version.taps[0].pooling) if version.taps else None,
+        "n_layers": version.n_layers,
+        "n_layers_judged": None if version.n_layers is None else version.n_layers_judged,
         "poolings": [_pooling_json(trial) for trial in version.pooling_trials] or None,
         "joined": _joined_json(version),
         "kind": version.kind.value,

@@ -59,6 +59,16 @@ def mark_of(version: ProbeVersion) -> str:
     return "<- chosen by itself" if version.joined_taps else "<- chosen"
 
 
+def fallen_out(version: ProbeVersion) -> str:
+    """Return that not all layers were judged in full, in words; "" where all were."""
+    n_judged, n_layers = version.n_layers_judged, version.n_layers or 0
+    if not n_judged < n_layers:
+        return ""
+    alone = " by themselves" if version.joined_taps else ""
+    told = f"{n_judged:,} of {n_layers:,} layers were judged in full{alone}; the others fell out"
+    return f"{told} by a cheaper score{', but could be joined' if alone else ''}"
+
+
 def done_to_codes(preprocessing: str) -> str:
     """Return what is done to codes before the weights, in words; "" where nothing is."""
     words = {

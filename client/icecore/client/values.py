@@ -192,7 +192,9 @@ class ProbeVersion:
     not worse. `preprocessing` is "none", "l2", "signed-root" or "softmax": what Predict does to
     each code before the weights. `tap` is what it reads; None where it reads the codes of several,
     `joined_taps`, side by side, and `joined_gain` says what for. `pooling_trials` are of the chosen
-    layer, where the pooling was to be chosen: a single one where the layer is no map. Where
+    layer, where the pooling was to be chosen: a single one where the layer is no map. `n_layers`
+    there were to choose from (None: not known, or nothing was chosen); those without one of
+    `trials`, all but `n_layers_judged`, fell out by a cheaper score. Where
     `is_choice_kept`, all that is chosen is as in `base_version`, and `accuracy` is of the
     `n_judged` images that had no part in choosing it; None where there are none.
     """
@@ -228,6 +230,12 @@ class ProbeVersion:
     joined_taps: tuple[TapId, ...] = ()
     joined_gain: JoinedGain | None = None
     pooling_trials: tuple[PoolingTrial, ...] = ()
+    n_layers: int | None = None
+
+    @property
+    def n_layers_judged(self) -> int:
+        """Layers that cross-validation saw, of the network's own answers both kinds once."""
+        return len({trial.layer for trial in self.trials})
 
     @property
     def taps(self) -> tuple[TapId, ...]:

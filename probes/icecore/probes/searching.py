@@ -39,7 +39,8 @@ class Search:
     is the choice among them. `choice` is among the ways to read the chosen layers, by names that
     stand for `ways`, where an outer fold's layer is its own. `alternatives` are the choices among
     the ways to read one key of the chosen layer each; none where no alternatives were asked for.
-    `material` is of what was chosen.
+    `material` is of what was chosen, and `n_layers` counts layers that there were to choose from,
+    whether judged or left out by a shortlist.
     """
 
     candidates: Mapping[str, Way]
@@ -50,6 +51,7 @@ class Search:
     alternatives: Mapping[str, Choice]
     naive: float
     material: Material
+    n_layers: int
 
 
 def search(data: TrainingData, folds: Folds, asked: Question, report: OnShare) -> Search:
@@ -127,6 +129,7 @@ def search(data: TrainingData, folds: Folds, asked: Question, report: OnShare) -
         alternatives,
         float(seen.mean()),
         material(ways[choice.key]),
+        len({key for key, _ in candidates.values()}),
     )
 
 

@@ -149,6 +149,7 @@ def train(
         joined=() if joint is None else joint.layers,
         gain=None if joint is None else _gain(joint, found, groups_held),
         alternatives=_alternatives(found, Cs, groups_held),
+        n_layers=found.n_layers,
     )
 
 

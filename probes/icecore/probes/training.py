@@ -56,7 +56,8 @@ class Training:
     `accuracy` is of choosing and fitting together: from outer folds that had no part in
     C or layer. `naive` is the chosen layer's and C's accuracy in the very folds that chose
     them, kept to show the difference. `trials` are in the order of the codes given; of many
-    layers, those on a shortlist. `alternatives` are trials of the chosen layer's codes and of
+    layers, those on a shortlist, while `n_layers` counts all that there were to choose from (0:
+    nothing was chosen). `alternatives` are trials of the chosen layer's codes and of
     their alternatives (other poolings), in the order given: of each, C and preprocessing are
     chosen inside the training folds too; empty where there were no alternatives at all.
     `predicted` (n,) int64 is what the outer folds behind `accuracy` took each image for, in the
@@ -83,6 +84,7 @@ class Training:
     joined: tuple[str, ...] = ()
     gain: Gain | None = None
     alternatives: tuple[Trial, ...] = ()
+    n_layers: int = 0
 
     @property
     def keys(self) -> tuple[str, ...]:

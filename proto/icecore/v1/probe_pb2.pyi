@@ -258,6 +258,7 @@ class ProbeVersion(_message.Message):
     JOINED_TAPS_FIELD_NUMBER: _builtins.int
     JOINED_GAIN_FIELD_NUMBER: _builtins.int
     POOLING_TRIALS_FIELD_NUMBER: _builtins.int
+    N_LAYERS_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version: _builtins.int
     version_name: _builtins.str
@@ -299,6 +300,10 @@ class ProbeVersion(_message.Message):
     """
     n_judged: _builtins.int
     """Images that `accuracy` is of."""
+    n_layers: _builtins.int
+    """Layers that there were to choose from. Those of them without one of `trials` fell out by a
+    cheaper score, as from 500 images on most of many do. 0: not known, or nothing was chosen.
+    """
     @_builtins.property
     def tap(self) -> _common_pb2.Tap:
         """Set once the layer is chosen; unset where several are joined."""
@@ -365,10 +370,11 @@ class ProbeVersion(_message.Message):
         joined_taps: _abc.Iterable[_common_pb2.Tap] | None = ...,
         joined_gain: Global___JoinedGain | None = ...,
         pooling_trials: _abc.Iterable[Global___PoolingTrial] | None = ...,
+        n_layers: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "create_time", b"create_time", "joined_gain", b"joined_gain", "tap", b"tap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "joined_gain", b"joined_gain", "joined_taps", b"joined_taps", "kind", b"kind", "n_images", b"n_images", "n_judged", b"n_judged", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "pooling_trials", b"pooling_trials", "preprocessing", b"preprocessing", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "base_version", b"base_version", "c", b"c", "classes", b"classes", "collection_id", b"collection_id", "create_time", b"create_time", "data_digest", b"data_digest", "failure_message", b"failure_message", "failure_reason", b"failure_reason", "file_digest", b"file_digest", "gap", b"gap", "is_choice_kept", b"is_choice_kept", "is_promoted", b"is_promoted", "joined_gain", b"joined_gain", "joined_taps", b"joined_taps", "kind", b"kind", "n_images", b"n_images", "n_judged", b"n_judged", "n_layers", b"n_layers", "not_promoted_message", b"not_promoted_message", "not_promoted_reason", b"not_promoted_reason", "objective", b"objective", "pooling_trials", b"pooling_trials", "preprocessing", b"preprocessing", "probe_id", b"probe_id", "seconds", b"seconds", "seed", b"seed", "state", b"state", "tap", b"tap", "trials", b"trials", "version", b"version", "version_name", b"version_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

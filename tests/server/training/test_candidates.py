@@ -87,6 +87,7 @@ async def test_poolings_are_tried_at_the_chosen_layer(house: House) -> None:
     assert len({found.key(tap) for tap in found.taps}) == len(found.taps)
     _, facts = await house.trained(request)
     assert len(facts.trials) == 5
+    assert facts.n_layers == 4, "three depths and the answers, whose softmax is no layer"
     tried = [str(trial.pooling) for trial in facts.pooling_trials]
     assert tried == ["avg", "max", "gem3"], "what is chosen from is kept, the first one first"
     (chosen,) = [trial for trial in facts.pooling_trials if trial.is_chosen]
@@ -116,6 +117,7 @@ async def test_the_pooling_that_a_worker_chose_is_the_versions(house: House) -> 
             "accuracy": share,
             "naive": 1.0,
             "trials": [],
+            "n_layers": 1,
             "alternatives": [],
             "objective": 1.0,
             "gap": 0.0,

@@ -27,9 +27,10 @@ from icecore.server.storage.records import (
     VersionRecord,
 )
 from icecore.server.training.comparing import Compared, Comparer, Contender
-from icecore.server.training.facts import Accuracy, VersionFacts
+from icecore.server.training.facts import VersionFacts
 from icecore.server.training.identities import identity
 from icecore.server.training.promoting import Decision, finish, promote
+from icecore.server.training.trials import Accuracy
 from icecore.wire.taps import TapId
 from toy_store import put_toy_backbone
 

@@ -31,9 +31,10 @@ from icecore.server.errors import (
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.storage.records import VersionRecord
-from icecore.server.training.facts import Accuracy, VersionFacts
+from icecore.server.training.facts import VersionFacts
 from icecore.server.training.identities import identity
 from icecore.server.training.predictor import Predictor
+from icecore.server.training.trials import Accuracy
 from icecore.wire.codes import Codes
 from icecore.wire.taps import Pooling, PoolingKind, TapId
 from toy_store import put_toy_backbone

@@ -6,14 +6,9 @@ from dataclasses import replace
 import pytest
 
 from icecore.server.errors import InvalidArgument, NameInvalid, StorageCorrupt
-from icecore.server.training.facts import (
-    Accuracy,
-    JoinedGain,
-    LayerTrial,
-    PoolingTrial,
-    VersionFacts,
-)
+from icecore.server.training.facts import VersionFacts
 from icecore.server.training.request import TrainRequest
+from icecore.server.training.trials import Accuracy, JoinedGain, LayerTrial, PoolingTrial
 from icecore.wire.taps import Activation, Pooling, PoolingKind, TapId
 
 TAP = TapId("0" * 64, "two", backbone="toy", depth=2)
@@ -100,6 +95,7 @@ LATER = {
     "choose_pooling",
     "gain",
     "pooling_trials",
+    "n_layers",
 }
 """What versions of before have not."""
 
@@ -123,12 +119,12 @@ def test_facts_of_joined_layers_are_the_same_after_json() -> None:
     assert VersionFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
 
 
-def test_facts_of_poolings_tried_are_the_same_after_json() -> None:
+def test_facts_of_what_was_tried_are_the_same_after_json() -> None:
     tried = (
         PoolingTrial(Pooling(), Accuracy(0.7, 0.6, 0.8), 0.1, False, "none"),
         PoolingTrial(Pooling(PoolingKind.GEM, 3.0), Accuracy(0.8, 0.7, 0.9), 1.0, True, "l2"),
     )
-    facts = replace(FACTS, pooling_trials=tried)
+    facts = replace(FACTS, pooling_trials=tried, n_layers=33)
     assert VersionFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
 
 

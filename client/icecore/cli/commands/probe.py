@@ -13,7 +13,7 @@ from icecore.cli.jobs import percent, print_trials, trial_json, version_json
 from icecore.cli.names import completing
 from icecore.cli.output import Column, one_line, print_json, print_line, print_table
 from icecore.cli.poolings import print_poolings
-from icecore.cli.version_words import joined_or_not, mark_of, reads
+from icecore.cli.version_words import joined_or_not, reads
 from icecore.client import Probe, ProbeVersion
 
 
@@ -93,7 +93,7 @@ def show(connection: Connection, name: str, as_json: bool) -> None:
         )
         # Of one candidate the table above has the accuracy.
         if len(shown.trials) > 1:
-            print_trials(shown.trials, mark=mark_of(shown))
+            print_trials(shown)
         if shown.pooling_trials:
             print_line()
             print_poolings(shown)

@@ -38,7 +38,6 @@ from icecore.cli.version_words import (
     done_to_codes,
     going_over,
     joined_or_not,
-    mark_of,
     reads,
 )
 from icecore.client import Client, NotFound, ProbeVersion
@@ -159,7 +158,7 @@ def _promoted(client: Client, name: str) -> ProbeVersion | None:
 def _print(version: ProbeVersion) -> None:
     # Of one candidate there is nothing to choose, and its own figure would be a second one.
     if not version.is_choice_kept and len(version.trials) > 1:
-        print_trials(version.trials, mark=mark_of(version))
+        print_trials(version)
         print_line()
     if version.pooling_trials:
         print_poolings(version)

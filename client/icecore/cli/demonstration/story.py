@@ -71,7 +71,7 @@ def train_at_depths(client: Client, name: str, out: Path) -> ProbeVersion:
     version = train(client, name, name, Wanted())
     if version.tap is None or version.accuracy is None:
         raise Mistake(f"version {version.version} of probe {name!r} has no accuracy to show")
-    print_trials(version.trials)
+    print_trials(version)
     estimate, interval = percent(version.accuracy)
     print_line()
     print_line(

@@ -293,6 +293,7 @@ def version_value(message: pb.ProbeVersion) -> ProbeVersion:
             for trial in message.trials
         ),
         pooling_trials=tuple(map(_pooling_trial, message.pooling_trials)),
+        n_layers=message.n_layers or None,
         objective=message.objective if is_ready else None,
         gap=message.gap if is_ready else None,
         data_digest=message.data_digest,

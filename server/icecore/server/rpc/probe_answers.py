@@ -7,9 +7,10 @@ from icecore.probes.intervals import Accuracy as Share
 from icecore.server.rpc.answers import time, timings
 from icecore.server.storage.records import ProbeRecord, VersionRecord, VersionState
 from icecore.server.training.comparing import Compared
-from icecore.server.training.facts import Accuracy, JoinedGain, VersionFacts
+from icecore.server.training.facts import VersionFacts
 from icecore.server.training.predictor import Predicted
 from icecore.server.training.progress import Progress
+from icecore.server.training.trials import Accuracy, JoinedGain
 from icecore.v1 import probe_pb2 as pb
 from icecore.v1.common_pb2 import Tap
 from icecore.wire import messages, names
@@ -139,6 +140,7 @@ def _found(facts: VersionFacts) -> pb.ProbeVersion:
             )
             for trial in facts.pooling_trials
         ],
+        n_layers=facts.n_layers,
         objective=facts.objective,
         gap=facts.gap,
         seed=facts.seed,

@@ -1,59 +1,18 @@
 """What training found, typed: the reading of `VersionRecord.result`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Self, cast
 
 from icecore.server.errors import StorageCorrupt
 from icecore.server.storage.records import Json, VersionRecord
-from icecore.wire.taps import Pooling, PoolingKind, TapId
-
-NONE: Final = "none"
-"""How versions preprocess that were trained before there was a choice."""
+from icecore.server.training.trials import NONE, Accuracy, JoinedGain, LayerTrial, PoolingTrial
+from icecore.wire.taps import TapId
 
 ALL_JUDGED: Final = -1
 """Of versions trained before one could go on from another."""
 
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """An estimate and its 95 % interval, all in 0..1."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class JoinedGain:
-    """What layers read together gain over the best one by itself, whose accuracy `alone` is."""
-
-    alone: Accuracy
-    difference: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class LayerTrial:
-    """What cross-validation saw at one candidate layer; `depth` 0: it has none."""
-
-    layer: str
-    depth: int
-    accuracy: Accuracy
-    C: float
-    is_chosen: bool
-    preprocessing: str = NONE
-
-
-@dataclass(frozen=True, slots=True)
-class PoolingTrial:
-    """What cross-validation saw of one pooling at the chosen layer."""
-
-    pooling: Pooling
-    accuracy: Accuracy
-    C: float
-    is_chosen: bool
-    preprocessing: str
+NOT_COUNTED: Final = 0
+"""Layers of versions where none was chosen, or trained before they were counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +26,9 @@ class VersionFacts:
     over ids, labels and codes (see `training_set`). `n_images` counts what was
     trained on; images without a label are not among them. `not_promoted_reason` and
     `not_promoted_message` say why READY did not promote it, where that hung on a
-    comparison; else "". `pooling_trials` are those of the chosen layer, empty where its pooling was
-    not to be chosen. `preprocessing` is what `icecore.probes.preprocessing` calls it.
+    comparison; else "". `n_layers` there were to choose from, of which those without a trial fell
+    out by a cheaper score. `pooling_trials` are those of the chosen layer, empty where its pooling
+    was not to be chosen. `preprocessing` is what `icecore.probes.preprocessing` calls it.
     """
 
     taps: tuple[TapId, ...]
@@ -88,6 +48,7 @@ class VersionFacts:
     n_judged: int = ALL_JUDGED
     gain: JoinedGain | None = None
     pooling_trials: tuple[PoolingTrial, ...] = ()
+    n_layers: int = NOT_COUNTED
 
     @property
     def digest(self) -> str:
@@ -99,35 +60,14 @@ class VersionFacts:
             "taps": [tap.to_json() for tap in self.taps],
             "C": self.C,
             "classes": list(self.classes),
-            "accuracy": _accuracy_to_json(self.accuracy),
+            "accuracy": self.accuracy.to_json(),
             "naive": self.naive,
-            "trials": [
-                {
-                    "layer": trial.layer,
-                    "depth": trial.depth,
-                    "accuracy": _accuracy_to_json(trial.accuracy),
-                    "C": trial.C,
-                    "is_chosen": trial.is_chosen,
-                    "preprocessing": trial.preprocessing,
-                }
-                for trial in self.trials
-            ],
-            "pooling_trials": [
-                {
-                    "pooling": trial.pooling.kind.value,
-                    "gem_p": trial.pooling.gem_p,
-                    "accuracy": _accuracy_to_json(trial.accuracy),
-                    "C": trial.C,
-                    "is_chosen": trial.is_chosen,
-                    "preprocessing": trial.preprocessing,
-                }
-                for trial in self.pooling_trials
-            ],
+            "trials": [trial.to_json() for trial in self.trials],
+            "pooling_trials": [trial.to_json() for trial in self.pooling_trials],
             "preprocessing": self.preprocessing,
             "n_judged": self.n_judged,
-            "gain": None
-            if self.gain is None
-            else {**asdict(self.gain), "alone": _accuracy_to_json(self.gain.alone)},
+            "n_layers": self.n_layers,
+            "gain": None if self.gain is None else self.gain.to_json(),
             "objective": self.objective,
             "gap": self.gap,
             "seed": self.seed,
@@ -151,19 +91,9 @@ class VersionFacts:
                 taps=_taps([values["tap"]] if "tap" in values else values["taps"]),
                 C=float(values["C"]),
                 classes=tuple(str(label) for label in values["classes"]),
-                accuracy=_accuracy(values["accuracy"]),
+                accuracy=Accuracy.from_json(values["accuracy"]),
                 naive=float(values["naive"]),
-                trials=tuple(
-                    LayerTrial(
-                        layer=str(trial["layer"]),
-                        depth=int(trial["depth"]),
-                        accuracy=_accuracy(trial["accuracy"]),
-                        C=float(trial["C"]),
-                        is_chosen=bool(trial["is_chosen"]),
-                        preprocessing=str(trial.get("preprocessing", NONE)),
-                    )
-                    for trial in values["trials"]
-                ),
+                trials=tuple(map(LayerTrial.from_json, values["trials"])),
                 objective=float(values["objective"]),
                 gap=float(values["gap"]),
                 seed=int(values["seed"]),
@@ -171,9 +101,10 @@ class VersionFacts:
                 n_images=int(values["n_images"]),
                 preprocessing=str(values.get("preprocessing", NONE)),
                 n_judged=int(values.get("n_judged", ALL_JUDGED)),
+                n_layers=int(values.get("n_layers", NOT_COUNTED)),
                 gain=_gain(values.get("gain")),
                 # Versions of before did not keep them.
-                pooling_trials=tuple(map(_pooling_trial, values.get("pooling_trials", []))),
+                pooling_trials=tuple(map(PoolingTrial.from_json, values.get("pooling_trials", []))),
                 # Versions of before were always promoted, or never.
                 not_promoted_reason=str(values.get("not_promoted_reason", "")),
                 not_promoted_message=str(values.get("not_promoted_message", "")),
@@ -191,33 +122,8 @@ class VersionFacts:
         return None if record.result is None else cls.from_json(record.result)
 
 
-def _accuracy_to_json(accuracy: Accuracy) -> dict[str, float]:
-    return {"estimate": accuracy.estimate, "low": accuracy.low, "high": accuracy.high}
-
-
-def _accuracy(fields: dict[str, Any]) -> Accuracy:
-    return Accuracy(float(fields["estimate"]), float(fields["low"]), float(fields["high"]))
-
-
-def _pooling_trial(fields: dict[str, Any]) -> PoolingTrial:
-    return PoolingTrial(
-        Pooling(PoolingKind(fields["pooling"]), float(fields["gem_p"])),
-        _accuracy(fields["accuracy"]),
-        float(fields["C"]),
-        bool(fields["is_chosen"]),
-        str(fields["preprocessing"]),
-    )
-
-
 def _gain(fields: dict[str, Any] | None) -> JoinedGain | None:
-    if fields is None:
-        return None
-    return JoinedGain(
-        _accuracy(fields["alone"]),
-        float(fields["difference"]),
-        float(fields["low"]),
-        float(fields["high"]),
-    )
+    return None if fields is None else JoinedGain.from_json(fields)
 
 
 def _taps(texts: list[str]) -> tuple[TapId, ...]:

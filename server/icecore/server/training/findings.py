@@ -3,13 +3,8 @@
 from typing import Any
 
 from icecore.server.training.candidates import Candidates
-from icecore.server.training.facts import (
-    Accuracy,
-    JoinedGain,
-    LayerTrial,
-    PoolingTrial,
-    VersionFacts,
-)
+from icecore.server.training.facts import VersionFacts
+from icecore.server.training.trials import Accuracy, JoinedGain, LayerTrial, PoolingTrial
 
 
 def facts_of(
@@ -57,5 +52,6 @@ def facts_of(
         n_images=n_images,
         preprocessing=found["preprocessing"],
         n_judged=found["n_judged"],
+        n_layers=found["n_layers"],
         gain=None if gain is None else JoinedGain(**{**gain, "alone": Accuracy(**gain["alone"])}),
     )

@@ -117,6 +117,7 @@ def _found(training: Training) -> dict[str, object]:
         "naive": training.naive,
         "n_judged": training.n_judged,
         "trials": [asdict(trial) for trial in training.trials],
+        "n_layers": training.n_layers,
         "alternatives": [asdict(trial) for trial in training.alternatives],
         "gain": None if training.gain is None else asdict(training.gain),
         "objective": training.fit.objective,

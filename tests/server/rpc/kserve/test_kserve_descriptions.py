@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from icecore.kserve import open_inference as pb
 from icecore.server.rpc.kserve.descriptions import config
 from icecore.server.rpc.kserve.models import Model, ProbeVersion
-from icecore.server.training.facts import Accuracy, VersionFacts
+from icecore.server.training.facts import VersionFacts
+from icecore.server.training.trials import Accuracy
 from icecore.wire.taps import TapId
 from toys import toy_backbone
 
