@@ -147,7 +147,9 @@ class Batch:
             front.lower = np.maximum(front.lower, self._lower_bounds(C, front, gradient))
         reached.lower_bounds[front.problems] = front.lower
         own = self._own(found, reached.lower_bounds, front)
-        enough = np.minimum(tol * own, weights_tol**2 * half_norms)
+        enough = tol * own
+        if np.isfinite(weights_tol):
+            enough = np.minimum(enough, weights_tol**2 * half_norms)
         left, previous = found - front.lower, front.gaps
         front.gaps = np.divide(
             np.maximum(left, 0.0), found, out=np.zeros_like(found), where=found > 0.0

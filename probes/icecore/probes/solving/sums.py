@@ -11,14 +11,16 @@ from icecore.probes.solving.floats import Floats
 
 def dots(a: Floats, b: Floats, group: int) -> Array:
     """Return the inner product of each problem's columns, (problems,) float64."""
-    found = np.einsum("cr,cr->c", a, b)
-    sums: Array = found.reshape(-1, group).sum(axis=1, dtype=np.float64)
+    found = np.vecdot(a, b)
+    if group > 1:
+        found = found.reshape(-1, group).sum(axis=1, dtype=np.float64)
+    sums: Array = found.astype(np.float64, copy=False)
     return sums
 
 
 def spread(values: Array, group: int) -> Array:
     """Return one value a problem (problems,) as a factor of its columns, (columns, 1)."""
-    column: Array = np.repeat(values, group)[:, None]
+    column: Array = (values if group == 1 else np.repeat(values, group))[:, None]
     return column
 
 
