@@ -3,6 +3,7 @@
 import pytest
 
 import advices
+from icecore.cli.advice_report.words import standing
 from icecore.cli.advice_report.words.glossary import CAUTION
 from icecore.cli.advice_report.words.stance import headline
 from icecore.cli.advice_text import WIDTH, print_advice
@@ -17,5 +18,5 @@ def test_what_is_promised_is_bounded_before_anything_is_to_be_done(
     print_advice(advice)
     lines = capsys.readouterr().out.splitlines()
     before = lines[: lines.index("What to do:")]
-    assert " ".join(before).strip() == f"{headline(advice)} {CAUTION}"
+    assert " ".join(before).strip() == f"{headline(advice)} {standing.told(advice)} {CAUTION}"
     assert max(map(len, before)) <= WIDTH

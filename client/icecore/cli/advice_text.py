@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from textwrap import wrap
 
 from icecore.cli.advice_report import figures, places
-from icecore.cli.advice_report.words import baselines, joined, scenario, steps, sufficiency, verdict
+from icecore.cli.advice_report.words import (
+    baselines,
+    joined,
+    scenario,
+    standing,
+    steps,
+    sufficiency,
+    verdict,
+)
 from icecore.cli.advice_report.words.commands import UNKNOWN, Origin
 from icecore.cli.advice_report.words.glossary import CAUTION, LIMITS
 from icecore.cli.advice_report.words.stance import headline
@@ -25,6 +33,7 @@ _ISOLATES = str.maketrans("", "", "\u2066\u2067\u2068\u2069")
 def print_advice(advice: Advice, origin: Origin = UNKNOWN) -> None:
     """Print what a person needs to know what to do; the other depths are in JSON and report."""
     _say(headline(advice))
+    _say(standing.told(advice))
     _say(CAUTION)
     print_line()
     print_line("What to do:")

@@ -219,7 +219,8 @@ def test_what_to_do_comes_first_then_how_good_then_why() -> None:
     text = read(advices.blood(verdict=found)).text
     order = (
         "What to do",
-        "Usable as it is",
+        "Usable, with one question open",
+        "Still open",
         "train-probe",
         "UNDECIDED",
         "How good will",
@@ -234,6 +235,25 @@ def test_what_is_promised_is_bounded_before_anything_is_to_be_done(kind: Verdict
     text = reader.text
     assert text.index("What to do") < text.index(CAUTION) < text.index("The verdict in a word")
     assert reader.raw.index(CAUTION) < reader.raw.index("<ol"), "the steps come before it"
+
+
+VERDICTS = [kind.value for kind in VerdictKind]
+
+
+@pytest.mark.parametrize("kind", VerdictKind)
+@pytest.mark.parametrize("limiting", advices.BASELINES)
+def test_the_box_has_the_colour_of_its_verdict_and_the_page_its_word_once(
+    kind: VerdictKind, limiting: str
+) -> None:
+    reader = read(advices.blood(verdict=advices.verdict(kind, limiting=limiting)))
+    assert [word for word in re.findall(r"[A-Z_]{5,}", reader.text) if word in VERDICTS] == [kind]
+    classes = [rest["class"] for _, rest in reader.tags if "lead" in (rest.get("class") or "")]
+    assert classes == [f"lead {kind.lower()}"]
+    colour = re.search(rf"\.{kind.lower()}\b[^{{}}]*{{ --verdict: var\(--(\w+)\)", reader.raw)
+    assert colour is not None
+    is_fine, is_open = kind is VerdictKind.POSITIVE, kind is VerdictKind.UNDECIDED
+    assert (colour[1] == "green", colour[1] == "amber") == (is_fine, is_open)
+    assert len(re.findall(rf"--{colour[1]}: #", reader.raw)) == 2, "light and dark"
 
 
 def test_figures_in_the_page_are_the_advice_s() -> None:

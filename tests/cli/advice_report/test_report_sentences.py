@@ -14,6 +14,7 @@ from icecore.cli.advice_report.words import (
     devices,
     mistakes,
     scenario,
+    standing,
     steps,
     sufficiency,
     verdict,
@@ -46,6 +47,7 @@ def plain(text: str) -> str:
 def told(advice: Advice) -> list[str]:
     return [
         headline(advice),
+        standing.told(advice),
         verdict.expectation(advice),
         verdict.reason(advice),
         *(step.text for step in steps.steps(advice)),
@@ -107,9 +109,54 @@ def test_what_to_do_goes_by_the_verdict_and_by_what_it_rests_on(
 
 def test_a_good_probe_is_called_usable_where_only_the_random_twin_is_open() -> None:
     assert headline(of_kind(VerdictKind.UNDECIDED, "random twin")) == (
-        "Usable as it is: expect about 91 of 100 new images to be named right, more than without a "
-        "network. Whether the network's training is what helps is still open."
+        "Usable, with one question open: expect about 91 of 100 new images to be named right, more "
+        "than without a network. Whether that is owed to what the network learnt from other images "
+        "is still open."
     )
+
+
+@pytest.mark.parametrize("kind", VerdictKind)
+@pytest.mark.parametrize("limiting", advices.BASELINES)
+def test_what_is_said_of_each_simpler_way_agrees_with_the_verdict(
+    kind: VerdictKind, limiting: str
+) -> None:
+    advice = of_kind(kind, limiting)
+    said = {one.name: standing.answer(advice, one) for one in advice.verdict.baselines}
+    others = {answer for name, answer in said.items() if name != limiting}
+    assert others == {standing.YES}, "of what is clearly beaten"
+    assert (
+        said[limiting]
+        == {
+            VerdictKind.POSITIVE: standing.YES,
+            VerdictKind.NO_GAIN: "not by 2 points or more",
+            VerdictKind.NEGATIVE: standing.NO,
+            VerdictKind.UNDECIDED: standing.OPEN,
+        }[kind]
+    )
+
+
+def test_what_is_open_is_told_beside_what_is_not() -> None:
+    assert standing.told(of_kind(VerdictKind.UNDECIDED, "random twin")) == (
+        "Still open. Better than always guessing the commonest class, comparing raw pixels and "
+        "comparing edges only (HOG): yes. Better than the same network before it learnt anything: "
+        "not sure yet."
+    )
+    assert standing.told(of_kind(VerdictKind.UNDECIDED, "majority")).endswith(
+        ": yes. Better than always guessing the commonest class: not sure yet."
+    ), "what is beaten comes first"
+
+
+def test_a_way_that_seems_better_is_no_verdict() -> None:
+    """One bound of many may lie below 0 while the verdict, which counts them, is undecided."""
+    found = of_kind(VerdictKind.UNDECIDED, "hog")
+    seems = tuple(
+        replace(one, low=-0.2, high=-0.01) if one.name == "hog" else one
+        for one in found.verdict.baselines
+    )
+    advice = replace(found, verdict=replace(found.verdict, baselines=seems))
+    assert standing.answer(advice, seems[2]) == standing.OPEN
+    bare = replace(found, verdict=replace(found.verdict, baselines=()))
+    assert standing.told(bare) == "Still open."
 
 
 def test_no_probe_is_called_usable_before_it_beats_guessing_and_what_needs_no_network() -> None:

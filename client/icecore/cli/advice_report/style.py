@@ -5,10 +5,10 @@ from typing import Final
 CSS: Final = """
 :root { color-scheme: light dark; --paper: #ffffff; --card: #f4f6f9; --text: #1f2937;
   --quiet: #5b6472; --line: #d8dde5; --blue: #2563a8; --orange: #c2610a; --green: #0b7f62;
-  --purple: #a3478f; --heat: 37, 99, 168; }
+  --purple: #a3478f; --amber: #d99a00; --red: #b3261e; --heat: 37, 99, 168; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14181f; --card: #1e242d; --text: #e5e9ef;
   --quiet: #a3adba; --line: #39424f; --blue: #6aa9f0; --orange: #f29a4a; --green: #3ecaa3;
-  --purple: #d98bc8; --heat: 106, 169, 240; } }
+  --purple: #d98bc8; --amber: #e3b341; --red: #f2827a; --heat: 106, 169, 240; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--text);
   font: 17px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; }
@@ -22,11 +22,14 @@ table bdi { overflow-wrap: break-word; }
 table:not(.matrix) td:not(.number) { min-width: 7rem; }
 code { font: .88em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .quiet, caption, figcaption { color: var(--quiet); font-size: .9rem; }
-.lead { background: var(--card); border-left: 6px solid var(--blue); border-radius: 8px;
+.lead { background: var(--card); border-left: 6px solid var(--verdict); border-radius: 8px;
   padding: .9rem 1.2rem 1rem; margin: 1.2rem 0; }
-.lead.USE, .lead.USABLE { border-color: var(--green); }
-.lead.OTHER_NETWORK, .lead.SIMPLER, .lead.NOTHING { border-color: var(--orange); }
-.lead.WAIT { border-color: var(--quiet); }
+.positive { --verdict: var(--green); }
+.undecided { --verdict: var(--amber); }
+.no_gain, .negative { --verdict: var(--red); }
+.chip { background: var(--verdict); color: var(--paper); border-radius: 1rem;
+  padding: .12rem .65rem; font-size: .9rem; white-space: nowrap; }
+.undecided .chip { color: #1f2937; }
 .lead h2 { margin: 0 0 .3rem; }
 .lead .answer { font-size: 1.15rem; font-weight: 650; margin: .3rem 0; }
 .lead li { margin: .45rem 0; }

@@ -2,10 +2,10 @@
 
 from icecore.cli.advice_report import figures, places
 from icecore.cli.advice_report.markup import Markup, join, named, paragraphs, section, tag
-from icecore.cli.advice_report.words import steps, verdict
+from icecore.cli.advice_report.words import standing, steps, verdict
 from icecore.cli.advice_report.words.commands import UNKNOWN, Origin
 from icecore.cli.advice_report.words.glossary import CAUTION
-from icecore.cli.advice_report.words.stance import headline, stance
+from icecore.cli.advice_report.words.stance import headline
 from icecore.client.advice_values import Advice
 
 
@@ -29,6 +29,7 @@ def to_do(advice: Advice, origin: Origin = UNKNOWN) -> Markup:
         "section",
         tag("h2", "What to do", id="to-do"),
         tag("p", headline(advice), class_="answer"),
+        tag("p", tag("b", standing.label(advice), class_="chip"), " ", standing.answers(advice)),
         tag("p", CAUTION),
         tag("ol", *(tag("li", one.text, _commands(one)) for one in found)),
         tag(
@@ -38,7 +39,7 @@ def to_do(advice: Advice, origin: Origin = UNKNOWN) -> Markup:
             f", {verdict.MEANINGS[kind]}",
             class_="quiet",
         ),
-        class_=f"lead {stance(advice).name}",
+        class_=f"lead {kind.lower()}",
         aria_labelledby="to-do",
     )
 

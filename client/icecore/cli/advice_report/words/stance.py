@@ -77,14 +77,14 @@ def headline(advice: Advice) -> str:
             return f"Use it: {expect}, more than by any simpler way tried."
         case Stance.USABLE:
             start = (
-                f"Usable as it is: {expect}"
+                f"Usable, with one question open: {expect}"
                 if advice.accuracy.estimate >= GOOD
                 else f"Usable where about {right} of 100 new images named right is enough: that is"
             )
             comma = "," if advice.accuracy.estimate >= GOOD else ""
             return (
-                f"{start}{comma} more than without a network. Whether the network's training is "
-                "what helps is still open."
+                f"{start}{comma} more than without a network. Whether that is owed to what the "
+                "network learnt from other images is still open."
             )
         case Stance.TRY:
             return (

@@ -11,7 +11,9 @@ MEANINGS: Final = {
     VerdictKind.POSITIVE: "the network does better than each of the simpler ways.",
     VerdictKind.NO_GAIN: "the network brings no gain that is worth its cost.",
     VerdictKind.NEGATIVE: "the network does worse than something simpler.",
-    VerdictKind.UNDECIDED: "it is not shown to do better than each of the simpler ways, nor worse.",
+    VerdictKind.UNDECIDED: (
+        "these images do not tell yet whether the network does better than each simpler way."
+    ),
 }
 """What the verdict's word stands for."""
 
@@ -112,7 +114,9 @@ def _unnamed(advice: Advice) -> str:
         case VerdictKind.NEGATIVE:
             return "One of the simpler ways tried names more images right."
         case VerdictKind.UNDECIDED:
-            return "The probe is not shown to do better than each of the simpler ways, nor worse."
+            return (
+                "These images do not tell yet whether the probe does better than each simpler way."
+            )
 
 
 def _bare(right: str) -> str:
