@@ -7,19 +7,21 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from icecore.probes.intervals import Z_95, Accuracy, paired_difference
+from icecore.probes.cross_validation import OUTER_FOLDS
+from icecore.probes.intervals import (
+    Z_95,
+    Accuracy,
+    paired_difference,
+    paired_training_factor,
+)
 from icecore.probes.selection import train
 from icecore.probes.training import Training
 from science.core_files import FloatArray
 
 Bools = npt.NDArray[np.bool_]
 
-N_FOLDS: Final = 5
-"""Of `train`, the outer ones."""
-
-SHARED_TRAINING: Final = 1 + N_FOLDS / (N_FOLDS - 1)
-"""Predictions of folds are not independent: their variance counts so many times, as in
-`icecore.probes.intervals.held_out_accuracy`."""
+SHARED_TRAINING: Final = paired_training_factor(OUTER_FOLDS)
+"""Predictions of folds are not independent: the variance of a difference counts so many times."""
 
 
 @dataclass(frozen=True, slots=True)

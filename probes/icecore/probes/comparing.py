@@ -1,5 +1,6 @@
 """Two probes judged on the same images, by answers that learned from none of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from icecore.probes.intervals import (
     Accuracy,
     effective_size,
     paired_difference,
+    paired_training_factor,
     share,
     shared_training_factor,
 )
@@ -32,11 +34,6 @@ class Answers:
     is_right: Bools
     is_new: Bools
     n_folds: int
-
-    @property
-    def factors(self) -> npt.NDArray[np.float64]:
-        """By how much each answer's variance counts, (n,)."""
-        return np.where(self.is_new, ALONE, shared_training_factor(self.n_folds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +65,14 @@ def compare(a: Answers, b: Answers, groups: npt.NDArray[np.int64]) -> Comparison
 
     The interval of the difference is Newcombe's for paired answers, on fewer images than
     there are. The images of one group are copies of each other (Kish's effective sample
-    size). Where a fold of either probe answered, the variance counts as in
-    `held_out_accuracy`: answers of folds share training images. Images new to both count
+    size). Where a fold of either probe answered, the variance counts as
+    `intervals.PAIRED` has it: answers of folds share training images. Images new to both count
     in full.
 
     Simulated (two Gaussian classes, ridge regression on half of the features and on all, n =
     60 to 200 images of which 0 to half are new to one probe, d = 60 or 200, 1,000 runs each),
-    it held the difference of the fitted probes' accuracies in 98.1 to 99.9 % of runs; without
-    the factor for folds in 87.0 to 94.1 %. With `selection.train` for both (kinds, features or
-    seeds of folds differ, or one is trained on half of the images; n = 60 to 250, d = 20 to
-    200, 150 runs each) in 98.7 to 100 %; without it in 88.0 to 100 %. So it is rather too
-    wide than too narrow.
+    it held the difference of the fitted probes' accuracies in 95.4 to 99.3 % of runs; without
+    the factor for folds in 87.0 to 94.1 %. `intervals.PAIRED` has figures of real codes.
 
     It promises the difference of the two fitted probes on images like these. Its answers
     come from probes trained on four fifths of the images where folds answered, so that one
@@ -107,7 +101,7 @@ def compare(a: Answers, b: Answers, groups: npt.NDArray[np.int64]) -> Comparison
             ~a.is_right & ~b.is_right,
         )
     ]
-    size = effective_size(groups, np.maximum(a.factors, b.factors))
+    size = _size(groups, paired_training_factor, a, b)
     low, high = paired_difference(*(cell * size / n for cell in cells)) if n else (-1.0, 1.0)
     return Comparison(
         n_images=n,
@@ -115,8 +109,8 @@ def compare(a: Answers, b: Answers, groups: npt.NDArray[np.int64]) -> Comparison
         n_new_to_a=int(np.count_nonzero(a.is_new)),
         n_new_to_b=int(np.count_nonzero(b.is_new)),
         n_new_to_both=int(np.count_nonzero(a.is_new & b.is_new)),
-        accuracy_a=share(a.is_right, effective_size(groups, a.factors)),
-        accuracy_b=share(b.is_right, effective_size(groups, b.factors)),
+        accuracy_a=share(a.is_right, _size(groups, shared_training_factor, a)),
+        accuracy_b=share(b.is_right, _size(groups, shared_training_factor, b)),
         n_both_right=cells[0],
         n_only_a_right=cells[1],
         n_only_b_right=cells[2],
@@ -125,3 +119,14 @@ def compare(a: Answers, b: Answers, groups: npt.NDArray[np.int64]) -> Comparison
         low=low,
         high=high,
     )
+
+
+def _size(
+    groups: npt.NDArray[np.int64], of_folds: Callable[[int], float], *answers: Answers
+) -> float:
+    """Return how many independent images these are worth.
+
+    `of_folds` tells the factor of the variance where one of so many folds answered.
+    """
+    factors = [np.where(one.is_new, ALONE, of_folds(one.n_folds)) for one in answers]
+    return effective_size(groups, np.maximum.reduce(factors))

@@ -865,7 +865,9 @@ class CompareVersionsResponse(_message.Message):
     def accuracy_b(self) -> Global___Accuracy: ...
     @_builtins.property
     def difference(self) -> Global___Difference:
-        """Accuracy of b minus that of a, from paired answers."""
+        """Accuracy of b minus that of a, from paired answers. Of versions with the same weights and the
+        same answers nothing is left open: 0, from 0 to 0.
+        """
 
     @_builtins.property
     def classes_only_in_a(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -201,11 +201,11 @@ def test_images_left_out_are_copies_as_often_as_those_judged() -> None:
 
 
 def test_the_interval_of_the_earlier_gain_knows_of_folds() -> None:
-    """It is that of 400 / 2.25 images that nothing shared, by Newcombe's method."""
+    """It is that of 400 / 1.75 images that nothing shared, by Newcombe's method."""
     right = np.vstack([EARLIER_BETTER[2], EARLIER_BETTER[-1]])
     gain = scenario([400], right, advice=MoreImages.UNDECIDED).earlier_gain
     first, second = right[1].mean(), right[0].mean()
-    cells = np.array([first, 0.0, second - first, 1.0 - second]) * 400 / 2.25
+    cells = np.array([first, 0.0, second - first, 1.0 - second]) * 400 / 1.75
     assert (gain.low, gain.high) == pytest.approx(paired_difference(*cells))
 
 

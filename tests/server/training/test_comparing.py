@@ -272,12 +272,21 @@ async def test_a_version_that_may_be_worse_is_not_promoted(house: House) -> None
         await house.promote(worse, 0.02)
     assert str(refused.value).startswith(
         "version 2 of probe 'p' may be worse than version 1, which is promoted: its accuracy "
-        "minus that one's is -25.0 points on 80 images (95 % interval -4"
+        "minus that one's is -25.0 points on 80 images (95 % interval -3"
     )
     assert str(refused.value).endswith("and the interval may not go below -2")
     with pytest.raises(errors.VersionWorse, match="more labelled images would make it narrower"):
-        await house.promote(house.version(range(N)), 0.02)
+        await house.promote(house.version(range(N), wrong=[0]), 0.02)
     assert await house.promote(worse, 0.5) == worse
+
+
+async def test_the_same_probe_again_is_not_worse_by_anything(house: House) -> None:
+    house.version(range(N), wrong=range(5), promoted=True)
+    copy = house.version(range(N), wrong=range(5))
+    assert await house.promote(copy, 0.0) == copy
+    other = house.version(range(N), wrong=range(5), says=-1)
+    found = (await house.compare(1, other)).found
+    assert found.low < found.difference == 0.0 < found.high, "other weights, the same answers"
 
 
 async def test_what_margin_it_passes_by_is_the_intervals_lower_end(house: House) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri, stdtrit
 
-from icecore.probes.intervals import effective_size, shared_training_factor
+from icecore.probes.intervals import effective_size, paired_training_factor
 
 Array = npt.NDArray[np.float64]
 
@@ -31,14 +31,14 @@ _HALVINGS: Final = 60
 def n_effective(groups: npt.NDArray[Any], *, n_folds: int) -> float:
     """Return how many independent images the held-out ones are worth, above 0.
 
-    As `held_out_accuracy` counts: copies as one (Kish), and for folds that share training
-    images the variance times 1 + n_folds / (n_folds - 1) (Nadeau and Bengio, 2003).
+    As `comparing.compare` counts: copies as one (Kish), and for folds that share training
+    images the variance as `intervals.PAIRED` has it.
 
     Args:
         groups: (n,), at least one.
         n_folds: two or more.
     """
-    return effective_size(groups, np.full(len(groups), shared_training_factor(n_folds)))
+    return effective_size(groups, np.full(len(groups), paired_training_factor(n_folds)))
 
 
 def kish(groups: npt.NDArray[Any]) -> float:
