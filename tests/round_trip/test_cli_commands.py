@@ -71,6 +71,28 @@ def test_embed_writes_codes_that_are_those_of_the_layers(
     assert said.startswith("layer 'for' is not in backbone 'toy'")
 
 
+def test_different_classes_are_told_before_the_figures(
+    icecore: Icecore, photos: Path, tmp_path: Path
+) -> None:
+    three = two_classes(tmp_path)
+    for seed in range(8):
+        photo(three / "green" / f"{seed}.png", 2000 + seed, colour=(0, 180, 0))
+    icecore.done("train-probe", "fewer", photos, "--layer", "-1")
+    icecore.done("train-probe", "more", three, "--layer", "-1")
+    icecore.done("train-probe", "fewer", "--collection", "more", "--layer", "-1")
+    first, so, _, titles, *_ = icecore.done("probes", "compare", "fewer", 1, 2).lines
+    assert first.startswith("only version 2 knows 'green': on images of these version 1 is wrong")
+    assert so.endswith("compare on a collection that has no others (--collection C)")
+    assert titles.split() == ["version", "1", "version", "2"]
+    lines = icecore.done("probes", "compare", "fewer", 1, 2, "--collection", "fewer").lines
+    assert lines[0] == "only version 2 knows 'green'"
+    assert "has no images of such classes" in lines[1]
+    assert "on 16 held-out images" in lines[9]
+    for name in ("fewer", "more"):
+        icecore.done("probes", "delete", name)
+        icecore.done("collections", "delete", name)
+
+
 GUARDED = ("--not-worse-by", 2)
 
 

@@ -7,11 +7,12 @@ import click
 
 from icecore.cli import names
 from icecore.cli.choices import Whole, json_option
+from icecore.cli.comparison_words import classes_apart, which_is_better
 from icecore.cli.connection import Connection, connected
 from icecore.cli.help import command
 from icecore.cli.jobs import accuracy_json, percent
 from icecore.cli.names import completing
-from icecore.cli.output import Column, one_line, print_json, print_line, print_table
+from icecore.cli.output import Column, print_json, print_line, print_table
 from icecore.client import Comparison
 
 
@@ -41,22 +42,29 @@ def compare(
     """Compare versions A and B on the same labelled images.
 
     Each image is judged by answers that did not learn from it: a version that was
-    trained on it is judged by the fold that held it out.
+    trained on it is judged by the fold that held it out. Where they know different
+    classes, that is told first.
     """
     with connection.client() as client:
         found = client.compare_versions(name, a, b, collection_id=collection)
+        labels = () if as_json else tuple(client.collection(found.collection_id).labels)
     if as_json:
         print_json(_json(found))
     else:
-        _print(found)
+        _print(found, labels)
 
 
-def _print(found: Comparison) -> None:
+def _print(found: Comparison, labels: Sequence[str]) -> None:
     a, b = f"version {found.version_a}", f"version {found.version_b}"
     (right_a, interval_a), (right_b, interval_b) = (
         percent(found.accuracy_a),
         percent(found.accuracy_b),
     )
+    apart = classes_apart(found, labels)
+    for line in apart:
+        print_line(line)
+    if apart:
+        print_line()
     print_table(
         [Column(""), Column(a, is_number=True), Column(b, is_number=True)],
         [
@@ -81,32 +89,12 @@ def _print(found: Comparison) -> None:
             f"{found.n_left_out:,} labelled images are left out: one version has no held-out "
             "answer for them"
         )
-    for version, classes in ((a, found.classes_only_in_a), (b, found.classes_only_in_b)):
-        if classes:
-            print_line(
-                f"only {version} knows {_listed(classes)}: on images of these the other is wrong"
-            )
-    print_line(_sentence(found, a, b))
-
-
-def _sentence(found: Comparison, a: str, b: str) -> str:
-    difference = found.difference
-    points = (
-        f"{b} minus {a} is {100 * difference.estimate:+.1f} points "
-        f"(95 % interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
-    )
-    if found.better is None:
-        return f"the images do not tell which is better: {points}"
-    return f"version {found.better} is better: {points}"
+    for line in which_is_better(found, labels):
+        print_line(line)
 
 
 def _counts(a: int, b: int) -> tuple[str, str]:
     return f"{a:,}", f"{b:,}"
-
-
-def _listed(classes: Sequence[str]) -> str:
-    shown = ", ".join(repr(one_line(label)) for label in classes[:5])
-    return shown if len(classes) <= 5 else f"{shown} and {len(classes) - 5:,} more"
 
 
 def _json(found: Comparison) -> dict[str, Any]:
