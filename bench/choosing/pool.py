@@ -33,10 +33,7 @@ class Pool:
     def of(cls, part: Part) -> Self:
         """Return what a part has."""
         codes = {layer.key: part.codes(layer.key) for layer in part.layers}
-        deepest = part.core.layers[-1].depth
-        positions: dict[str, float | None] = {
-            layer.key: layer.depth / deepest for layer in part.layers
-        }
+        positions: dict[str, float | None] = {**part.positions}
         if LOGITS in part.core.codes:
             codes[LOGITS] = part.codes(LOGITS)
             positions[LOGITS] = None

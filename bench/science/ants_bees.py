@@ -37,7 +37,7 @@ def main() -> int:
         codes = {layer.key: part.codes(layer.key) for layer in layers}
         last = layers[-1].key
         at_last, last_right = trained({last: codes[last]}, part.labels, part.groups)
-        chosen, chosen_right = trained(codes, part.labels, part.groups)
+        chosen, chosen_right = trained(codes, part.labels, part.groups, part.positions)
         reached = max(at_last.accuracy.estimate, chosen.accuracy.estimate) >= WANTED
         if part.core.backbone == lite0.NAME:
             verdict = "PASS" if reached else "not met"
@@ -46,7 +46,7 @@ def main() -> int:
             f"{paired(last_right, chosen_right)}  {'>=' if reached else '<'} {WANTED}",
             flush=True,
         )
-        depths = [layer.depth / part.core.layers[-1].depth for layer in layers]
+        depths = list(part.positions.values())
         curves.append(Curve(part.core.backbone, depths, [one.accuracy for one in chosen.trials]))
     if asked.plots is not None and curves:
         plot(curves, asked.plots / "ants-bees.png", "Held-out accuracy: ants and bees")

@@ -29,6 +29,12 @@ class Part:
     def groups(self) -> list[str]:
         return [self.core.sha[row] for row in self.rows]
 
+    @property
+    def positions(self) -> dict[str, float]:
+        """Depths of the layers as shares of the network's, by key."""
+        deepest = self.core.layers[-1].depth
+        return {layer.key: layer.depth / deepest for layer in self.layers}
+
     def codes(self, key: str) -> FloatArray:
         """Return the codes of an array of the core at these images."""
         codes: FloatArray = self.core.codes[key][self.rows]

@@ -4,7 +4,8 @@ For each set and network a table of held-out accuracy at every depth with its 95
 (softmax on standardised codes, C chosen inside the training folds), then two differences in
 points on the same held-out images with paired 95 % intervals: of the best depth from the last,
 which flatters the best since these very images chose it; and of the layer that each
-fold's training part chose from the last, which does not.
+fold's training part chose, as `--layer auto` does, from the last, which does not. For each set
+the latter also over all networks, an image being one observation: its mean over them.
 
 The laws, after the tables of ZFNet (Zeiler and Fergus, "Visualizing and understanding
 convolutional networks", 2014, table 7: an SVM on Caltech-101 has 44.8, 66.2, 72.3, 76.6, 86.2 % at
@@ -13,7 +14,8 @@ of seven, 86.9 %):
 
 - on near data accuracy rises with depth (last minus first is surely above 0) and then
   stays (choosing a layer is not surely better than the last);
-- on shifted data a layer before the last is better (choosing one is surely better than the last).
+- on shifted data a layer before the last is better (choosing one is surely better than the last,
+  over all networks).
 
 Usage: nice python bench/science/depth_curves.py [--cache DIR] [--network NAME]... [--set NAME]...
        [--layers N] [--images N] [--plots DIR]
@@ -21,23 +23,42 @@ Reads what cores.py left.
 """
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from science.asking import Part, headline, parser, parts
-from science.held_out import Difference, held_out_right, paired, trained, written
+from science.held_out import (
+    Bools,
+    Difference,
+    held_out_right,
+    paired,
+    paired_means,
+    trained,
+    written,
+)
 from science.plots import Curve, plot
 
 NEAR = ("hymenoptera", "clothing")
 SHIFTED = ("blood-wbc", "omniglot-alphabets")
 
 
-def curve_of(part: Part) -> Curve:
-    """Print the table and the verdict of a network over a set; return its curve."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """A network over a set; which images the last layer and the chosen ones get right, (n,)."""
+
+    curve: Curve
+    last: Bools
+    chosen: Bools
+
+
+def found_of(part: Part) -> Found:
+    """Print the table and the verdict of a network over a set."""
     core, layers, labels, groups = part.core, part.layers, part.labels, part.groups
     codes = {layer.key: part.codes(layer.key) for layer in layers}
-    training, chosen_right = trained(codes, labels, groups)
+    training, _ = trained(codes, labels, groups)
+    _, chosen_right = trained(codes, labels, groups, part.positions)
     accuracies = {trial.key: trial.accuracy for trial in training.trials}
     print(f"\n{core.set}, {core.backbone}: {len(labels)} images, {len(layers)} layers")
     print(f"{'depth':>5} {'layer':24} {'d':>5} {'stride':>6} {'M MACs':>8}  accuracy, 95 %")
@@ -67,8 +88,8 @@ def curve_of(part: Part) -> Curve:
     if core.set in SHIFTED:
         print(f"peaks before the last: {seen(honest)}")
     sys.stdout.flush()
-    depths = [layer.depth / core.layers[-1].depth for layer in layers]
-    return Curve(core.backbone, depths, [accuracies[layer.key] for layer in layers])
+    curve = Curve(core.backbone, list(part.positions.values()), list(accuracies.values()))
+    return Found(curve, right[last], chosen_right)
 
 
 def said(is_met: bool) -> str:
@@ -90,8 +111,13 @@ def main() -> None:
     asked = parser(__doc__).parse_args()
     print(headline())
     for set_name in asked.set or asked.sets:
-        curves = [curve_of(part) for part in parts(asked, set_name)]
-        if asked.plots is not None and curves:
+        found = [found_of(part) for part in parts(asked, set_name)]
+        if len(found) > 1:
+            over_all = paired_means([one.last for one in found], [one.chosen for one in found])
+            told = f"; peaks before the last: {seen(over_all)}" if set_name in SHIFTED else ""
+            print(f"\n{set_name}, {len(found)} networks: chosen in folds - last: {over_all}{told}")
+        if asked.plots is not None and found:
+            curves = [one.curve for one in found]
             plot(curves, asked.plots / f"depth-{set_name}.png", f"Held-out accuracy: {set_name}")
 
 

@@ -43,7 +43,10 @@ class Difference:
 
 
 def trained(
-    codes: Mapping[str, FloatArray], labels: Sequence[str], groups: Sequence[str]
+    codes: Mapping[str, FloatArray],
+    labels: Sequence[str],
+    groups: Sequence[str],
+    positions: Mapping[str, float | None] | None = None,
 ) -> tuple[Training, Bools]:
     """Return a training by softmax over layers, and which images its outer folds got right.
 
@@ -52,11 +55,12 @@ def trained(
     Args:
         codes: (n, d) by layer.
         labels, groups: n each; images of one group share a fold.
+        positions: depths as shares of the network's, as `train` wants them.
 
     Returns:
         `right` is (n,) bool.
     """
-    training = train(codes, labels, kind="softmax", groups=groups)
+    training = train(codes, labels, kind="softmax", groups=groups, positions=positions)
     named = np.array(training.classes)[training.predicted]
     is_right: Bools = (training.predicted >= 0) & (named == np.array(labels))
     return training, is_right
