@@ -149,8 +149,8 @@ class SeedSpread:
         Half of what images explain stays in, since three seeds often show no spread where
         there is one. Simulated (60 to 5,000 images, three seeds, a fourth as "transfer", seeds
         that differ by 0 to 4 points, 1,500 trials each), the fourth was taken for better than
-        its like in 4.9 % at most, and in 5.2 % where folds need all of their correction; with
-        nothing left in, in 5.3 and 8.2 %. To beat each seed on its own, as if it were no
+        its like in 4.9 % at most, and in 5.2 % where folds need all of the correction that they
+        get; with nothing left in, in 5.3 and 8.2 %. To beat each seed on its own, as if it were no
         draw, let 18 % pass.
 
         For `times` as many images as there are it is a forecast. In that, the half shrinks with
