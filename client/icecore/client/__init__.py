@@ -4,6 +4,7 @@ Light: numpy, gRPC and protobuf, and nothing that computes codes.
 """
 
 from icecore.client._where import data_folder
+from icecore.client.accuracy_values import Accuracy, Comparison, Difference
 from icecore.client.advice_values import (
     Advice,
     Advising,
@@ -43,6 +44,16 @@ from icecore.client.backbone_values import (
 )
 from icecore.client.bulk_values import CodesBatch, OnError, RefusedImage
 from icecore.client.client import Client
+from icecore.client.collection_values import (
+    Added,
+    Collection,
+    Example,
+    Hit,
+    Metric,
+    NewExample,
+    OnDuplicate,
+    Scalar,
+)
 from icecore.client.errors import (
     AlreadyExists,
     Cancelled,
@@ -60,36 +71,21 @@ from icecore.client.errors import (
     Unavailable,
     Unimplemented,
 )
+from icecore.client.input_values import ImageInput, LayerSpec, Priority
 from icecore.client.local import read_admin_key
-from icecore.client.quota_values import Quota, Usage
-from icecore.client.values import (
-    Accuracy,
-    Added,
-    Collection,
-    Comparison,
-    Difference,
-    Example,
-    Hit,
-    ImageInput,
+from icecore.client.probe_values import (
     JoinedGain,
-    Key,
-    LayerSpec,
     LayerTrial,
-    Metric,
-    NewExample,
-    NewKey,
-    OnDuplicate,
     PoolingTrial,
     Prediction,
-    Priority,
     Probe,
     ProbeKind,
     ProbeVersion,
     Progress,
-    Scalar,
-    Tenant,
     VersionState,
 )
+from icecore.client.quota_values import Quota, Usage
+from icecore.client.tenant_values import Key, NewKey, Tenant
 from icecore.client.waiting import OnWait, Waiting
 from icecore.wire.codes import Codes, TapsDiffer
 from icecore.wire.reasons import Reason

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from icecore.client.values import Accuracy, Difference, ProbeKind
+from icecore.client.accuracy_values import Accuracy, Difference
+from icecore.client.probe_values import ProbeKind
 
 
 class VerdictKind(StrEnum):

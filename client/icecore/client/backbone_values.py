@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from icecore.client.values import ImageInput
+from icecore.client.input_values import ImageInput
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from icecore.client.values import ProbeVersion
+    from icecore.client.probe_values import ProbeVersion
 
 
 class IcecoreError(Exception):

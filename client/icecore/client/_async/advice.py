@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from icecore.client._async.calls import AsyncCalls
 from icecore.client._operations import advice as operations
 from icecore.client.advice_values import Advice, Advising
-from icecore.client.values import ProbeKind
+from icecore.client.probe_values import ProbeKind
 
 
 class AsyncAdviceCalls(AsyncCalls):

@@ -10,7 +10,7 @@ from icecore.client._bulk.plan import BulkPlan, Numbered, Part
 from icecore.client._operations.backbones import backbone as backbone_operation
 from icecore.client.bulk_values import CodesBatch
 from icecore.client.errors import IcecoreError
-from icecore.client.values import ImageInput
+from icecore.client.input_values import ImageInput
 
 
 async def embed_many(

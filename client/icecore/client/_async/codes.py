@@ -14,7 +14,7 @@ from icecore.client._bulk.plan import BulkPlan
 from icecore.client._operations import codes as operations
 from icecore.client._operations.places import image_bytes, require_many
 from icecore.client.bulk_values import CodesBatch, OnError
-from icecore.client.values import ImageInput, LayerSpec, Priority
+from icecore.client.input_values import ImageInput, LayerSpec, Priority
 from icecore.wire.codes import Codes
 from icecore.wire.taps import AVG, Activation, Pooling
 

@@ -9,17 +9,16 @@ from icecore.client._batches import Batcher
 from icecore.client._operations import collection as operations
 from icecore.client._operations import search as search_operations
 from icecore.client._operations.places import image_bytes
-from icecore.client.values import (
+from icecore.client.collection_values import (
     Added,
     Collection,
     Example,
     Hit,
-    ImageInput,
-    LayerSpec,
     Metric,
     NewExample,
     OnDuplicate,
 )
+from icecore.client.input_values import ImageInput, LayerSpec
 from icecore.wire.codes import Codes
 from icecore.wire.taps import AVG, Activation, Pooling
 

@@ -10,17 +10,9 @@ from icecore.client._operations import predict as predict_operations
 from icecore.client._operations import probe as operations
 from icecore.client._operations.places import image_bytes, require_many
 from icecore.client._operations.probe import ready
-from icecore.client.values import (
-    Comparison,
-    ImageInput,
-    LayerSpec,
-    Prediction,
-    Priority,
-    Probe,
-    ProbeKind,
-    ProbeVersion,
-    Progress,
-)
+from icecore.client.accuracy_values import Comparison
+from icecore.client.input_values import ImageInput, LayerSpec, Priority
+from icecore.client.probe_values import Prediction, Probe, ProbeKind, ProbeVersion, Progress
 from icecore.wire.codes import Codes
 from icecore.wire.taps import AVG, Activation, Pooling
 

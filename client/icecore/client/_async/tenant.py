@@ -3,7 +3,7 @@
 from icecore.client._async.calls import AsyncCalls
 from icecore.client._operations import tenant as operations
 from icecore.client.quota_values import Quota, Usage
-from icecore.client.values import Key, NewKey, Tenant
+from icecore.client.tenant_values import Key, NewKey, Tenant
 
 
 class AsyncTenantCalls(AsyncCalls):

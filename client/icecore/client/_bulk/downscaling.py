@@ -20,7 +20,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from icecore.client._operations.places import file_of
 from icecore.client.backbone_values import Backbone
 from icecore.client.errors import Unimplemented
-from icecore.client.values import ImageInput
+from icecore.client.input_values import ImageInput
 from icecore.wire.resizing import INTERPOLATIONS, RESIZE_RULES, centre, fill_colour, resized_size
 
 MAX_PIXELS: Final = 200_000_000

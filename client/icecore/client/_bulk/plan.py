@@ -14,7 +14,7 @@ from icecore.client._operations.places import file_of, image_bytes
 from icecore.client.backbone_values import Backbone
 from icecore.client.bulk_values import CodesBatch, OnError
 from icecore.client.errors import FailedPrecondition, Internal, InvalidArgument
-from icecore.client.values import ImageInput
+from icecore.client.input_values import ImageInput
 from icecore.wire.codes import Codes
 from icecore.wire.reasons import Reason
 from icecore.wire.taps import TapId

@@ -35,7 +35,7 @@ from icecore.client.advice_values import (
     WeakClass,
 )
 from icecore.client.errors import Internal, InvalidArgument
-from icecore.client.values import ProbeKind
+from icecore.client.probe_values import ProbeKind
 from icecore.v1 import probe_pb2 as pb
 
 

@@ -22,7 +22,7 @@ from icecore.client.backbone_values import (
     RecipeReport,
     RecipeTrial,
 )
-from icecore.client.values import ImageInput
+from icecore.client.input_values import ImageInput
 from icecore.v1 import backbone_pb2 as pb
 
 CHUNK_BYTES = 1 << 20

@@ -14,7 +14,7 @@ from icecore.client._operations.places import (
     priority_message,
 )
 from icecore.client.errors import InvalidArgument
-from icecore.client.values import ImageInput, LayerSpec, Priority
+from icecore.client.input_values import ImageInput, LayerSpec, Priority
 from icecore.v1 import codes_pb2 as pb
 from icecore.v1 import common_pb2
 from icecore.wire import messages

@@ -14,8 +14,15 @@ from icecore.client._operations.operation import (
     time_of,
 )
 from icecore.client._operations.places import choice, image_message, text
+from icecore.client.collection_values import (
+    Added,
+    Collection,
+    Example,
+    NewExample,
+    OnDuplicate,
+    Scalar,
+)
 from icecore.client.errors import InvalidArgument
-from icecore.client.values import Added, Collection, Example, NewExample, OnDuplicate, Scalar
 from icecore.v1 import collection_pb2 as pb
 from icecore.wire.reasons import Reason
 

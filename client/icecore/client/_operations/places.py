@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from icecore.client.errors import InvalidArgument
-from icecore.client.values import ImageInput, LayerSpec, Priority
+from icecore.client.input_values import ImageInput, LayerSpec, Priority
 from icecore.v1 import common_pb2
 from icecore.wire import messages
 from icecore.wire.reasons import Reason

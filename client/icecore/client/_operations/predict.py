@@ -7,7 +7,8 @@ from icecore.client._operations.operation import Operation
 from icecore.client._operations.places import image_messages, priority_message
 from icecore.client._operations.probe import SERVICE
 from icecore.client.errors import InvalidArgument
-from icecore.client.values import ImageInput, Prediction, Priority
+from icecore.client.input_values import ImageInput, Priority
+from icecore.client.probe_values import Prediction
 from icecore.v1 import probe_pb2 as pb
 from icecore.wire import messages
 from icecore.wire.codes import Codes

@@ -15,13 +15,11 @@ from icecore.client._operations.places import (
     layer_names,
     pooling_message,
 )
+from icecore.client.accuracy_values import Accuracy, Comparison, Difference
 from icecore.client.errors import InvalidArgument, TrainingFailed
-from icecore.client.values import (
-    Accuracy,
-    Comparison,
-    Difference,
+from icecore.client.input_values import LayerSpec
+from icecore.client.probe_values import (
     JoinedGain,
-    LayerSpec,
     LayerTrial,
     PoolingTrial,
     Probe,

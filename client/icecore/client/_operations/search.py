@@ -11,8 +11,9 @@ from icecore.client._operations.places import (
     layer_name,
     pooling_message,
 )
+from icecore.client.collection_values import Hit, Metric
 from icecore.client.errors import InvalidArgument
-from icecore.client.values import Hit, ImageInput, LayerSpec, Metric
+from icecore.client.input_values import ImageInput, LayerSpec
 from icecore.v1 import collection_pb2 as pb
 from icecore.wire import messages
 from icecore.wire.codes import Codes

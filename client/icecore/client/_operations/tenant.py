@@ -11,7 +11,7 @@ from icecore.client._operations.operation import (
 )
 from icecore.client.errors import InvalidArgument
 from icecore.client.quota_values import Quota, Usage
-from icecore.client.values import Key, NewKey, Tenant
+from icecore.client.tenant_values import Key, NewKey, Tenant
 from icecore.v1 import tenant_pb2 as pb
 from icecore.wire.reasons import Reason
 

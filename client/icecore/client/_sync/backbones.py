@@ -17,7 +17,7 @@ from icecore.client.backbone_values import (
     Recipe,
     RecipeReport,
 )
-from icecore.client.values import ImageInput
+from icecore.client.input_values import ImageInput
 
 
 class BackboneCalls(Calls):

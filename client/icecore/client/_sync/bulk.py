@@ -11,7 +11,7 @@ from icecore.client._sync.held import Held
 from icecore.client._sync.transport import Transport
 from icecore.client.bulk_values import CodesBatch
 from icecore.client.errors import IcecoreError
-from icecore.client.values import ImageInput
+from icecore.client.input_values import ImageInput
 
 
 def embed_many(

@@ -13,7 +13,7 @@ from icecore.client._sync.bulk import embed_many
 from icecore.client._sync.calls import Calls
 from icecore.client._sync.transport import batched
 from icecore.client.bulk_values import CodesBatch, OnError
-from icecore.client.values import ImageInput, LayerSpec, Priority
+from icecore.client.input_values import ImageInput, LayerSpec, Priority
 from icecore.wire.codes import Codes
 from icecore.wire.taps import AVG, Activation, Pooling
 

@@ -8,17 +8,16 @@ from icecore.client._operations import search as search_operations
 from icecore.client._operations.places import image_bytes
 from icecore.client._sync.calls import Calls
 from icecore.client._sync.transport import batched
-from icecore.client.values import (
+from icecore.client.collection_values import (
     Added,
     Collection,
     Example,
     Hit,
-    ImageInput,
-    LayerSpec,
     Metric,
     NewExample,
     OnDuplicate,
 )
+from icecore.client.input_values import ImageInput, LayerSpec
 from icecore.wire.codes import Codes
 from icecore.wire.taps import AVG, Activation, Pooling
 

@@ -3,7 +3,7 @@
 from icecore.client._operations import tenant as operations
 from icecore.client._sync.calls import Calls
 from icecore.client.quota_values import Quota, Usage
-from icecore.client.values import Key, NewKey, Tenant
+from icecore.client.tenant_values import Key, NewKey, Tenant
 
 
 class TenantCalls(Calls):

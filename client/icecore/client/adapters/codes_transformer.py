@@ -12,7 +12,7 @@ from icecore.client.adapters.pictures import ImageShape
 from icecore.client.adapters.server import Server, client_of
 from icecore.client.adapters.takes_images import TakesImages
 from icecore.client.client import Client
-from icecore.client.values import ImageInput, LayerSpec
+from icecore.client.input_values import ImageInput, LayerSpec
 from icecore.wire.codes import TapsDiffer
 from icecore.wire.taps import Activation, Pooling
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.validation import validate_data
 
-from icecore.client.values import ImageInput
+from icecore.client.input_values import ImageInput
 
 ImageShape: TypeAlias = str | tuple[int, ...] | None
 

@@ -19,8 +19,10 @@ from sklearn.utils.validation import (
 from icecore.client.adapters.pictures import ImageShape
 from icecore.client.adapters.server import Server, client_of
 from icecore.client.adapters.takes_images import TakesImages
+from icecore.client.collection_values import NewExample
 from icecore.client.errors import IcecoreError
-from icecore.client.values import LayerSpec, NewExample, Prediction, ProbeKind
+from icecore.client.input_values import LayerSpec
+from icecore.client.probe_values import Prediction, ProbeKind
 from icecore.wire.codes import Codes
 from icecore.wire.names import MAX_LABEL_LENGTH, check_text
 from icecore.wire.taps import AVG, Activation, Pooling, PoolingKind

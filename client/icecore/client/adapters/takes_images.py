@@ -12,7 +12,7 @@ from icecore.client.adapters.pictures import (
     is_table,
     rows_of,
 )
-from icecore.client.values import ImageInput
+from icecore.client.input_values import ImageInput
 
 
 class TakesImages(BaseEstimator):  # type: ignore[misc] # scikit-learn has no types

@@ -1,28 +1,12 @@
-"""What calls take and give: frozen values without behaviour of their own.
-
-`Codes`, `TapId`, `Pooling` and `Activation` are in `icecore.wire`, shared with the server.
-"""
+"""What calls about probes take and give: versions, how far they are, and what they say."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
-from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
+from icecore.client.accuracy_values import Accuracy, Difference
 from icecore.wire.taps import Pooling, TapId
-
-ImageInput: TypeAlias = bytes | str | Path | npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-"""An encoded file (its bytes, or the path where it lies: JPEG, PNG, WebP), pixels as uint8
-(h, w, 3) RGB, or what comes after the recipe as float32 (3, h, w)."""
-
-LayerSpec: TypeAlias = int | str
-"""A depth (`17`; `-1` is the last), a name, `name:267`, or `*` for all layers with a depth."""
-
-Scalar: TypeAlias = str | float | bool
 
 
 class ProbeKind(StrEnum):
@@ -39,109 +23,6 @@ class VersionState(StrEnum):
     READY = "ready"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-class Metric(StrEnum):
-    """Order of likeness. L2 hits ascend, the others descend."""
-
-    COSINE = "cosine"
-    L2 = "l2"
-    INNER_PRODUCT = "inner-product"
-
-
-class Priority(StrEnum):
-    """Whose turn it is among a tenant's own calls: `bulk` runs in the time that others leave."""
-
-    INTERACTIVE = "interactive"
-    BULK = "bulk"
-
-
-class OnDuplicate(StrEnum):
-    """What happens to an id that the collection already holds."""
-
-    REFUSE = "refuse"
-    REPLACE = "replace"
-    SKIP = "skip"
-
-
-@dataclass(frozen=True, slots=True)
-class Collection:
-    """`labels` counts examples a label; "" counts those without one."""
-
-    collection_id: str
-    collection_name: str
-    backbone: str
-    digest: str
-    keep_images: bool
-    n_examples: int
-    labels: Mapping[str, int]
-    create_time: datetime
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NewExample:
-    """An example to be added; `label` may be empty, `metadata` is flat."""
-
-    example_id: str
-    image: ImageInput
-    label: str = ""
-    metadata: Mapping[str, Scalar] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """An example as stored; `image_sha256` is of the image as sent, "" in hits."""
-
-    example_id: str
-    label: str
-    metadata: Mapping[str, Scalar]
-    image_sha256: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Added:
-    """What became of a batch, or of all of them together."""
-
-    n_added: int = 0
-    n_replaced: int = 0
-    n_unchanged: int = 0
-
-    def __add__(self, other: "Added") -> "Added":
-        return Added(
-            self.n_added + other.n_added,
-            self.n_replaced + other.n_replaced,
-            self.n_unchanged + other.n_unchanged,
-        )
-
-    @property
-    def n_examples(self) -> int:
-        return self.n_added + self.n_replaced + self.n_unchanged
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """An example found, with its cosine, distance or inner product."""
-
-    example: Example
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Accuracy:
-    """An estimate and its 95 % interval, all in 0..1."""
-
-    estimate: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Of two accuracies, with its 95 % interval; all in -1..1."""
-
-    estimate: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,45 +136,6 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two versions of a probe on the same labelled images.
-
-    Every answer that was counted is held out: of a version that was trained on the image,
-    the one of the fold that did not see it. `n_left_out` images lack such an answer and
-    were not judged; `n_different_images` counts copies once, `n_new_to_a` what a was not
-    trained on. `difference` is b minus a, from paired answers. On images of a class that
-    it does not know a version is wrong.
-    """
-
-    probe_id: str
-    version_a: int
-    version_b: int
-    collection_id: str
-    n_images: int
-    n_different_images: int
-    n_new_to_a: int
-    n_new_to_b: int
-    n_new_to_both: int
-    n_left_out: int
-    accuracy_a: Accuracy
-    accuracy_b: Accuracy
-    n_both_right: int
-    n_only_a_right: int
-    n_only_b_right: int
-    n_neither_right: int
-    difference: Difference
-    classes_only_in_a: tuple[str, ...]
-    classes_only_in_b: tuple[str, ...]
-
-    @property
-    def better(self) -> int | None:
-        """The version that is better, None where the interval holds 0: the images do not tell."""
-        if self.difference.low > 0.0:
-            return self.version_b
-        return self.version_a if self.difference.high < 0.0 else None
-
-
-@dataclass(frozen=True, slots=True)
 class Progress:
     """Where training stands: `stage` is a word, `progress` 0..1 over the whole job."""
 
@@ -319,29 +161,3 @@ class Prediction:
     version: int
     tap: TapId | None
     joined_taps: tuple[TapId, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """Who owns collections and probes."""
-
-    tenant_id: str
-    create_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key without its secret."""
-
-    key_id: str
-    tenant_id: str
-    label: str
-    create_time: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class NewKey:
-    """A key just made. `secret` is shown this once, and not by `repr`."""
-
-    key: Key
-    secret: str = field(repr=False)
