@@ -32,10 +32,11 @@ from icecore.client import (
 from icecore.client._operations import codes as codes_operations
 from icecore.client._operations import collection as collection_operations
 from icecore.client._operations import predict as predict_operations
-from icecore.client._operations import probe as probe_operations
 from icecore.client._operations import search as search_operations
 from icecore.client._operations import tenant as tenant_operations
+from icecore.client._operations import training as training_operations
 from icecore.client._operations.places import image_bytes
+from icecore.client._operations.probe_answers import version_value
 from icecore.v1 import codes_pb2, collection_pb2, common_pb2, probe_pb2, tenant_pb2
 from icecore.wire import messages
 
@@ -85,7 +86,7 @@ def train(**given: Any) -> Any:
         "promote": True,
         "request_id": None,
     }
-    return probe_operations.train_probe("p", "c", **{**arguments, **given})
+    return training_operations.train_probe("p", "c", **{**arguments, **given})
 
 
 @pytest.mark.parametrize(
@@ -271,17 +272,17 @@ def version_message(state: probe_pb2.VersionState.ValueType, **given: Any) -> An
 
 
 def test_a_version_in_training_has_found_nothing_yet() -> None:
-    version = probe_operations.version_value(version_message(probe_pb2.VERSION_STATE_TRAINING))
+    version = version_value(version_message(probe_pb2.VERSION_STATE_TRAINING))
     assert (version.state, version.kind) == (VersionState.TRAINING, ProbeKind.SVM)
     assert version.create_time == NOW
     assert (version.tap, version.C, version.accuracy, version.gap) == (None, None, None, None)
     assert version.n_layers is None
     with pytest.raises(TrainingFailed, match="version 3 of probe 'p' is not ready"):
-        probe_operations.ready(version)
+        training_operations.ready(version)
 
 
 def test_a_ready_version_tells_what_was_found() -> None:
-    version = probe_operations.version_value(
+    version = version_value(
         version_message(
             probe_pb2.VERSION_STATE_READY,
             tap=messages.tap_to_message(TAP),
@@ -301,7 +302,7 @@ def test_a_ready_version_tells_what_was_found() -> None:
             ],
         )
     )
-    assert probe_operations.ready(version) is version
+    assert training_operations.ready(version) is version
     assert (version.tap, version.C, version.classes) == (TAP, 0.01, ("ant", "bee"))
     assert version.accuracy == Accuracy(0.96, 0.93, 0.98)
     assert version.trials[0].depth is None
@@ -319,7 +320,7 @@ def test_a_ready_version_tells_what_was_found() -> None:
 )
 def test_training_that_failed_says_why_and_holds_the_version(state: Any, reason: str) -> None:
     failed = state == probe_pb2.VERSION_STATE_FAILED
-    version = probe_operations.version_value(
+    version = version_value(
         version_message(
             state,
             failure_reason=reason if failed else "",
@@ -327,7 +328,7 @@ def test_training_that_failed_says_why_and_holds_the_version(state: Any, reason:
         )
     )
     with pytest.raises(TrainingFailed) as refused:
-        probe_operations.ready(version)
+        training_operations.ready(version)
     assert (refused.value.reason, refused.value.version) == (reason, version)
     assert ("class 'x' has one image" in str(refused.value)) == failed
 

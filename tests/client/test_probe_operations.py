@@ -7,7 +7,7 @@ import pytest
 from icecore.client import Accuracy, Difference, Pooling, PoolingKind, TapId
 from icecore.client._operations import advice as advice_operations
 from icecore.client._operations import predict as predict_operations
-from icecore.client._operations import probe as probe_operations
+from icecore.client._operations import training as training_operations
 from icecore.client.advice_values import JoinedAdvice, LayerPlace
 from icecore.v1 import probe_pb2
 from icecore.wire import messages
@@ -19,7 +19,7 @@ TAPS = tuple(
 
 
 def train(pooling: Any) -> probe_pb2.TrainProbeRequest:
-    request = probe_operations.train_probe(
+    request = training_operations.train_probe(
         "p",
         "c",
         kind="svm",

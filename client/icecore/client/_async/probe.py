@@ -8,8 +8,8 @@ from icecore.client._async.transport import batched
 from icecore.client._batches import Batcher
 from icecore.client._operations import predict as predict_operations
 from icecore.client._operations import probe as operations
+from icecore.client._operations import training
 from icecore.client._operations.places import image_bytes, require_many
-from icecore.client._operations.probe import ready
 from icecore.client.accuracy_values import Comparison
 from icecore.client.input_values import ImageInput, LayerSpec, Priority
 from icecore.client.probe_values import Prediction, Probe, ProbeKind, ProbeVersion, Progress
@@ -37,7 +37,7 @@ class AsyncProbeCalls(AsyncCalls):
         timeout_s: float | None = None,
     ) -> ProbeVersion:
         """As `Client.train_probe`."""
-        operation = operations.train_probe(
+        operation = training.train_probe(
             probe_id,
             collection_id,
             kind=kind,
@@ -57,14 +57,14 @@ class AsyncProbeCalls(AsyncCalls):
             version = progress.version
             if on_progress is not None:
                 on_progress(progress)
-        return ready(version)
+        return training.ready(version)
 
     def watch_probe(
         self, probe_id: str, version: int = 0, *, timeout_s: float | None = None
     ) -> AsyncIterator[Progress]:
         """As `Client.watch_probe`."""
         return self._transport.watch(
-            lambda last: operations.watch_probe(
+            lambda last: training.watch_probe(
                 probe_id, version if last is None else last.version.version
             ),
             timeout_s,
@@ -79,7 +79,7 @@ class AsyncProbeCalls(AsyncCalls):
         timeout_s: float | None = None,
     ) -> ProbeVersion:
         """As `Client.cancel_training`."""
-        operation = operations.cancel_training(probe_id, version, request_id=request_id)
+        operation = training.cancel_training(probe_id, version, request_id=request_id)
         return await self._transport.unary(operation, timeout_s)
 
     async def probe(self, probe_id: str, *, timeout_s: float | None = None) -> Probe:

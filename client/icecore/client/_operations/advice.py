@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from icecore.client._operations.operation import Operation
 from icecore.client._operations.places import choice
-from icecore.client._operations.probe import (
+from icecore.client._operations.probe import SERVICE
+from icecore.client._operations.probe_answers import (
     KIND_VALUES,
     KINDS,
-    SERVICE,
     accuracy_value,
     difference_value,
 )

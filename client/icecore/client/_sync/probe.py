@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from icecore.client._batches import Batcher
 from icecore.client._operations import predict as predict_operations
 from icecore.client._operations import probe as operations
+from icecore.client._operations import training
 from icecore.client._operations.places import image_bytes, require_many
-from icecore.client._operations.probe import ready
 from icecore.client._sync.calls import Calls
 from icecore.client._sync.transport import batched
 from icecore.client.accuracy_values import Comparison
@@ -65,7 +65,7 @@ class ProbeCalls(Calls):
                 not READY, or of another backbone than the collection.
             TrainingFailed: `wait`, and it ended FAILED or CANCELLED.
         """
-        operation = operations.train_probe(
+        operation = training.train_probe(
             probe_id,
             collection_id,
             kind=kind,
@@ -85,7 +85,7 @@ class ProbeCalls(Calls):
             version = progress.version
             if on_progress is not None:
                 on_progress(progress)
-        return ready(version)
+        return training.ready(version)
 
     def watch_probe(
         self, probe_id: str, version: int = 0, *, timeout_s: float | None = None
@@ -96,7 +96,7 @@ class ProbeCalls(Calls):
         connection is opened again. `timeout_s` bounds the whole stream; None does not.
         """
         return self._transport.watch(
-            lambda last: operations.watch_probe(
+            lambda last: training.watch_probe(
                 probe_id, version if last is None else last.version.version
             ),
             timeout_s,
@@ -111,7 +111,7 @@ class ProbeCalls(Calls):
         timeout_s: float | None = None,
     ) -> ProbeVersion:
         """Stop training and return the version as it is then."""
-        operation = operations.cancel_training(probe_id, version, request_id=request_id)
+        operation = training.cancel_training(probe_id, version, request_id=request_id)
         return self._transport.unary(operation, timeout_s)
 
     def probe(self, probe_id: str, *, timeout_s: float | None = None) -> Probe:
