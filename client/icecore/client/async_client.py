@@ -10,6 +10,7 @@ from icecore.client._async.codes import AsyncCodesCalls
 from icecore.client._async.collection import AsyncCollectionCalls
 from icecore.client._async.probe import AsyncProbeCalls
 from icecore.client._async.tenant import AsyncTenantCalls
+from icecore.client._async.training import AsyncTrainingCalls
 from icecore.client._async.transport import Transport
 from icecore.client._where import where
 from icecore.client.client import DEFAULT_TIMEOUT_S, DEFAULT_UNTIL_IDLE_S
@@ -23,6 +24,7 @@ class AsyncClient(
     AsyncCollectionCalls,
     AsyncProbeCalls,
     AsyncTenantCalls,
+    AsyncTrainingCalls,
 ):
     """Calls to one icecore server, from one event loop; all else is as in `Client`.
 

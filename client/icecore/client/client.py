@@ -10,6 +10,7 @@ from icecore.client._sync.codes import CodesCalls
 from icecore.client._sync.collection import CollectionCalls
 from icecore.client._sync.probe import ProbeCalls
 from icecore.client._sync.tenant import TenantCalls
+from icecore.client._sync.training import TrainingCalls
 from icecore.client._sync.transport import Transport
 from icecore.client._where import where
 from icecore.client.waiting import OnWait
@@ -18,7 +19,9 @@ DEFAULT_TIMEOUT_S = 60.0
 DEFAULT_UNTIL_IDLE_S = 10.0
 
 
-class Client(AdviceCalls, BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls):
+class Client(
+    AdviceCalls, BackboneCalls, CodesCalls, CollectionCalls, ProbeCalls, TenantCalls, TrainingCalls
+):
     """Calls to one icecore server, from any number of threads.
 
     Without an address, and without ICECORE_SERVER in the environment, it is the
