@@ -7,7 +7,7 @@ from typing import Any
 
 from callers import Caller
 from icecore.server.backbones.admission.admitting import Admitted
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.v1 import backbone_pb2 as bpb
 from servers import Server

@@ -11,7 +11,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from icecore.server.backbones import as_stored
-from icecore.server.backbones.backbone import Backbone, Card
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.storage.records import CodeArray, NewBatch, NewExample, OnDuplicate

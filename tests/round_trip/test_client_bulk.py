@@ -26,7 +26,8 @@ from icecore.client import (
     TapId,
 )
 from icecore.server.backbones.as_stored import to_record
-from icecore.server.backbones.backbone import Backbone, Card
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.v1 import backbone_pb2, codes_pb2, common_pb2
 from icecore.wire import messages

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from icecore.server.backbones.as_stored import to_record
-from icecore.server.backbones.backbone import Backbone, Card
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.backbones.facts import Facts
 from icecore.server.backbones.lite0 import efficientnet_lite0

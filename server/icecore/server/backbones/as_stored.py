@@ -3,7 +3,8 @@
 from dataclasses import replace
 from functools import partial
 
-from icecore.server.backbones.backbone import Backbone, Card, digest
+from icecore.server.backbones.backbone import Backbone, digest
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.facts import Facts
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.errors import StorageCorrupt

@@ -5,21 +5,21 @@ It finds layers and makes taps; it runs nothing and stores nothing.
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
+from icecore.server.backbones.card import NO_CARD, Card
 from icecore.server.backbones.facts import NO_FACTS, Facts
 from icecore.server.backbones.graphs.graph import Graph
 from icecore.server.backbones.graphs.layers import Layer, layers_of
 from icecore.server.backbones.graphs.roles import LOGITS, PROBABILITIES
+from icecore.server.backbones.named_layers import NamedLayers
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.running.poolings import codes_shape
-from icecore.server.errors import GraphInvalid, LayerNotFound, RecipeInvalid, TapMismatch
+from icecore.server.errors import GraphInvalid, RecipeInvalid, TapMismatch
 from icecore.wire.taps import AVG, Activation, Pooling, TapId
 
 DEFAULT_LAYERS = ("-1",)
@@ -28,33 +28,7 @@ DEFAULT_LAYERS = ("-1",)
 OUTPUT_ROLES = (LOGITS, PROBABILITIES)
 """Of layers that are the network's own answers; one of them is enough."""
 
-_DEPTH = re.compile(r"-?[0-9]{1,9}")
-_NAME_PREFIX = "name:"
 _QUANTISER = "QuantizeLinear"
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """Where a backbone comes from; `accuracy` as published."""
-
-    source: str = ""
-    licence: str = ""
-    trained_on: str = ""
-    notes: str = ""
-    accuracy: str = ""
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "source": self.source,
-            "licence": self.licence,
-            "trained_on": self.trained_on,
-            "notes": self.notes,
-            "accuracy": self.accuracy,
-        }
-
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        return cls(**{name: str(value) for name, value in fields.items()})
 
 
 def digest(graph: bytes, recipe: Recipe) -> str:
@@ -97,7 +71,7 @@ class Backbone:
         name: str,
         graph: bytes,
         recipe: Recipe,
-        card: Card = Card(),
+        card: Card = NO_CARD,
         *,
         create_time: datetime | None = None,
         is_default: bool = False,
@@ -151,7 +125,7 @@ class Backbone:
     @cached_property
     def ranked(self) -> tuple[Layer, ...]:
         """The layers that have a depth, in its order: `ranked[0]` has depth 1."""
-        return tuple(layer for layer in self.layers if layer.depth is not None)
+        return self._named.ranked
 
     @cached_property
     def core(self) -> tuple[TapId, ...]:
@@ -177,19 +151,7 @@ class Backbone:
         Raises:
             LayerNotFound: no such layer; the sentence has near names and the range.
         """
-        if _DEPTH.fullmatch(spec):
-            depth = int(spec)
-            n_depths = len(self.ranked)
-            if depth == 0 or abs(depth) > n_depths:
-                raise LayerNotFound(
-                    f"depth {depth} is not in backbone {self.name!r}: {self._range()}; "
-                    f"-1 is the last"
-                )
-            return self.ranked[depth - 1 if depth > 0 else depth]
-        name = spec.removeprefix(_NAME_PREFIX)
-        if name not in self._by_name:
-            raise self._absent(name)
-        return self._by_name[name]
+        return self._named.asked(spec)
 
     def select(self, specs: Sequence[str]) -> tuple[Layer, ...]:
         """Return the layers asked for, in that order; `*` is all that have a depth.
@@ -240,25 +202,8 @@ class Backbone:
                 f"tap '{tap}' (digest {tap.digest}) is not of backbone {self.name!r} "
                 f"(digest {self.digest})"
             )
-        if tap.layer not in self._by_name:
-            raise self._absent(tap.layer)
-        return self._by_name[tap.layer]
+        return self._named.named(tap.layer)
 
     @cached_property
-    def _by_name(self) -> dict[str, Layer]:
-        return {layer.name: layer for layer in self.layers}
-
-    def _range(self) -> str:
-        first, last = self.ranked[0], self.ranked[-1]
-        return (
-            f"it has {len(self.ranked)}, from {first.name!r} (depth 1) "
-            f"to {last.name!r} (depth {last.depth})"
-        )
-
-    def _absent(self, name: str) -> LayerNotFound:
-        shown = name if len(name) <= 80 else name[:80] + "…"
-        near = get_close_matches(shown, self._by_name, n=3, cutoff=0.5)
-        hint = f"; near it: {', '.join(map(repr, near))}" if near else ""
-        return LayerNotFound(
-            f"layer {shown!r} is not in backbone {self.name!r}: {self._range()}{hint}"
-        )
+    def _named(self) -> NamedLayers:
+        return NamedLayers(self.name, self.layers)

@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import RLock
 
 from icecore.server.backbones import as_stored
-from icecore.server.backbones.backbone import Backbone, Card
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.default import build_default
 from icecore.server.backbones.facts import Facts
 from icecore.server.backbones.lite0 import efficientnet_lite0

@@ -1,6 +1,7 @@
 """Backbones, their layers and what is known of them, to messages. Nothing is decided here."""
 
-from icecore.server.backbones.backbone import Backbone, Card
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.facts import Fidelity
 from icecore.server.backbones.graphs.layers import Layer
 from icecore.server.backbones.recipes.recipe import Recipe

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.recipes.sources import RecipeFile
 from icecore.server.errors import NameInvalid, RecipeInvalid

@@ -13,7 +13,8 @@ import networks
 from hostile_lies import PUT_RIGHT
 from icecore.server.backbones.admission.admitting import admit
 from icecore.server.backbones.admission.vetting.vetting import vet
-from icecore.server.backbones.backbone import Backbone, Card
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.graphs.layers import read_layers
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.recipes.sources import RecipeFile, to_metadata

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.presets import PRESETS
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.recipes.sources import (

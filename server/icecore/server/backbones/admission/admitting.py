@@ -19,7 +19,7 @@ from icecore.server.backbones.admission.admitting_child import Child, ChildDied
 from icecore.server.backbones.admission.inspecting.refusal import REFUSALS, too_much_memory
 from icecore.server.backbones.admission.limits import USUAL, AdmissionLimits
 from icecore.server.backbones.admission.vetting.vetting import vet_length
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.recipes.sources import RecipeFile
 from icecore.server.errors import (

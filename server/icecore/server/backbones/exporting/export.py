@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import onnx
 
 from icecore.server.backbones.admission.house_form.house import bring_home
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.exporting import of_module, of_timm, of_torchvision
 from icecore.server.backbones.exporting.checking import Comparison, check
 from icecore.server.backbones.exporting.mistakes import NotExportable, SpecMistake

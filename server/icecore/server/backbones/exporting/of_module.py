@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.exporting import libraries
 from icecore.server.backbones.exporting.mistakes import SpecMistake, told_of
 from icecore.server.backbones.exporting.subject import DEFAULT_SIDE, Subject, Wish, resized

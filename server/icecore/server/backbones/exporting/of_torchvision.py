@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.exporting import libraries
 from icecore.server.backbones.exporting.mistakes import SpecMistake, WeightsUnavailable
 from icecore.server.backbones.exporting.subject import DEFAULT_SIDE, Subject, Wish, resized

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.lite0.legacy_archive import ArchiveInvalid, read_legacy_archive
 from icecore.server.backbones.recipes.recipe import Recipe
 

@@ -13,7 +13,7 @@ from dataclasses import fields as fields_of
 from dataclasses import replace
 from typing import Final
 
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.hugging_face import recipe_of_hugging_face
 from icecore.server.backbones.recipes.presets import PRESETS, assumed
 from icecore.server.backbones.recipes.reading import Fields, parse_json

@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from typing import Any, Final
 
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.presets import PRESETS, assumed
 from icecore.server.backbones.recipes.reading import Fields
 from icecore.server.backbones.recipes.recipe import Recipe, shown, unknown

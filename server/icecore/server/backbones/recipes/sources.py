@@ -6,7 +6,7 @@ Files are told apart by what is in them, not by their names.
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.hugging_face import is_hugging_face, recipe_of_hugging_face
 from icecore.server.backbones.recipes.metadata import (
     card_of_metadata,

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from icecore.server.backbones.backbone import Card
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.presets import PRESETS
 from icecore.server.backbones.recipes.reading import Fields
 from icecore.server.backbones.recipes.recipe import MAX_SIDE, Recipe

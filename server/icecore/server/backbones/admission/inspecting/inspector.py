@@ -31,7 +31,8 @@ from icecore.server.backbones.admission.inspecting.refusal import refusal_of
 from icecore.server.backbones.admission.inspecting.trial import try_out
 from icecore.server.backbones.admission.limits import AdmissionLimits
 from icecore.server.backbones.admission.vetting.vetting import vet
-from icecore.server.backbones.backbone import Backbone, Card
+from icecore.server.backbones.backbone import Backbone
+from icecore.server.backbones.card import Card
 from icecore.server.backbones.recipes.recipe import Recipe
 from icecore.server.backbones.recipes.sources import (
     RecipeFile,
