@@ -12,7 +12,8 @@ from icecore.server.errors import ImagesNotKept, InvalidArgument, TapMismatch
 from icecore.server.storage.opening import open_sqlite
 from icecore.server.training import candidates
 from icecore.server.training.candidates import Candidates, candidates_of
-from icecore.server.training.comparing import Comparer, Contender
+from icecore.server.training.comparing import Comparer
+from icecore.server.training.contender import Contender
 from icecore.server.training.findings import facts_of
 from icecore.server.training.identities import identity, identity_of
 from icecore.server.training.request import TrainRequest

@@ -26,7 +26,8 @@ from icecore.server.storage.records import (
     OnDuplicate,
     VersionRecord,
 )
-from icecore.server.training.comparing import Compared, Comparer, Contender
+from icecore.server.training.comparing import Compared, Comparer
+from icecore.server.training.contender import Contender
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.identities import identity
 from icecore.server.training.promoting import Decision, finish, promote

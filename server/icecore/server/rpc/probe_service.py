@@ -15,7 +15,8 @@ from icecore.server.rpc.training_asked import kind, train_request
 from icecore.server.storage.promise import Store, TenantStore
 from icecore.server.training.advising.adviser import Adviser
 from icecore.server.training.advising.request import MAX_IMAGES, AdviceRequest
-from icecore.server.training.comparing import Comparer, Contender
+from icecore.server.training.comparing import Comparer
+from icecore.server.training.contender import Contender
 from icecore.server.training.opening import ready_version
 from icecore.server.training.predictor import Predictor
 from icecore.server.training.promoting import promote

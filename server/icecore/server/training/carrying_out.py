@@ -27,7 +27,7 @@ from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import VersionRecord, VersionState
 from icecore.server.training.base import Base, candidates_for
 from icecore.server.training.candidates import Candidates
-from icecore.server.training.comparing import Contender
+from icecore.server.training.contender import Contender
 from icecore.server.training.facts import VersionFacts
 from icecore.server.training.findings import facts_of
 from icecore.server.training.job import Job, Tools

@@ -7,69 +7,18 @@ it out, as the store kept it; of another, that of its weights on the collection'
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Self
 from weakref import WeakValueDictionary
 
 import numpy as np
-import numpy.typing as npt
 
 from icecore.probes.comparing import Answers, Comparison, compare
-from icecore.probes.errors import ProbeFileInvalid
-from icecore.probes.files import from_bytes
-from icecore.probes.held_out import HeldOut
-from icecore.probes.linear_probe import LinearProbe
 from icecore.server.backbones.catalog import Catalog
 from icecore.server.embedding.collection_codes import CollectionCodes
-from icecore.server.errors import ImagesNotKept, StorageCorrupt, VersionNotComparable
+from icecore.server.errors import ImagesNotKept, VersionNotComparable
 from icecore.server.storage.promise import TenantStore
-from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord, VersionRecord
-from icecore.server.training.identities import identity_of
-from icecore.server.training.opening import open_version
-from icecore.server.training.predictor import side_by_side
+from icecore.server.storage.records import CodeArray, CollectionRecord, ExampleRecord
+from icecore.server.training.contender import NO_ANSWER, Contender
 from icecore.wire.taps import TapId
-
-NO_ANSWER: Final = -1
-UNKNOWN: Final = -2
-"""Stands for a class that a version does not know: equal to none of its answers."""
-
-_ROWS_AT_ONCE: Final = 4096
-"""A probe works in float64: 40 MB of codes of 1,280 values."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Contender:
-    """A version, as it is compared."""
-
-    version: int
-    probe: LinearProbe
-    taps: tuple[TapId, ...]
-    held_out: HeldOut
-
-    @classmethod
-    def of(cls, version: int, taps: tuple[TapId, ...], file: bytes, held_out: bytes) -> Self:
-        """Return what training just made."""
-        return cls(version, from_bytes(file), taps, HeldOut.from_bytes(held_out))
-
-    @classmethod
-    def stored(cls, store: TenantStore, record: VersionRecord) -> Self:
-        """Return a READY version.
-
-        Raises:
-            VersionNotComparable: it is of a time when held-out answers were not kept.
-            StorageCorrupt: what is kept of it cannot be read.
-        """
-        probe, taps = open_version(store, record)
-        kept = store.held_out_answers(record.probe_id, record.version)
-        if kept is None:
-            raise VersionNotComparable(
-                f"version {record.version} of probe {record.probe_id!r} was trained by an icecore "
-                "that did not keep what held-out images were taken for: train it again to compare"
-            )
-        try:
-            held_out = HeldOut.from_bytes(kept)
-        except ProbeFileInvalid as error:
-            raise StorageCorrupt(str(error)) from error
-        return cls(record.version, probe, taps, held_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +108,7 @@ def _judged(
     labelled = [examples[row] for row in rows]
     images = [example.image_sha256 for example in labelled]
     labels = [example.label for example in labelled]
-    (said_a, new_a), (said_b, new_b) = (_answers(one, images, rows, codes) for one in (a, b))
+    (said_a, new_a), (said_b, new_b) = (one.answers(images, rows, codes) for one in (a, b))
     judged = (said_a != NO_ANSWER) & (said_b != NO_ANSWER)
     if not judged.any():
         raise VersionNotComparable(
@@ -170,8 +119,8 @@ def _judged(
         )
     groups = np.unique(np.array(images), return_inverse=True)[1]
     found = compare(
-        Answers((said_a == _truth(a, labels))[judged], new_a[judged], a.held_out.n_folds),
-        Answers((said_b == _truth(b, labels))[judged], new_b[judged], b.held_out.n_folds),
+        Answers((said_a == a.truth(labels))[judged], new_a[judged], a.held_out.n_folds),
+        Answers((said_b == b.truth(labels))[judged], new_b[judged], b.held_out.n_folds),
         groups[judged],
     )
     if a.probe == b.probe and np.array_equal(said_a, said_b):
@@ -187,26 +136,3 @@ def _judged(
         tuple(sorted(classes_a - classes_b)),
         tuple(sorted(classes_b - classes_a)),
     )
-
-
-def _answers(
-    one: Contender,
-    images: Sequence[str],
-    rows: npt.NDArray[np.int64],
-    codes: Mapping[TapId, CodeArray],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return (n,) the class each image is taken for, and where the version is new to it."""
-    is_known, classes = one.held_out.answers(images)
-    said = classes.astype(np.int64)
-    new = np.flatnonzero(~is_known)
-    if all(tap in codes for tap in one.taps):
-        for start in range(0, len(new), _ROWS_AT_ONCE):
-            some = new[start : start + _ROWS_AT_ONCE]
-            values = side_by_side([codes[tap][rows[some]] for tap in one.taps])
-            said[some] = one.probe.scores(values, tap=identity_of(one.taps)).argmax(axis=1)
-    return said, ~is_known
-
-
-def _truth(one: Contender, labels: Sequence[str]) -> npt.NDArray[np.int64]:
-    index = {label: place for place, label in enumerate(one.probe.classes)}
-    return np.array([index.get(label, UNKNOWN) for label in labels], np.int64)

@@ -17,7 +17,8 @@ from icecore.server.errors import (
 )
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import Mutation, ProbeRecord, VersionRecord
-from icecore.server.training.comparing import Compared, Comparer, Contender
+from icecore.server.training.comparing import Compared, Comparer
+from icecore.server.training.contender import Contender
 from icecore.server.training.opening import ready_version
 from icecore.server.training.request import check_margin
 
