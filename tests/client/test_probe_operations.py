@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from icecore.client import Accuracy, Difference, Pooling, PoolingKind, TapId
+from icecore.client import Accuracy, Difference, Pooling, PoolingKind, SharedClasses, TapId
 from icecore.client._operations import advice as advice_operations
 from icecore.client._operations import predict as predict_operations
+from icecore.client._operations import probe_answers
 from icecore.client._operations import training as training_operations
 from icecore.client.advice_values import JoinedAdvice, LayerPlace
 from icecore.v1 import probe_pb2
@@ -81,6 +82,23 @@ def test_every_prediction_names_the_layers_that_were_joined_in_their_order() -> 
         joined_taps=map(messages.tap_to_message, TAPS),
     )
     assert [(one.tap, one.joined_taps) for one in operation.read(answer)] == [(None, TAPS)] * 2
+
+
+def test_shared_classes_are_none_where_the_server_sent_none() -> None:
+    message = probe_pb2.CompareVersionsResponse(n_images=9)
+    assert probe_answers.comparison_value(message).shared is None
+    part = probe_pb2.SharedClasses(
+        n_images=5,
+        accuracy_a=probe_pb2.Accuracy(estimate=0.5, low=0.25, high=0.75),
+        accuracy_b=probe_pb2.Accuracy(estimate=0.75, low=0.5, high=1.0),
+        difference=probe_pb2.Difference(estimate=0.25, low=0.125, high=0.5),
+    )
+    message = probe_pb2.CompareVersionsResponse(version_a=1, version_b=2, shared=part)
+    found = probe_answers.comparison_value(message)
+    assert found.shared == SharedClasses(
+        5, Accuracy(0.5, 0.25, 0.75), Accuracy(0.75, 0.5, 1.0), Difference(0.25, 0.125, 0.5)
+    )
+    assert (found.better, found.better_on_shared) == (None, 2)
 
 
 def test_an_advice_tells_what_joining_gives_and_of_which_layers() -> None:

@@ -80,14 +80,25 @@ def test_different_classes_are_told_before_the_figures(
     icecore.done("train-probe", "fewer", photos, "--layer", "-1")
     icecore.done("train-probe", "more", three, "--layer", "-1")
     icecore.done("train-probe", "fewer", "--collection", "more", "--layer", "-1")
-    first, so, _, titles, *_ = icecore.done("probes", "compare", "fewer", 1, 2).lines
-    assert first.startswith("only version 2 knows 'green': on images of these version 1 is wrong")
-    assert so.endswith("compare on a collection that has no others (--collection C)")
+    of_both, of_all, _, titles, *rows = icecore.done("probes", "compare", "fewer", 1, 2).lines
+    assert of_both.startswith("on the 16 images of classes that both know: ")
+    assert of_all.startswith("on all 24 images: version 2 is better: ")
+    assert of_all.endswith("wrong whatever it says: only version 2 knows 'green'")
     assert titles.split() == ["version", "1", "version", "2"]
-    lines = icecore.done("probes", "compare", "fewer", 1, 2, "--collection", "fewer").lines
-    assert lines[0] == "only version 2 knows 'green'"
-    assert "has no images of such classes" in lines[1]
+    assert rows[0].startswith("accuracy on classes both know  ")
+    assert rows[2].startswith("accuracy on all images  ")
+    found = icecore.done("probes", "compare", "fewer", 1, 2, "--json").json
+    assert (found["n_images"], found["shared"]["n_images"], found["better"]) == (24, 16, 2)
+    assert found["shared"].keys() == {"n_images", "difference", "accuracy_a", "accuracy_b"}
+    asked = ("probes", "compare", "fewer", 1, 2, "--collection", "fewer")
+    lines = icecore.done(*asked).lines
+    assert lines[0] == of_both
+    assert lines[1] == "these are all images judged, though only version 2 knows 'green'"
+    assert lines[4].startswith("accuracy on all images  ")
     assert "on 16 held-out images" in lines[9]
+    fewer = icecore.done(*asked, "--json").json
+    for figure in ("difference", "accuracy_a", "accuracy_b"):
+        assert fewer[figure] == fewer["shared"][figure] == found["shared"][figure]
     for name in ("fewer", "more"):
         icecore.done("probes", "delete", name)
         icecore.done("collections", "delete", name)
@@ -178,6 +189,7 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     )
     compared = icecore.done("probes", "compare", "colours", 1, 2, "--json").json
     assert (compared["n_images"], compared["better"], compared["n_left_out"]) == (16, None, 0)
+    assert compared["shared"] is None
     assert compared["difference"]["low"] < 0 < compared["difference"]["high"]
     assert "version 7" in icecore.refused("probes", "compare", "colours", 1, 7)
 

@@ -1,85 +1,71 @@
 """Two versions beside each other in words: which is better, and over which classes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from icecore.cli.output import one_line
-from icecore.client import Comparison
+from icecore.client import Comparison, Difference
 
 _NAMED: Final = 5
 """Classes that are told by name; of more only how many there are."""
 
 
-def classes_apart(found: Comparison, labels: Iterable[str]) -> list[str]:
-    """Return that the versions know different classes, in lines; none where they do not.
+def before_figures(found: Comparison) -> list[str]:
+    """Return which version is better where they know different classes; else no line.
 
-    It goes before all figures: these count an image of a class that one version does not know
-    against that version. `labels` are the collection's; where none is of such a class, the
-    figures are of the classes that both know.
+    First on the images of classes that both know, then on all, with why these say something
+    else: on images of a class that it does not know a version is wrong by definition.
     """
-    known = frozenset(labels)
-    lines, is_counted = [], False
-    for version, other, classes in (
-        (found.version_a, found.version_b, found.classes_only_in_a),
-        (found.version_b, found.version_a, found.classes_only_in_b),
-    ):
-        if not classes:
-            continue
-        lines.append(f"only version {version} knows {_listed(classes)}")
-        if not known.isdisjoint(classes):
-            is_counted = True
-            lines[-1] += f": on images of these version {other} is wrong, whatever it says"
-    if is_counted:
-        lines.append(
-            "so the figures below are over all classes, not over those that both know; for these, "
-            "compare on a collection that has no others (--collection C)"
-        )
-    elif lines:
-        lines.append(
-            f"collection {found.collection_id!r} has no images of such classes: the figures below "
-            "are over the classes that both know"
-        )
-    return lines
+    apart = _apart(found)
+    if not apart:
+        return []
+    shared = found.shared
+    if shared is None:
+        lead = "none of the images judged is of a class that both know"
+    else:
+        verdict = _verdict(found, found.better_on_shared, shared.difference)
+        lead = f"on the {_images(shared.n_images)} of classes that both know: {verdict}"
+    n_others = found.n_images - (shared.n_images if shared else 0)
+    if not n_others:
+        return [lead, f"these are all images judged, though {apart}"]
+    return [
+        lead,
+        f"on all {_images(found.n_images)}: {_verdict(found, found.better, found.difference)}; "
+        f"{n_others:,} of them {'is' if n_others == 1 else 'are'} of a class that a version does "
+        f"not know, where it is wrong whatever it says: {apart}",
+    ]
 
 
-def which_is_better(found: Comparison, labels: Iterable[str]) -> list[str]:
-    """Return which version is better, and what follows for the classes that both know."""
-    known = frozenset(labels)
-    only_a, only_b = (
-        not known.isdisjoint(classes)
-        for classes in (found.classes_only_in_a, found.classes_only_in_b)
+def after_figures(found: Comparison) -> list[str]:
+    """Return which version is better, unless `before_figures` tells."""
+    return [] if _apart(found) else [_verdict(found, found.better, found.difference)]
+
+
+def _verdict(found: Comparison, better: int | None, difference: Difference) -> str:
+    told = f"version {better} is better"
+    if better is None:
+        told = "the images do not tell which is better"
+    return (
+        f"{told}: version {found.version_b} minus version {found.version_a} is "
+        f"{100 * difference.estimate:+.1f} points (95 % interval "
+        f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
     )
-    a, b = f"version {found.version_a}", f"version {found.version_b}"
-    difference = found.difference
-    points = (
-        f"{b} minus {a} is {100 * difference.estimate:+.1f} points "
-        f"(95 % interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
-    )
-    over = "over all classes " if only_a or only_b else ""
-    told = f"{over}version {found.better} is better: {points}"
-    if found.better is None:
-        told = f"{over}the images do not tell which is better: {points}"
-    return [told] if only_a == only_b else [told, _of_both(found, is_a_wider=only_a)]
 
 
-def _of_both(found: Comparison, *, is_a_wider: bool) -> str:
-    """What the figures over all classes tell of those that both know; a or b alone knows others.
-
-    That version can only win by their images. So without them its lead is no larger in images,
-    nor its lag smaller; and as a share of fewer images a lag is no smaller either.
-    """
-    wider, other = found.version_a, found.version_b
-    lead = found.n_only_a_right - found.n_only_b_right
-    if not is_a_wider:
-        wider, other, lead = other, wider, -lead
-    if lead > 0:
-        return (
-            f"the lead of version {wider} may be, in part or whole, of images of classes that "
-            f"version {other} does not know"
+def _apart(found: Comparison) -> str:
+    """Return who alone knows which classes; "" where both know the same."""
+    return " and ".join(
+        f"only version {version} knows {_listed(classes)}"
+        for version, classes in (
+            (found.version_a, found.classes_only_in_a),
+            (found.version_b, found.classes_only_in_b),
         )
-    if lead == 0:
-        return f"on the classes that both know version {wider} is not ahead"
-    return f"on the classes that both know version {other} is ahead by as much or more"
+        if classes
+    )
+
+
+def _images(n: int) -> str:
+    return f"{n:,} image{'' if n == 1 else 's'}"
 
 
 def _listed(classes: Sequence[str]) -> str:

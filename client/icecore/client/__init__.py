@@ -4,7 +4,7 @@ Light: numpy, gRPC and protobuf, and nothing that computes codes.
 """
 
 from icecore.client._where import data_folder
-from icecore.client.accuracy_values import Accuracy, Comparison, Difference
+from icecore.client.accuracy_values import Accuracy, Comparison, Difference, SharedClasses
 from icecore.client.advice_values import (
     Advice,
     Advising,
@@ -165,6 +165,7 @@ __all__ = [
     "ResourceExhausted",
     "Scalar",
     "Scenario",
+    "SharedClasses",
     "Similarity",
     "Size",
     "Sufficiency",

@@ -22,6 +22,16 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedClasses:
+    """Two versions on the images whose label is a class of both; `difference` is b minus a."""
+
+    n_images: int
+    accuracy_a: Accuracy
+    accuracy_b: Accuracy
+    difference: Difference
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """Two versions of a probe on the same labelled images.
 
@@ -29,7 +39,8 @@ class Comparison:
     the one of the fold that did not see it. `n_left_out` images lack such an answer and
     were not judged; `n_different_images` counts copies once, `n_new_to_a` what a was not
     trained on. `difference` is b minus a, from paired answers. On images of a class that
-    it does not know a version is wrong.
+    it does not know a version is wrong. `shared` has the figures without such images; it is
+    None where both know the same classes, or no image judged is of a class that both know.
     """
 
     probe_id: str
@@ -51,10 +62,19 @@ class Comparison:
     difference: Difference
     classes_only_in_a: tuple[str, ...]
     classes_only_in_b: tuple[str, ...]
+    shared: SharedClasses | None
 
     @property
     def better(self) -> int | None:
         """The version that is better, None where the interval holds 0: the images do not tell."""
-        if self.difference.low > 0.0:
+        return self._better(self.difference)
+
+    @property
+    def better_on_shared(self) -> int | None:
+        """As `better`, on the images of classes that both know; None where `shared` is."""
+        return None if self.shared is None else self._better(self.shared.difference)
+
+    def _better(self, difference: Difference) -> int | None:
+        if difference.low > 0.0:
             return self.version_b
-        return self.version_a if self.difference.high < 0.0 else None
+        return self.version_a if difference.high < 0.0 else None

@@ -841,6 +841,7 @@ class CompareVersionsResponse(_message.Message):
     DIFFERENCE_FIELD_NUMBER: _builtins.int
     CLASSES_ONLY_IN_A_FIELD_NUMBER: _builtins.int
     CLASSES_ONLY_IN_B_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
     probe_id: _builtins.str
     version_a: _builtins.int
     version_b: _builtins.int
@@ -875,6 +876,10 @@ class CompareVersionsResponse(_message.Message):
 
     @_builtins.property
     def classes_only_in_b(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def shared(self) -> Global___SharedClasses:
+        """Set only where the classes differ and an image judged is of a class that both know."""
+
     def __init__(
         self,
         *,
@@ -897,14 +902,52 @@ class CompareVersionsResponse(_message.Message):
         difference: Global___Difference | None = ...,
         classes_only_in_a: _abc.Iterable[_builtins.str] | None = ...,
         classes_only_in_b: _abc.Iterable[_builtins.str] | None = ...,
+        shared: Global___SharedClasses | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy_a", b"accuracy_a", "accuracy_b", b"accuracy_b", "difference", b"difference"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy_a", b"accuracy_a", "accuracy_b", b"accuracy_b", "difference", b"difference", "shared", b"shared"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy_a", b"accuracy_a", "accuracy_b", b"accuracy_b", "classes_only_in_a", b"classes_only_in_a", "classes_only_in_b", b"classes_only_in_b", "collection_id", b"collection_id", "difference", b"difference", "n_both_right", b"n_both_right", "n_different_images", b"n_different_images", "n_images", b"n_images", "n_left_out", b"n_left_out", "n_neither_right", b"n_neither_right", "n_new_to_a", b"n_new_to_a", "n_new_to_b", b"n_new_to_b", "n_new_to_both", b"n_new_to_both", "n_only_a_right", b"n_only_a_right", "n_only_b_right", b"n_only_b_right", "probe_id", b"probe_id", "version_a", b"version_a", "version_b", b"version_b"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy_a", b"accuracy_a", "accuracy_b", b"accuracy_b", "classes_only_in_a", b"classes_only_in_a", "classes_only_in_b", b"classes_only_in_b", "collection_id", b"collection_id", "difference", b"difference", "n_both_right", b"n_both_right", "n_different_images", b"n_different_images", "n_images", b"n_images", "n_left_out", b"n_left_out", "n_neither_right", b"n_neither_right", "n_new_to_a", b"n_new_to_a", "n_new_to_b", b"n_new_to_b", "n_new_to_both", b"n_new_to_both", "n_only_a_right", b"n_only_a_right", "n_only_b_right", b"n_only_b_right", "probe_id", b"probe_id", "shared", b"shared", "version_a", b"version_a", "version_b", b"version_b"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompareVersionsResponse: _TypeAlias = CompareVersionsResponse  # noqa: Y015
+
+@_typing.final
+class SharedClasses(_message.Message):
+    """Of the judged images whose label is a class of both versions. An answer may still be a
+    class that the other does not know; it is wrong.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    N_IMAGES_FIELD_NUMBER: _builtins.int
+    ACCURACY_A_FIELD_NUMBER: _builtins.int
+    ACCURACY_B_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    n_images: _builtins.int
+    @_builtins.property
+    def accuracy_a(self) -> Global___Accuracy: ...
+    @_builtins.property
+    def accuracy_b(self) -> Global___Accuracy: ...
+    @_builtins.property
+    def difference(self) -> Global___Difference:
+        """As that of all images judged, from these alone."""
+
+    def __init__(
+        self,
+        *,
+        n_images: _builtins.int = ...,
+        accuracy_a: Global___Accuracy | None = ...,
+        accuracy_b: Global___Accuracy | None = ...,
+        difference: Global___Difference | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accuracy_a", b"accuracy_a", "accuracy_b", b"accuracy_b", "difference", b"difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy_a", b"accuracy_a", "accuracy_b", b"accuracy_b", "difference", b"difference", "n_images", b"n_images"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SharedClasses: _TypeAlias = SharedClasses  # noqa: Y015
 
 @_typing.final
 class Difference(_message.Message):

@@ -223,6 +223,58 @@ async def test_a_class_that_a_version_does_not_know_is_wrong_for_it(house: House
     assert (compared.classes_only_in_a, compared.classes_only_in_b) == (("ant",), ("cat", "dog"))
 
 
+MORE = [*LABELS, *["cat", "ant"] * 10, "dog"]
+"""Of two versions, one knows cats; neither knows dogs."""
+CATS = range(N, N + 20, 2)
+COUNTS = (
+    *("n_images", "n_different", "n_new_to_a", "n_new_to_b", "n_new_to_both"),
+    *("n_both_right", "n_only_a_right", "n_only_b_right", "n_neither_right"),
+)
+
+
+def apart(house: House) -> tuple[int, int]:
+    """Two versions that differ in classes and in answers, each new to some images."""
+    a = house.version(range(60), wrong=range(5), never=(20, 21))
+    b = house.version(range(10, N + 15), wrong=range(3, 16), classes=("ant", "bee", "cat"))
+    return a, b
+
+
+async def test_over_shared_classes_they_do_as_on_a_collection_without_the_others(
+    house: House,
+) -> None:
+    house.collect("more", MORE)
+    rows = [row for row, label in enumerate(MORE) if label in ("ant", "bee")]
+    house.collect("fewer", [MORE[row] for row in rows], rows)
+    for a, b in (versions := apart(house), versions[::-1]):
+        more = await house.compare(a, b, "more")
+        fewer = await house.compare(a, b, "fewer")
+        assert more.shared == fewer.found, "also where the intervals end"
+        assert more.shared != more.found
+        assert fewer.shared == fewer.found, "all of its images"
+
+
+async def test_shared_classes_and_the_others_are_together_all_images(house: House) -> None:
+    house.collect("more", MORE)
+    rows = [*CATS, N + 20]
+    house.collect("others", [MORE[row] for row in rows], rows)
+    a, b = apart(house)
+    more, others = await house.compare(a, b, "more"), await house.compare(a, b, "others")
+    assert more.shared is not None
+    for count in COUNTS:
+        parts = (getattr(more.shared, count), getattr(others.found, count))
+        assert sum(parts) == getattr(more.found, count), count
+    assert others.shared is None, "no image of a class that both know"
+
+
+async def test_versions_of_the_same_classes_have_no_others_to_be_judged_without(
+    house: House,
+) -> None:
+    """Even where the collection has images that neither knows."""
+    house.collect("more", MORE)
+    a, b = house.version(range(N)), house.version(range(N), wrong=range(9))
+    assert (await house.compare(a, b, "more")).shared is None
+
+
 async def test_copies_count_as_one_image(house: House) -> None:
     house.collect("copies", ["ant", "bee"] * 3, [0, 1] * 3)
     a = house.version(range(2))
@@ -297,6 +349,18 @@ async def test_what_margin_it_passes_by_is_the_intervals_lower_end(house: House)
     with pytest.raises(errors.VersionWorse):
         await house.promote(b, -low - 1e-9)
     assert await house.promote(b, -low + 1e-9) == b
+
+
+async def test_what_is_not_worse_is_told_over_all_images_of_the_collection(house: House) -> None:
+    """The new version knows cats in place of bees: 30 images are cats. On ants it is worse."""
+    house.collect("pets", [("ant", "cat")[row % 2] if row < 60 else "ant" for row in range(N)])
+    house.version(range(N), promoted=True, collection_id="pets")
+    wrong = range(0, 8, 2)
+    new = house.version(range(N), wrong=wrong, classes=("ant", "cat"), collection_id="pets")
+    compared = await house.compare(1, new, "pets")
+    assert compared.shared is not None
+    assert compared.shared.difference < 0.0 < compared.found.low
+    assert await house.promote(new, 0.0) == new
 
 
 @pytest.mark.parametrize("margin", [-0.01, 1.5, float("nan")])

@@ -1,19 +1,18 @@
 """`icecore probes compare`: two versions on the same held-out images."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from icecore.cli import names
 from icecore.cli.choices import Whole, json_option
-from icecore.cli.comparison_words import classes_apart, which_is_better
+from icecore.cli.comparison_words import after_figures, before_figures
 from icecore.cli.connection import Connection, connected
 from icecore.cli.help import command
 from icecore.cli.jobs import accuracy_json, percent
 from icecore.cli.names import completing
 from icecore.cli.output import Column, print_json, print_line, print_table
-from icecore.client import Comparison
+from icecore.client import Comparison, SharedClasses
 
 
 @command(
@@ -43,33 +42,31 @@ def compare(
 
     Each image is judged by answers that did not learn from it: a version that was
     trained on it is judged by the fold that held it out. Where they know different
-    classes, that is told first.
+    classes, the images of those that both know are told first; `better` in JSON and
+    --not-worse-by of `promote` and `train-probe` go by all images of the collection,
+    since these are what you have.
     """
     with connection.client() as client:
         found = client.compare_versions(name, a, b, collection_id=collection)
-        labels = () if as_json else tuple(client.collection(found.collection_id).labels)
     if as_json:
         print_json(_json(found))
     else:
-        _print(found, labels)
+        _print(found)
 
 
-def _print(found: Comparison, labels: Sequence[str]) -> None:
+def _print(found: Comparison) -> None:
     a, b = f"version {found.version_a}", f"version {found.version_b}"
-    (right_a, interval_a), (right_b, interval_b) = (
-        percent(found.accuracy_a),
-        percent(found.accuracy_b),
-    )
-    apart = classes_apart(found, labels)
-    for line in apart:
+    told = before_figures(found)
+    for line in told:
         print_line(line)
-    if apart:
+    if told:
         print_line()
+    shared = found.shared if found.shared and found.shared.n_images < found.n_images else None
     print_table(
         [Column(""), Column(a, is_number=True), Column(b, is_number=True)],
         [
-            ("accuracy", right_a, right_b),
-            ("95 % interval", interval_a, interval_b),
+            *(_accuracies("accuracy on classes both know", shared) if shared else ()),
+            *_accuracies("accuracy on all images" if told else "accuracy", found),
             (
                 "right where the other is wrong",
                 *_counts(found.n_only_a_right, found.n_only_b_right),
@@ -89,8 +86,13 @@ def _print(found: Comparison, labels: Sequence[str]) -> None:
             f"{found.n_left_out:,} labelled images are left out: one version has no held-out "
             "answer for them"
         )
-    for line in which_is_better(found, labels):
+    for line in after_figures(found):
         print_line(line)
+
+
+def _accuracies(title: str, of: Comparison | SharedClasses) -> list[tuple[str, str, str]]:
+    (right_a, interval_a), (right_b, interval_b) = percent(of.accuracy_a), percent(of.accuracy_b)
+    return [(title, right_a, right_b), ("95 % interval", interval_a, interval_b)]
 
 
 def _counts(a: int, b: int) -> tuple[str, str]:
@@ -98,18 +100,13 @@ def _counts(a: int, b: int) -> tuple[str, str]:
 
 
 def _json(found: Comparison) -> dict[str, Any]:
-    difference = found.difference
     return {
         "probe": found.probe_id,
         "version_a": found.version_a,
         "version_b": found.version_b,
         "collection": found.collection_id,
         "better": found.better,
-        "difference": {
-            "estimate": difference.estimate,
-            "low": difference.low,
-            "high": difference.high,
-        },
+        "difference": accuracy_json(found.difference),
         "accuracy_a": accuracy_json(found.accuracy_a),
         "accuracy_b": accuracy_json(found.accuracy_b),
         "n_images": found.n_images,
@@ -124,4 +121,14 @@ def _json(found: Comparison) -> dict[str, Any]:
         "n_neither_right": found.n_neither_right,
         "classes_only_in_a": list(found.classes_only_in_a),
         "classes_only_in_b": list(found.classes_only_in_b),
+        "shared": None if found.shared is None else _shared_json(found.shared),
+    }
+
+
+def _shared_json(shared: SharedClasses) -> dict[str, Any]:
+    return {
+        "n_images": shared.n_images,
+        "difference": accuracy_json(shared.difference),
+        "accuracy_a": accuracy_json(shared.accuracy_a),
+        "accuracy_b": accuracy_json(shared.accuracy_b),
     }

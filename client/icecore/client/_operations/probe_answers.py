@@ -1,7 +1,7 @@
 """What ProbeService answers about probes, as values."""
 
 from icecore.client._operations.operation import time_of
-from icecore.client.accuracy_values import Accuracy, Comparison, Difference
+from icecore.client.accuracy_values import Accuracy, Comparison, Difference, SharedClasses
 from icecore.client.probe_values import (
     JoinedGain,
     LayerTrial,
@@ -105,6 +105,16 @@ def comparison_value(message: pb.CompareVersionsResponse) -> Comparison:
         difference=difference_value(message.difference),
         classes_only_in_a=tuple(message.classes_only_in_a),
         classes_only_in_b=tuple(message.classes_only_in_b),
+        shared=shared_value(message.shared) if message.HasField("shared") else None,
+    )
+
+
+def shared_value(message: pb.SharedClasses) -> SharedClasses:
+    return SharedClasses(
+        n_images=message.n_images,
+        accuracy_a=accuracy_value(message.accuracy_a),
+        accuracy_b=accuracy_value(message.accuracy_b),
+        difference=difference_value(message.difference),
     )
 
 

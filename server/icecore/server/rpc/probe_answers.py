@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TypedDict
 
+from icecore.probes.comparing import Comparison
 from icecore.probes.intervals import Accuracy as Share
 from icecore.server.rpc.answers import time, timings
 from icecore.server.storage.records import ProbeRecord, VersionRecord, VersionState
@@ -105,10 +106,24 @@ def compared(said: Compared) -> pb.CompareVersionsResponse:
         n_only_a_right=found.n_only_a_right,
         n_only_b_right=found.n_only_b_right,
         n_neither_right=found.n_neither_right,
-        difference=pb.Difference(estimate=found.difference, low=found.low, high=found.high),
+        difference=_difference(found),
         classes_only_in_a=said.classes_only_in_a,
         classes_only_in_b=said.classes_only_in_b,
+        shared=None if said.shared is None else _shared(said.shared),
     )
+
+
+def _shared(found: Comparison) -> pb.SharedClasses:
+    return pb.SharedClasses(
+        n_images=found.n_images,
+        accuracy_a=_accuracy(found.accuracy_a),
+        accuracy_b=_accuracy(found.accuracy_b),
+        difference=_difference(found),
+    )
+
+
+def _difference(found: Comparison) -> pb.Difference:
+    return pb.Difference(estimate=found.difference, low=found.low, high=found.high)
 
 
 def _found(facts: VersionFacts) -> pb.ProbeVersion:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from icecore.probes.comparing import Answers, Comparison, compare
 from icecore.server.backbones.catalog import Catalog
@@ -27,7 +28,8 @@ class Compared:
 
     `n_left_out` labelled images were not judged, since a version has no answer for them:
     it was trained on them and they were in no fold, or it reads codes that the collection
-    does not have.
+    does not have. `shared` is of the judged images whose label is a class of both versions,
+    and None where there are none or the classes are the same.
     """
 
     probe_id: str
@@ -38,6 +40,7 @@ class Compared:
     found: Comparison
     classes_only_in_a: tuple[str, ...]
     classes_only_in_b: tuple[str, ...]
+    shared: Comparison | None
 
 
 class Comparer:
@@ -118,14 +121,21 @@ def _judged(
             "without base_version, or add images"
         )
     groups = np.unique(np.array(images), return_inverse=True)[1]
-    found = compare(
-        Answers((said_a == a.truth(labels))[judged], new_a[judged], a.held_out.n_folds),
-        Answers((said_b == b.truth(labels))[judged], new_b[judged], b.held_out.n_folds),
-        groups[judged],
-    )
+    right_a, right_b = said_a == a.truth(labels), said_b == b.truth(labels)
+
+    def compared_on(some: npt.NDArray[np.bool_]) -> Comparison:
+        return compare(
+            Answers(right_a[some], new_a[some], a.held_out.n_folds),
+            Answers(right_b[some], new_b[some], b.held_out.n_folds),
+            groups[some],
+        )
+
+    found = compared_on(judged)
     if a.probe == b.probe and np.array_equal(said_a, said_b):
         found = replace(found, low=0.0, high=0.0)  # one probe, trained twice, is as good as itself
     classes_a, classes_b = set(a.probe.classes), set(b.probe.classes)
+    both = classes_a & classes_b
+    of_both = judged & np.array([label in both for label in labels], np.bool_)
     return Compared(
         probe_id,
         a.version,
@@ -135,4 +145,5 @@ def _judged(
         found,
         tuple(sorted(classes_a - classes_b)),
         tuple(sorted(classes_b - classes_a)),
+        compared_on(of_both) if classes_a != classes_b and of_both.any() else None,
     )
