@@ -2,14 +2,11 @@
 
 import asyncio
 import contextlib
-import json
 import os
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version as installed_version
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -30,19 +27,17 @@ from icecore.server.rpc.holding import Holding
 from icecore.server.rpc.services import Parts, add_services
 from icecore.server.rpc.starting import Phases
 from icecore.server.settings import Settings
+from icecore.server.storage.admin_key import make_admin_key
 from icecore.server.storage.folder import DataFolder
 from icecore.server.storage.opening import open_sqlite
-from icecore.server.storage.private_files import write_private
+from icecore.server.storage.presence import remove_socket, write_server_json
 from icecore.server.storage.promise import Store
 from icecore.server.telemetry.metrics import Metrics
 from icecore.server.telemetry.traces_wanted import wanted_traces
 from icecore.server.telemetry.watching import Watch
-from icecore.server.tenants import new_secret
 
 STORE_THREADS: Final = 32
 """Most of them wait for the disk; those that write share one commit."""
-
-_SOCKET_GONE_S: Final = 2.0
 
 MakeCatalog = Callable[[Store], Catalog]
 
@@ -148,7 +143,7 @@ async def serving(
         folder.server_json.unlink(missing_ok=True)  # of a server that was killed
         store = await asyncio.to_thread(open_sqlite, folder)
         stack.callback(store.close)
-        await asyncio.to_thread(_make_admin_key, store, folder.admin_key)
+        await asyncio.to_thread(make_admin_key, store, folder.admin_key)
         make_catalog = make_catalog or partial(Catalog, default_graph=settings.default_graph)
         catalog = make_catalog(store)
         phases.ended("store")
@@ -186,7 +181,7 @@ async def serving(
         metrics.gauge("ready", "1 while calls are to come.", lambda: float(health.is_ready))
         metrics.gauge("alive", "0 where only a new start helps.", lambda: float(health.is_alive))
         shown = await listening.show_metrics(stack, settings, metrics=metrics.text, health=health)
-        stack.push_async_callback(_remove_socket, folder.socket())
+        stack.push_async_callback(remove_socket, folder.socket())
         stack.push_async_callback(server.stop, 0)
         address = listening.listen_on_socket(server, folder.socket())
         listen = listening.listen_on_tcp(server, settings.listen, credentials)
@@ -197,7 +192,7 @@ async def serving(
             lambda: asyncio.run_coroutine_threadsafe(app.fail(health), loop)  # another thread
         )
         try:
-            await _first(warm(parts.embedder, default), ending)
+            await ending.unless_asked(warm(parts.embedder, default))
         except BaseException:
             await health.stop()
             await app.end(server, draining)
@@ -205,7 +200,13 @@ async def serving(
         phases.ended("warming")
         await health.set_ready()
         await parts.trainer.start()
-        _write_server_json(folder.server_json, app, is_tls=settings.tls_cert is not None)
+        write_server_json(
+            folder.server_json,
+            address=address,
+            listen=listen,
+            metrics=shown,
+            is_tls=settings.tls_cert is not None,
+        )
         telemetry.log(
             "serving",
             address=address,
@@ -223,57 +224,3 @@ async def serving(
             telemetry.log("stopping", n_in_flight=activity.n_in_flight)
             await app.end(server, draining)
     telemetry.log("stopped")
-
-
-async def _first(work: Coroutine[Any, Any, None], ending: Ending) -> None:
-    """Return when the work is done.
-
-    Raises:
-        AskedToEnd: before that; the work is cancelled.
-    """
-    working = asyncio.create_task(work)
-    asked = asyncio.create_task(ending.asked())
-    try:
-        await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
-        ending.check()
-        await working
-    finally:
-        for task in (working, asked):
-            task.cancel()
-        await asyncio.wait({working, asked})
-
-
-def _make_admin_key(store: Store, path: Path) -> None:
-    """At the first start make the administrator's key; the file comes before its hash is stored,
-
-    so that a server killed in between makes another.
-    """
-    if store.keys(None):
-        return
-    secret = new_secret()
-    write_private(path, secret.text + "\n")
-    store.create_key(secret.key_id, secret.hash, tenant_id=None, label="first start")
-
-
-def _write_server_json(path: Path, app: App, *, is_tls: bool) -> None:
-    fields = {
-        "pid": os.getpid(),
-        "address": app.address,
-        "listen": app.listen,
-        "metrics": app.metrics,
-        "tls": is_tls,
-        "version": installed_version("icecore"),
-    }
-    write_private(path, json.dumps(fields) + "\n")
-
-
-async def _remove_socket(path: Path) -> None:
-    """Wait until gRPC has removed it: later it would remove that of the folder's next server."""
-
-    def wait() -> None:
-        end = time.monotonic() + _SOCKET_GONE_S
-        while path.exists() and time.monotonic() < end:
-            time.sleep(0.01)
-        path.unlink(missing_ok=True)
-
-    await asyncio.to_thread(wait)

@@ -4,6 +4,8 @@ Nothing heavy is imported here: signals are taken before the server's parts are.
 """
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 
 class AskedToEnd(Exception):
@@ -39,3 +41,20 @@ class Ending:
     async def hurried(self) -> None:
         """Return once it was asked again."""
         await self._hurried.wait()
+
+    async def unless_asked(self, work: Coroutine[Any, Any, None]) -> None:
+        """Return when the work is done.
+
+        Raises:
+            AskedToEnd: before that; the work is cancelled.
+        """
+        working = asyncio.create_task(work)
+        asked = asyncio.create_task(self.asked())
+        try:
+            await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+            self.check()
+            await working
+        finally:
+            for task in (working, asked):
+                task.cancel()
+            await asyncio.wait({working, asked})
