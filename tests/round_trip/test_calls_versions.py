@@ -109,8 +109,9 @@ def test_versions_are_compared_on_the_same_images(caller: Caller) -> None:
 
 
 def test_a_version_is_promoted_only_if_not_worse(caller: Caller) -> None:
+    """The second is of another kind: the same probe again would not be worse by anything."""
     train(caller, "strict")
-    kept = train(caller, "strict", promote_if_not_worse_by=0.0)
+    kept = train(caller, "strict", kind=ppb.PROBE_KIND_SVM, promote_if_not_worse_by=0.0)
     assert not kept.is_promoted
     assert kept.not_promoted_reason == "VERSION_WORSE"
     assert "may be worse than version 1" in kept.not_promoted_message

@@ -107,7 +107,7 @@ def test_the_main_job_from_images_to_predictions(twin: Twin, data: Path, tmp_pat
         for one in predicted:  # an image's neighbours in a batch may move its last bits
             assert one.scores == pytest.approx(light.scores, rel=1e-5)
 
-        second = client.train_probe(name, name, layers=-1, not_worse_by=0.0, wait=True)
+        second = client.train_probe(name, name, kind="svm", layers=-1, not_worse_by=0.0, wait=True)
         assert not second.is_promoted, "so few images show nothing"
         assert second.not_promoted_reason == "VERSION_WORSE"
         with pytest.raises(FailedPrecondition) as worse:
