@@ -1,7 +1,6 @@
 """Images to codes: check, look up, take turns, run off the event loop, gather."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from functools import partial
 from time import perf_counter
 
@@ -13,9 +12,10 @@ from icecore.server.backbones.running.sessions import Sessions
 from icecore.server.embedding.caching.code_cache import CodeCache
 from icecore.server.embedding.caching.disk import DiskCache
 from icecore.server.embedding.caching.memory import MemoryCache
+from icecore.server.embedding.entrance import Entrance
 from icecore.server.embedding.filling import Filling
 from icecore.server.embedding.gathering import Embedded, Gathering, Timings, checked_dtype
-from icecore.server.embedding.images import ImageInput, size_of
+from icecore.server.embedding.images import ImageInput
 from icecore.server.embedding.orders import CALL_LIMITS, CallLimits, Order
 from icecore.server.embedding.scheduling.allowances import Allowances
 from icecore.server.embedding.scheduling.bounds import MAX_QUEUE_MS, Bounds
@@ -28,7 +28,6 @@ from icecore.server.embedding.working.plans import naive_plan
 from icecore.server.embedding.working.workers import Workers
 from icecore.server.errors import ResourceExhausted
 from icecore.server.telemetry.metrics import Metrics
-from icecore.wire.reasons import Reason
 from icecore.wire.taps import TapId
 
 __all__ = ["CallLimits", "Embedded", "Embedder", "Priority", "Timings"]
@@ -63,9 +62,11 @@ class Embedder:
         # Of one call in line at once: enough to keep all threads at work while the event loop
         # is busy with others, since a tenant without a piece in line loses its turn.
         self._ahead = max(8, 2 * threads)
-        self._allowances = Allowances() if allowances is None else allowances
         self._costs = Costs(max_pixels=limits.image.max_pixels)
-        self._bounds = Bounds(threads=threads, max_queue_ms=max_queue_ms)
+        bounds = Bounds(threads=threads, max_queue_ms=max_queue_ms)
+        self._entrance = Entrance(
+            Allowances() if allowances is None else allowances, bounds, self._metrics
+        )
         self._turns = Turns(metrics=self._metrics)
         self._planner = Planner(
             sessions,
@@ -80,14 +81,14 @@ class Embedder:
             threads=threads,
             plans=self._planner.plans,
             saw=self._planner.saw,
-            ended=self._ran,
+            ended=self._entrance.ran,
             metrics=self._metrics,
         )
         self._cache = CodeCache(MemoryCache(cache_bytes), disk, self._give_up, self._metrics)
         for name, text, read in (
             ("waiting_images", "Images that wait for a turn.", lambda: self._turns.n_waiting),
-            ("images_in_flight", "Images of calls in hand.", lambda: self._bounds.n_images),
-            ("image_bytes_in_flight", "Bytes they hold.", lambda: self._bounds.n_bytes),
+            ("images_in_flight", "Images of calls in hand.", lambda: bounds.n_images),
+            ("image_bytes_in_flight", "Bytes they hold.", lambda: bounds.n_bytes),
             ("cache_bytes", "Codes kept in memory.", lambda: self._cache.n_bytes),
         ):
             self._metrics.gauge(name, text, read)
@@ -152,7 +153,9 @@ class Embedder:
         alone = self._costs.guess(backbone, order.taps, images[0]) if len(images) == 1 else None
         cost_ms = self._costs.mean_ms(backbone, taps, images) if alone is None else alone.cost_ms
         try:
-            with self._room(order, cost_ms, is_background=is_background, may_wait=may_wait) as stay:
+            with self._entrance.room(
+                order, cost_ms, is_background=is_background, may_wait=may_wait
+            ) as stay:
                 filling = Filling(
                     order,
                     gathering,
@@ -161,16 +164,14 @@ class Embedder:
                     submit=partial(self._submit, stay, order, alone),
                     give_up=self._give_up,
                     hasten=self._turns.hasten,
-                    ended=partial(self._bounds.ended, stay),
+                    ended=partial(self._entrance.ended, stay),
                 )
                 await filling.run()
         except ResourceExhausted as error:
-            self._metrics.rejected(error.reason, tenant_id, len(images))
+            self._entrance.refused(order, error.reason)
             raise
         embedded = gathering.finish((perf_counter() - began) * 1e3)
-        n_cached = embedded.timings.n_cached
-        self._allowances.done(stay.account, n_images=len(images), n_cached=n_cached)
-        self._count(order, embedded.timings)
+        self._entrance.answered(order, stay, embedded.timings)
         return embedded
 
     async def forget(self, tenant_id: str) -> None:
@@ -189,33 +190,7 @@ class Embedder:
         To be asked before anything else is known of a call, which counts as one image
         turned away.
         """
-        away_s = self._bounds.away_s(tenant_id)
-        if away_s is not None:
-            self._metrics.rejected(Reason.OVERLOADED, tenant_id, 1)
-            self._allowances.rejected(tenant_id, 1)
-        return away_s
-
-    @contextmanager
-    def _room(
-        self, order: Order, cost_ms: float, *, is_background: bool, may_wait: bool
-    ) -> Iterator[Stay]:
-        """Hold the tenant to its quota and the house to its bounds."""
-        tenant_id, images = order.tenant_id, order.images
-        with (
-            nullcontext() if is_background else self._allowances.take(tenant_id, len(images)),
-            self._bounds.admit(
-                tenant_id,
-                len(images),
-                cost_ms=cost_ms,
-                n_bytes=sum(map(size_of, images)),
-                weight=self._allowances.weight(tenant_id),
-                priority=order.priority,
-                may_wait=is_background or may_wait,
-                deadline=order.deadline,
-            ) as stay,
-        ):
-            stay.account = self._allowances.account(tenant_id)
-            yield stay
+        return self._entrance.away_s(tenant_id)
 
     def _submit(self, stay: Stay, order: Order, alone: Guess | None, piece: Piece) -> None:
         """Put a piece in line; `alone` is the guess for the only image of an order."""
@@ -226,22 +201,6 @@ class Embedder:
         if guess is not None:
             piece.guess, piece.cost_ms = guess, guess.cost_ms
         self._workers.submit(piece)
-
-    def _ran(self, piece: Piece, cpu_ms: float) -> None:
-        self._bounds.served(cpu_ms)
-        self._allowances.done(piece.stay.account, n_images=0, cpu_s=cpu_ms / 1e3)
-
-    def _count(self, order: Order, timings: Timings) -> None:
-        self._metrics.images_done(
-            backbone=order.backbone.name,
-            layer=order.deepest,
-            tenant_id=order.tenant_id,
-            n_images=len(order.images),
-            queue_s=timings.queue_ms / 1e3,
-            decode_s=timings.decode_ms / 1e3,
-            compute_s=timings.compute_ms / 1e3,
-            total_s=timings.total_ms / 1e3,
-        )
 
     def _give_up(self, piece: Piece) -> None:
         self._turns.forget(piece)
