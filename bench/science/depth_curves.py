@@ -32,7 +32,6 @@ from science.asking import Part, headline, parser, parts
 from science.held_out import (
     Bools,
     Difference,
-    held_out_right,
     paired,
     paired_means,
     trained,
@@ -57,22 +56,19 @@ def found_of(part: Part) -> Found:
     """Print the table and the verdict of a network over a set."""
     core, layers, labels, groups = part.core, part.layers, part.labels, part.groups
     codes = {layer.key: part.codes(layer.key) for layer in layers}
-    training, _ = trained(codes, labels, groups)
+    each = {layer.key: trained({layer.key: codes[layer.key]}, labels, groups) for layer in layers}
     _, chosen_right = trained(codes, labels, groups, part.positions)
-    accuracies = {trial.key: trial.accuracy for trial in training.trials}
+    accuracies = {key: training.accuracy for key, (training, _) in each.items()}
+    best = max(layers, key=lambda layer: accuracies[layer.key].estimate)
     print(f"\n{core.set}, {core.backbone}: {len(labels)} images, {len(layers)} layers")
     print(f"{'depth':>5} {'layer':24} {'d':>5} {'stride':>6} {'M MACs':>8}  accuracy, 95 %")
     for layer in layers:
-        mark = "  best" if layer.key == training.key else ""
+        mark = "  best" if layer is best else ""
         print(
             f"{layer.depth:>5} {layer.name:24} {layer.channels:>5} {layer.stride:>6} "
             f"{layer.macs / 1e6:>8.1f}  {written(accuracies[layer.key])}{mark}"
         )
-    best = next(layer for layer in layers if layer.key == training.key)
-    right = {
-        layer.key: held_out_right(codes[layer.key], labels, groups)
-        for layer in (layers[0], best, layers[-1])
-    }
+    right = {key: found for key, (_, found) in each.items()}
     last = layers[-1].key
     rise = paired(right[layers[0].key], right[last])
     flattered = paired(right[last], right[best.key])

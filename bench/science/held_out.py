@@ -66,11 +66,6 @@ def trained(
     return training, is_right
 
 
-def held_out_right(codes: FloatArray, labels: Sequence[str], groups: Sequence[str]) -> Bools:
-    """Return which images a probe on one layer gets right that has not seen them: (n,) bool."""
-    return trained({"codes": codes}, labels, groups)[1]
-
-
 def paired(first: Bools, second: Bools) -> Difference:
     """Return the second's accuracy minus the first's on the same images, (n,) each.
 

@@ -8,7 +8,7 @@ import pytest
 from icecore.probes.intervals import paired_difference
 from science.asking import Part, evenly, spread
 from science.core_files import Core, CoreMissing, LayerFacts
-from science.held_out import held_out_right, paired, paired_means
+from science.held_out import paired, paired_means, trained
 
 
 def _layers(n: int) -> tuple[LayerFacts, ...]:
@@ -127,7 +127,8 @@ def test_right_is_told_image_by_image_and_by_folds_that_did_not_see_it() -> None
     wrong = 12  # an image of one class that looks like the other
     clear[wrong] += 6.0
     groups = [f"{i}" for i in range(80)]
-    right = held_out_right(clear, labels, groups)
+    _, right = trained({"codes": clear}, labels, groups)
     assert np.flatnonzero(~right).tolist() == [wrong]
-    noise = held_out_right(random.normal(size=(80, 300)).astype(np.float32), labels, groups)
+    codes = random.normal(size=(80, 300)).astype(np.float32)
+    _, noise = trained({"codes": codes}, labels, groups)
     assert noise.mean() < 0.75, "seen images would all be right"
