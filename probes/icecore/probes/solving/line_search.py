@@ -25,10 +25,10 @@ def move(
 ) -> np.ndarray:
     """Move to where the slope along the step is nearly gone; return which problems may go on.
 
-    Newton's method on the slope, kept inside a bracket by bisection. `added` (columns, n) is what
-    `step` (columns, r) adds to scores; `slopes` (problems,) are those at the start. A problem
-    whose step is not downhill stays where it is, and goes on only where its next step is made
-    in more digits.
+    Newton's method on the slope, kept inside a bracket by bisection, and no further than scores
+    may change at once. `added` (columns, n) is what `step` (columns, r) adds to scores; `slopes`
+    (problems,) are those at the start. A problem whose step is not downhill stays where it is,
+    and goes on only where its next step is made in more digits.
     """
     group = front.loss.group
     penalised = penalty * step
@@ -36,7 +36,8 @@ def move(
     square = dots(penalised, step, group)
     goes_on = _check(front, C, added, slopes, square)
     is_downhill = slopes < 0.0
-    lengths = is_downhill.astype(np.float64)
+    longest = _longest(front, added)
+    lengths = np.where(is_downhill, np.minimum(longest, 1.0), 0.0)
     low, high = np.zeros_like(lengths), np.full_like(lengths, np.inf)
     is_flat = ~is_downhill
     scores, at = front.scores, front.at
@@ -47,11 +48,13 @@ def move(
         at = front.loss.at(scores)
         left = C * dots(at.slope, added, group) + linear + lengths * square
         is_flat = (np.abs(left) <= STEEPNESS * np.abs(slopes)) | ~is_downhill
+        is_flat |= (left < 0.0) & (lengths >= longest)
         low = np.where(left < 0.0, lengths, low)
         high = np.where(left > 0.0, lengths, high)
         bent = C * dots(at.bend(added), added, group) + square
         guess = lengths - np.divide(left, bent, out=np.zeros_like(left), where=bent > 0.0)
-        middle = np.where(np.isfinite(high), (low + high) / 2.0, 2.0 * lengths)
+        guess = np.minimum(guess, longest)
+        middle = np.where(np.isfinite(high), (low + high) / 2.0, np.minimum(2.0 * lengths, longest))
         is_inside = (guess > low) & (guess < high)
         lengths = np.where(is_flat, lengths, np.where(is_inside, guess, middle))
     if not is_flat.all():
@@ -64,6 +67,16 @@ def move(
     front.steps += 1
     may_go_on: np.ndarray = goes_on | (lengths > 0.0)
     return may_go_on
+
+
+def _longest(front: Front, added: Array) -> Array:
+    """Return how much of its step a problem may go: the loss says how far scores may change."""
+    if np.isinf(front.loss.furthest):
+        return np.full(front.loss.n_problems, np.inf)
+    changes = np.abs(added).reshape(front.loss.n_problems, front.loss.group, -1).max(axis=1)
+    largest = np.where(front.loss.weights > 0.0, changes, 0.0).max(axis=1)
+    longest: Array = front.loss.furthest / np.maximum(largest, np.finfo(np.float64).tiny)
+    return longest
 
 
 def _check(front: Front, C: float, added: Array, slopes: Array, square: Array) -> np.ndarray:

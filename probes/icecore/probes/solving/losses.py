@@ -60,6 +60,10 @@ class Loss(Protocol):
     def is_bias_penalised(self) -> bool: ...
 
     @property
+    def furthest(self) -> float:
+        """By how much a step may change a score that counts; beyond, curvature tells nothing."""
+
+    @property
     def weights(self) -> Array:
         """(problems, n), how much each image counts."""
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf
 
 import numpy as np
 
@@ -21,6 +22,7 @@ class SquaredHinge:
     weights: Array
     group: int = 1
     is_bias_penalised: bool = True
+    furthest: float = inf
 
     @property
     def n_problems(self) -> int:
