@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.preprocessing import StandardScaler
 
-from icecore.probes.linear_probe import Array, CodeArray
+from icecore.probes.fitting import fit
+from icecore.probes.linear_probe import Array, CodeArray, LinearProbe, ProbeKind
 
 
 def clouds(
@@ -36,3 +37,10 @@ def standardised(codes: np.ndarray) -> Array:
 def names(y: np.ndarray) -> list[str]:
     """Return class names whose order is that of the classes."""
     return [f"class-{label:02d}" for label in y]
+
+
+def probe_of(codes: CodeArray, y: np.ndarray, kind: ProbeKind, C: float) -> LinearProbe:
+    """Return the probe of the classes in `y`, fitted from nothing."""
+    classes, own = np.unique(y, return_inverse=True)
+    found = fit(codes, own, len(classes), kind=kind, C=C)
+    return LinearProbe(kind, tuple(names(classes)), found.weights, found.bias, "tap")

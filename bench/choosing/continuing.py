@@ -18,11 +18,12 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from icecore.probes.continuing import continued, fit_from
+from icecore.probes.continuing import continued
 from icecore.probes.fitting import Fit, fit
 from icecore.probes.linear_probe import LinearProbe, ProbeKind
 from icecore.probes.selection import train
 from icecore.probes.solving.plain import Plain
+from icecore.probes.starting import fit_from
 
 D = 1280
 SIZES = ((300, 5), (2_000, 20), (10_000, 100))

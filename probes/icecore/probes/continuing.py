@@ -17,20 +17,20 @@ from icecore.probes.cross_validation import (
     Folds,
 )
 from icecore.probes.errors import CodesInvalid, InputInvalid
-from icecore.probes.fitting import TOLERANCE, WEIGHTS_TOLERANCE, Fit
 from icecore.probes.folds import NEVER_HELD_OUT
 from icecore.probes.intervals import held_out_accuracy
 from icecore.probes.joining.joint import side_by_side
-from icecore.probes.linear_probe import Array, CodeArray, LinearProbe, ProbeKind
+from icecore.probes.linear_probe import CodeArray, LinearProbe, ProbeKind
 from icecore.probes.preprocessing import Preprocessing, preprocessed
 from icecore.probes.question import C_RANGE
-from icecore.probes.solving.material import ROTATED_UP_TO, Material, folded
+from icecore.probes.solving.material import ROTATED_UP_TO, Material
 from icecore.probes.solving.paths import Paths
 from icecore.probes.solving.plain import Plain
 from icecore.probes.solving.row_blocks import RowBlocks
 from icecore.probes.solving.standardising import Standardisation
 from icecore.probes.solving.tiles import sets_at_once
 from icecore.probes.solving.weighting import ALIKE
+from icecore.probes.starting import fit_from
 from icecore.probes.training import OnProgress, Training, Trial
 from icecore.probes.training_data import TrainingData
 
@@ -129,61 +129,6 @@ def continued(
     )
 
 
-def fit_from(
-    base: LinearProbe,
-    material: Plain | RowBlocks,
-    y: np.ndarray,
-    classes: tuple[str, ...],
-    *,
-    C: float,
-) -> Fit:
-    """Return what `fitting.fit` returns, found from the weights of `base`.
-
-    Args:
-        material: of codes preprocessed as `base` says.
-        y: (n,) int, each of `classes` present.
-    """
-    k = len(classes)
-    paths = Paths(material.features, y, k, base.kind, *ALIKE.of_sets(y, k, [np.arange(len(y))]))
-    weights, bias = started(base, classes, material.standardisation)
-    paths.start_at(C, np.column_stack([_coefficients(material, weights), bias])[None])
-    reached = paths.reach(C, tol=TOLERANCE, weights_tol=WEIGHTS_TOLERANCE)
-    found, found_bias = folded(material, reached.weights[0])
-    return Fit(
-        found,
-        found_bias,
-        C,
-        float(reached.objectives[0]),
-        float(reached.gaps[0]),
-        reached.steps,
-        material.standardisation,
-    )
-
-
-def started(
-    base: LinearProbe, classes: tuple[str, ...], standardisation: Standardisation
-) -> tuple[Array, Array]:
-    """Return the weights of `base` for other classes, over standardised codes.
-
-    Returns:
-        (m, d) and (m,) float64, with a single row for two classes, as in `LinearProbe`.
-    """
-    weights, bias = base.weights.astype(np.float64), base.bias
-    if len(base.classes) == 2:
-        share = 1.0 if base.kind is ProbeKind.SVM else 0.5
-        weights, bias = share * np.vstack([-weights, weights]), share * np.append(-bias, bias)
-    row_of = {name: row for row, name in enumerate(base.classes)}
-    of_all, bias_of_all = np.zeros((len(classes), base.d)), np.zeros(len(classes))
-    for row, name in enumerate(classes):
-        if name in row_of:
-            of_all[row], bias_of_all[row] = weights[row_of[name]], bias[row_of[name]]
-    if len(classes) == 2:
-        share = 0.5 if base.kind is ProbeKind.SVM else 1.0
-        of_all = share * (of_all[1:] - of_all[:1])
-        bias_of_all = share * (bias_of_all[1:] - bias_of_all[:1])
-    return of_all * standardisation.scale, bias_of_all + of_all @ standardisation.mean
-
-
 def _material(codes: Mapping[str, CodeArray], how: Preprocessing) -> Plain | RowBlocks:
     standardisation: Standardisation | None = None
     if len(codes) > 1:
@@ -192,10 +137,6 @@ def _material(codes: Mapping[str, CodeArray], how: Preprocessing) -> Plain | Row
     if min(joined.shape) <= ROTATED_UP_TO:
         return Plain.of(joined, standardisation)
     return RowBlocks.of(joined, standardisation)
-
-
-def _coefficients(material: Plain | RowBlocks, weights: Array) -> Array:
-    return material.coefficients(weights) if isinstance(material, Plain) else weights
 
 
 def _predicted(

@@ -23,21 +23,23 @@ from icecore.probes.solving.tiles import widest
 class Rungs:
     """Smaller C, each `ratio` below the next, that a large C is reached over, to a gap of `tol`.
 
-    The lowest times the images is `least` or more: there, weights of zero are near enough.
+    The lowest times what the images count is `least` or more: there, weights of zero are near
+    enough.
     """
 
     ratio: float
     least: float
     tol: float
 
-    def below(self, C: float, n: int, known: float) -> list[float]:
-        """Return those from low to high; where `known` is solved, those well above it.
+    def below(self, C: float, count: float, known: float) -> list[float]:
+        """Return those from low to high for images that count as so many.
 
-        From afar Newton's method overshoots, and then gains ground by small steps.
+        Where the C `known` is solved, those well above it. From afar Newton's method overshoots,
+        and then gains ground by small steps.
         """
         found = []
         rung = C / self.ratio
-        while rung * n >= self.least and rung > known * self.ratio**0.5:
+        while rung * count >= self.least and rung > known * self.ratio**0.5:
             found.append(rung)
             rung /= self.ratio
         return found[::-1]
@@ -61,7 +63,8 @@ class Reached:
 
     `weights` (sets, m, r) have the bias last; `scores` (sets, m, n) are of all images, held
     out ones too; `objectives` and `gaps` are (sets,), a set's over all its classes. `steps` is
-    the most Newton steps a problem took, from the C before or from nothing.
+    the most Newton steps a problem took, from the C before or from nothing, those to smaller C
+    on the way among them.
     """
 
     weights: Array
@@ -88,18 +91,17 @@ class Paths:
     class_weights: Array | None = None
     columns: slice | None = None
     _batches: list[Batch] = field(init=False)
+    _counts: list[float] = field(init=False)
     _found: list[Solution | None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.kind = ProbeKind(self.kind)  # an equal text is not the same object
-        self._batches = [
-            Batch(
-                self.features,
-                loss_of(self.kind, self.y, self.k, self.weights, self.class_weights, columns),
-                set_size=columns.stop - columns.start if self.kind is ProbeKind.SVM else 1,
-            )
-            for columns in self._pieces()
-        ]
+        self._batches, self._counts = [], []
+        for columns in self._pieces():
+            loss = loss_of(self.kind, self.y, self.k, self.weights, self.class_weights, columns)
+            set_size = columns.stop - columns.start if self.kind is ProbeKind.SVM else 1
+            self._batches.append(Batch(self.features, loss, set_size=set_size))
+            self._counts.append(float(loss.weights.sum(axis=1).max()))
         self._found = [None] * len(self._batches)
 
     def start_at(self, C: float, weights: Array) -> None:
@@ -117,14 +119,16 @@ class Paths:
 
         `tol` and `weights_tol` as in `Batch.solve`.
         """
-        found = []
+        found, steps = [], 0
+        rungs = RUNGS[self.kind]
         for place, batch in enumerate(self._batches):
-            start = self._found[place]
-            known = 0.0 if start is None else start.C
-            rungs = RUNGS[self.kind]
-            for rung in rungs.below(C, self.features.n, known):
-                start = batch.solve(rung, tol=rungs.tol, weights_tol=inf, start=start)
-            solution = batch.solve(C, tol=tol, weights_tol=weights_tol, start=start)
+            solution = self._found[place]
+            known, taken = (0.0 if solution is None else solution.C), 0
+            for rung in rungs.below(C, self._counts[place], known):
+                solution = batch.solve(rung, tol=rungs.tol, weights_tol=inf, start=solution)
+                taken += solution.steps
+            solution = batch.solve(C, tol=tol, weights_tol=weights_tol, start=solution)
+            steps = max(steps, taken + solution.steps)
             self._found[place] = solution
             found.append(solution)
         sets = len(self.weights)
@@ -140,7 +144,7 @@ class Paths:
             joined([each.scores for each in found], self.features.n),
             whole,
             np.divide(left, whole, out=np.zeros(sets), where=whole > 0.0),
-            max(each.steps for each in found),
+            steps,
         )
 
     def _pieces(self) -> Iterator[slice]:
