@@ -60,6 +60,7 @@ def test_why_the_highest_figure_was_not_taken_is_told_where_it_was_not(
 ) -> None:
     assert printed(trials((0.912, 0.887, 0.915), 0), capsys)[-1] == LUCK
     assert LUCK not in printed(trials((0.915, 0.887, 0.912), 0), capsys)
+    assert LUCK not in printed(trials((0.915, 0.887, 0.912), 2), capsys), "an earlier one is higher"
 
 
 def test_where_the_layer_is_no_map_there_was_nothing_to_choose(

@@ -1,8 +1,10 @@
 """The poolings that a training tried at its layer, as commands show them."""
 
+from collections.abc import Sequence
+
 from icecore.cli.jobs import percent
 from icecore.cli.output import Column, one_line, print_line, print_table
-from icecore.client import ProbeVersion
+from icecore.client import PoolingTrial, ProbeVersion
 
 
 def print_poolings(version: ProbeVersion) -> None:
@@ -33,6 +35,13 @@ def print_poolings(version: ProbeVersion) -> None:
     ]
     chosen = next((place for place, trial in enumerate(trials) if trial.is_chosen), None)
     print_table(columns, rows, marked=chosen)
-    highest = max(trial.accuracy.estimate for trial in trials)
-    if chosen is not None and trials[chosen].accuracy.estimate < highest:
+    if chosen is not None and _is_first_of_equals(trials, chosen):
         print_line("of those that do about as well as the best the first tried is taken")
+
+
+def _is_first_of_equals(trials: Sequence[PoolingTrial], chosen: int) -> bool:
+    """Return whether only poolings tried after the chosen one have a higher figure."""
+    reached = trials[chosen].accuracy.estimate
+    before = (trial.accuracy.estimate for trial in trials[:chosen])
+    after = (trial.accuracy.estimate for trial in trials[chosen + 1 :])
+    return max(after, default=0.0) > reached > max(before, default=0.0)

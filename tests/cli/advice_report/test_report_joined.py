@@ -1,12 +1,14 @@
 """Several layers read together: offered where they are shown to be better, and only there."""
 
+from dataclasses import replace
+
 import pytest
 
 import advices
 from icecore.cli.advice_report.words import joined, steps
 from icecore.cli.advice_report.words.commands import training
 from icecore.client import Accuracy, Difference
-from icecore.client.advice_values import Advice, JoinedAdvice
+from icecore.client.advice_values import Advice, JoinedAdvice, VerdictKind
 
 
 def advice(low: float, estimate: float, high: float) -> Advice:
@@ -47,3 +49,15 @@ def test_what_is_not_is_told_and_not_offered(
 
 def test_of_one_layer_there_is_nothing_to_join() -> None:
     assert joined.told(advices.blood()) == ""
+
+
+def test_until_there_is_another_network_the_joined_probe_is_told_in_one_breath() -> None:
+    """And the command beside it trains what the sentence says."""
+    verdict = advices.verdict(VerdictKind.NO_GAIN, limiting="random twin")
+    found = replace(advice(0.004, 0.041, 0.08), verdict=verdict)
+    meanwhile = steps.steps(found)[1]
+    assert meanwhile.text == (
+        "Until you have one, the probe over several layers read together is still better than the "
+        "ways without a network."
+    )
+    assert "--layer all" in meanwhile.commands[0]

@@ -135,6 +135,26 @@ def test_what_is_said_of_each_simpler_way_agrees_with_the_verdict(
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "high", "answer"),
+    [
+        (VerdictKind.NEGATIVE, -0.01, standing.NO),
+        (VerdictKind.NEGATIVE, 0.01, "not by 2 points or more"),
+        (VerdictKind.NEGATIVE, 0.05, standing.OPEN),
+        (VerdictKind.NO_GAIN, 0.01, "not by 2 points or more"),
+        (VerdictKind.NO_GAIN, 0.05, standing.OPEN),
+        (VerdictKind.UNDECIDED, -0.01, standing.OPEN),
+    ],
+)
+def test_a_verdict_against_the_probe_may_be_so_for_a_second_way(
+    kind: VerdictKind, high: float, answer: str
+) -> None:
+    advice = of_kind(kind, "hog")
+    pixels = replace(advice.verdict.baselines[1], low=-0.2, high=high)
+    assert pixels.name == "pixels"
+    assert standing.answer(advice, pixels) == answer
+
+
 def test_what_is_open_is_told_beside_what_is_not() -> None:
     assert standing.told(of_kind(VerdictKind.UNDECIDED, "random twin")) == (
         "Still open. Better than always guessing the commonest class, comparing raw pixels and "

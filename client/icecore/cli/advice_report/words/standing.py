@@ -40,11 +40,17 @@ def answers(advice: Advice) -> str:
 
 
 def answer(advice: Advice, one: Baseline) -> str:
-    """Return whether the probe is better than a simpler way, as the verdict sees it."""
+    """Return whether the probe is better than a simpler way, as the verdict sees it.
+
+    Where that is against the probe for one way, it may be for others too; where it is open, bounds
+    that each hold for one way alone settle nothing against the probe.
+    """
     found = advice.verdict
-    if one.name == found.limiting and found.kind is VerdictKind.NEGATIVE:
+    is_limiting = one.name == found.limiting
+    if found.kind is VerdictKind.NEGATIVE and (is_limiting or one.high < 0.0):
         return NO
-    if one.name == found.limiting and found.kind is VerdictKind.NO_GAIN:
+    is_against = found.kind in (VerdictKind.NEGATIVE, VerdictKind.NO_GAIN)
+    if is_against and (is_limiting or one.high < found.margin):
         return f"not by {figures.points(found.margin)} or more"
     return YES if one.low > 0.0 else OPEN
 

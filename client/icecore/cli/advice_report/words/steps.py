@@ -7,6 +7,7 @@ from icecore.cli.advice_report import figures, places
 from icecore.cli.advice_report.words import (
     baselines,
     commands,
+    joined,
     mistakes,
     scenario,
     sufficiency,
@@ -109,7 +110,7 @@ def _train(advice: Advice, origin: Origin) -> Step:
 
 def _where(advice: Advice) -> str:
     """Where the command that trains reads: at the chosen place, or over all that are offered."""
-    if advice.joined is None or not advice.joined.is_offered:
+    if advice.joined is None or not joined.is_offered(advice):
         return places.used(advice.chosen, advice)
     right = figures.of_hundred(advice.joined.accuracy.estimate).removesuffix(" of 100")
     return (
@@ -119,7 +120,11 @@ def _where(advice: Advice) -> str:
 
 
 def _meanwhile(advice: Advice, origin: Origin) -> Step:
-    where = _where(advice)
+    where = (
+        "over several layers read together"
+        if joined.is_offered(advice)
+        else places.used(advice.chosen, advice)
+    )
     text = f"Until you have one, the probe {where} is still better than the ways without a network."
     return Step(text, (commands.training(advice, origin),))
 
