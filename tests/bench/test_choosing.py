@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from choosing import shared_folds
 from choosing.joined import Draw, drawn, on_the_rest, summary
 from choosing.layers import drawn as drawn_by_layers
 from choosing.pool import Pool, split
@@ -100,3 +101,34 @@ def test_what_is_won_where_offered_counts_the_others_as_nothing() -> None:
     assert "offered: 1, of which 1.00 better on the rest, mean +20.00" in text
     unsure = replace(draws[0], gain=draws[1].gain)
     assert "where offered +0.00" in summary([unsure])
+
+
+def test_answers_that_share_nothing_are_off_by_what_chance_explains() -> None:
+    random = np.random.default_rng(4)
+
+    def contestant() -> shared_folds.Contestant:
+        return shared_folds.Contestant(random.random(120) < 0.7, random.random(300) < 0.7)
+
+    found = [(contestant(), contestant()) for _ in range(3000)]
+    assert shared_folds.factor([shared_folds.single(a) for a, _ in found]) == pytest.approx(
+        1.0, abs=0.1
+    )
+    pairs = [shared_folds.pair(a, b) for a, b in found]
+    assert shared_folds.factor(pairs) == pytest.approx(1.0, abs=0.1)
+    held = np.mean([one.is_held for one in pairs], axis=0)
+    assert held[0] == pytest.approx(0.95, abs=0.02)
+    assert (np.diff(held) >= 0.0).all()
+    assert held[-1] > 0.98
+
+
+def test_answers_that_are_off_together_are_seen() -> None:
+    """Ten points, one way or the other, of all answers that folds gave."""
+    random = np.random.default_rng(5)
+    pairs = []
+    for _ in range(300):
+        high, low = random.permutation([0.75, 0.65])
+        a = shared_folds.Contestant(random.random(400) < high, random.random(400) < 0.7)
+        b = shared_folds.Contestant(random.random(400) < low, random.random(400) < 0.7)
+        pairs.append(shared_folds.pair(a, b))
+    assert shared_folds.factor(pairs) > 5.0
+    assert np.mean([one.is_held for one in pairs], axis=0)[0] < 0.5

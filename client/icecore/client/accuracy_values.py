@@ -38,7 +38,8 @@ class Comparison:
     Every answer that was counted is held out: of a version that was trained on the image,
     the one of the fold that did not see it. `n_left_out` images lack such an answer and
     were not judged; `n_different_images` counts copies once, `n_new_to_a` what a was not
-    trained on. `difference` is b minus a, from paired answers. On images of a class that
+    trained on. `difference` is b minus a, from paired answers; where both have the same
+    weights and gave the same answers it is 0, from 0 to 0. On images of a class that
     it does not know a version is wrong. `shared` has the figures without such images; it is
     None where both know the same classes, or no image judged is of a class that both know.
     """

@@ -9,13 +9,14 @@ Z_95: Final = 1.959963984540054
 """The normal distribution's 97.5 % quantile."""
 
 PAIRED: Final = 0.6
-"""Of what folds that share training images add to the variance of an accuracy, the share that stays
-in a difference of two contestants: much of it is common to both. Measured over 30 cells of real
-codes (three networks, five sets, 56 to 150 images, seven contestants, ten draws each): the mean
-square of what differences are off by was 1.45 ± 0.07 times that of independent answers, of single
-accuracies 1.92. With this share, 1.75 for five folds, 95 % intervals held the difference in .968
-(.910 in the worst cell), with all of it in .985 (.948), with nothing in .903 (.824).
-`bench/choosing/shared_folds.py`."""
+"""Of what folds that share training images add to the variance of an accuracy, the share that is
+allowed for in a difference of two contestants: much of it is common to both. Over 30 cells of real
+codes (three networks, five sets, 56 to 150 images, ten draws each; seven contestants, probes of
+one network in the same folds) the mean square of what differences were off by was 1.45 ± 0.07
+times that of independent answers, from .81 to 2.62, of single accuracies 1.92 times. This share,
+1.75 for five folds, was chosen so that 95 % intervals hold the difference in .95 of all and .90 of
+the worst cell: .968 and .910; all of the correction in .985 and .948, none in .903 and .824. Seen
+on other cases since: `comparing.compare`. `bench/choosing/shared_folds.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def shared_training_factor(n_folds: int) -> float:
 
 
 def paired_training_factor(n_folds: int) -> float:
-    """Return what the variance of a difference of two contestants in the same folds is.
+    """Return what the variance of a difference counts where one of so many folds answered.
 
     In units of that of independent answers; 1.75 for five folds, see `PAIRED`.
     """

@@ -8,9 +8,9 @@ from icecore.server.tenants import new_secret
 
 
 def make_admin_key(store: Store, path: Path) -> None:
-    """At the first start make the administrator's key; the file comes before its hash is stored,
+    """At the first start make the administrator's key, and write it to `path`.
 
-    so that a server killed in between makes another.
+    The file comes before its hash is stored, so that a server killed in between makes another.
     """
     if store.keys(None):
         return

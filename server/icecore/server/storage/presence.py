@@ -11,6 +11,7 @@ from typing import Final
 from icecore.server.storage.private_files import write_private
 
 _SOCKET_GONE_S: Final = 2.0
+"""gRPC removes it some milliseconds after it has stopped; a server never waits longer to end."""
 
 
 def write_server_json(

@@ -90,7 +90,7 @@ class Base:
         return found
 
 
-def candidates_for(
+def candidates_from(
     backbone: Backbone, collection: CollectionRecord, request: TrainRequest, base: Base | None
 ) -> Candidates:
     """Return what a training reads: what there is to choose from, or what its base reads.

@@ -25,7 +25,7 @@ from icecore.server.errors import (
 )
 from icecore.server.storage.promise import TenantStore
 from icecore.server.storage.records import VersionRecord, VersionState
-from icecore.server.training.base import Base, candidates_for
+from icecore.server.training.base import Base, candidates_from
 from icecore.server.training.candidates import Candidates
 from icecore.server.training.contender import Contender
 from icecore.server.training.facts import VersionFacts
@@ -158,7 +158,7 @@ async def _trained(job: Job, tenant: TenantStore, tools: Tools) -> tuple[Version
     base: Base | None = None
     if request.base_version:
         base = await asyncio.to_thread(Base.still, tenant, request.probe_id, request.base_version)
-    candidates = candidates_for(backbone, collection, request, base)
+    candidates = candidates_from(backbone, collection, request, base)
     snapshot = await tools.collection_codes.read(
         tenant,
         request.collection_id,

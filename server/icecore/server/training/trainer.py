@@ -16,7 +16,7 @@ from icecore.server.embedding.collection_codes import CollectionCodes
 from icecore.server.errors import NotFound, ProbeNotFound, ShuttingDown, VersionNotFound
 from icecore.server.storage.promise import Store
 from icecore.server.storage.records import Mutation, VersionRecord, VersionState
-from icecore.server.training.base import Base, candidates_for
+from icecore.server.training.base import Base, candidates_from
 from icecore.server.training.candidates import check_classes
 from icecore.server.training.comparing import Comparer
 from icecore.server.training.job import Job, Tools
@@ -141,7 +141,7 @@ class Trainer:
             request = replace(request, kind=base.kind)
         collection = await asyncio.to_thread(tenant.collection, request.collection_id)
         backbone = await asyncio.to_thread(self._catalog.by_digest, collection.digest)
-        candidates = candidates_for(backbone, collection, request, base)
+        candidates = candidates_from(backbone, collection, request, base)
         self._collection_codes.check(collection, backbone, candidates.taps)
         check_classes(collection.collection_id, collection.labels)
         record = await asyncio.to_thread(
