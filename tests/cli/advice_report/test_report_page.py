@@ -21,6 +21,8 @@ from icecore.cli.advice_report.markup import (
     thumbnail,
 )
 from icecore.cli.advice_report.page import DATA, page
+from icecore.cli.advice_report.sections import summary
+from icecore.cli.advice_report.words import steps
 from icecore.cli.advice_report.words.glossary import CAUTION
 from icecore.client import Accuracy
 from icecore.client.advice_values import (
@@ -342,3 +344,12 @@ def test_data_hold_no_character_that_could_end_their_block() -> None:
     block = data_block("x", {"a": "</script><!--&"})
     inside = block.removeprefix('<script type="application/json" id="x">')
     assert not set("<>&") & set(inside.removesuffix("</script>"))
+
+
+def test_commands_are_copied_as_they_are_typed_and_options_stay_whole() -> None:
+    advice = advices.blood()
+    box = str(summary.to_do(advice))
+    shown = re.findall(r"<pre><code>(.*?)</code></pre>", box, re.DOTALL)
+    typed = ["\n".join(step.commands) for step in steps.steps(advice) if step.commands]
+    assert [html.unescape(re.sub(r"</?span>", "", one)) for one in shown] == typed
+    assert "<span>--layer</span> 21" in box

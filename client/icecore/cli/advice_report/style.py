@@ -36,6 +36,7 @@ code { font: .88em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace;
 .lead ol { padding-left: 1.5rem; }
 .lead pre { background: var(--paper); border: 1px solid var(--line); border-radius: 6px;
   padding: .5rem .7rem; white-space: pre-wrap; overflow-wrap: anywhere; margin: .5rem 0; }
+.lead pre span { white-space: nowrap; }
 nav { font-size: .92rem; }
 nav a { display: inline-block; margin-right: .9rem; padding: .15rem 0; }
 a { color: var(--blue); }

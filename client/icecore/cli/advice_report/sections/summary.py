@@ -1,5 +1,8 @@
 """The top of the page: what to do, and how good it will be."""
 
+import re
+from typing import Final
+
 from icecore.cli.advice_report import figures, places
 from icecore.cli.advice_report.markup import Markup, join, named, paragraphs, section, tag
 from icecore.cli.advice_report.words import standing, steps, verdict
@@ -7,6 +10,8 @@ from icecore.cli.advice_report.words.commands import UNKNOWN, Origin
 from icecore.cli.advice_report.words.glossary import CAUTION
 from icecore.cli.advice_report.words.stance import headline
 from icecore.client.advice_values import Advice
+
+_OPTION: Final = re.compile(r"(?<=\s)(--[a-z-]+)(?=\s|$)", re.MULTILINE)
 
 
 def introduction(advice: Advice) -> Markup:
@@ -81,4 +86,7 @@ def how_good(advice: Advice) -> Markup:
 def _commands(step: steps.Step) -> Markup:
     if not step.commands:
         return Markup("")
-    return tag("pre", tag("code", "\n".join(step.commands)))
+    parts = _OPTION.split("\n".join(step.commands))
+    # Every second one is an option, which no line may end in the middle of.
+    told = (tag("span", part) if place % 2 else part for place, part in enumerate(parts))
+    return tag("pre", tag("code", *told))
