@@ -181,7 +181,7 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     lines = icecore.done("probes", "compare", "colours", 1, 2).lines
     assert lines[0].split() == ["version", "1", "version", "2"]
     assert [line.split("  ")[0] for line in lines[1:5]] == [
-        *("accuracy", "95 % interval", "right where the other is wrong", "images not trained on")
+        *("accuracy", "95 % interval", "right where the other is wrong", "images new to it")
     ]
     assert lines[6].startswith("on 16 held-out images of collection 'colours': both are right on")
     assert lines[7].startswith(

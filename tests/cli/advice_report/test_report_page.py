@@ -12,6 +12,7 @@ import pytest
 
 import advices
 from icecore.cli.advice_json import advice_json
+from icecore.cli.advice_report import figures
 from icecore.cli.advice_report.markup import (
     LARGEST_THUMBNAIL,
     Markup,
@@ -21,7 +22,7 @@ from icecore.cli.advice_report.markup import (
     thumbnail,
 )
 from icecore.cli.advice_report.page import DATA, page
-from icecore.cli.advice_report.sections import summary
+from icecore.cli.advice_report.sections import enough, mistakes, summary
 from icecore.cli.advice_report.words import steps
 from icecore.cli.advice_report.words.glossary import CAUTION
 from icecore.client import Accuracy
@@ -353,3 +354,21 @@ def test_commands_are_copied_as_they_are_typed_and_options_stay_whole() -> None:
     typed = ["\n".join(step.commands) for step in steps.steps(advice) if step.commands]
     assert [html.unescape(re.sub(r"</?span>", "", one)) for one in shown] == typed
     assert "<span>--layer</span> 21" in box
+
+
+def test_the_forecast_for_today_is_told_beside_another_figure_at_the_top() -> None:
+    advice = advices.blood()
+    assert "found at the top" not in str(enough.enough(advice)), "they are the same"
+    today = figures.percent(advice.sufficiency.forecasts[0].estimate)
+    other = replace(advice, accuracy=Accuracy(0.934, 0.9, 0.96))
+    told = html.unescape(str(enough.enough(other)))
+    assert f"for today it has {today}, where {figures.percent(0.934)} was found at the top" in told
+
+
+def test_how_many_of_the_mistakes_have_pictures_is_told_where_not_all_have() -> None:
+    found = advices.confusion(("ant", "bee", "cat"))
+    n_wrong = sum(n for i, row in enumerate(found.counts) for j, n in enumerate(row) if i != j)
+    wrong = [one for one in found.examples if one.label != one.predicted]
+    assert 0 < len(wrong) < n_wrong
+    told = str(mistakes.mistakes(advices.blood(confusion=found)))
+    assert f"These are {len(wrong)} of the {n_wrong} mistakes." in told

@@ -71,7 +71,7 @@ def _print(found: Comparison) -> None:
                 "right where the other is wrong",
                 *_counts(found.n_only_a_right, found.n_only_b_right),
             ),
-            ("images not trained on", *_counts(found.n_new_to_a, found.n_new_to_b)),
+            ("images new to it", *_counts(found.n_new_to_a, found.n_new_to_b)),
         ],
     )
     print_line()

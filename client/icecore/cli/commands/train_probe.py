@@ -177,11 +177,11 @@ def _print(version: ProbeVersion) -> None:
         print_line(joined_or_not(version.joined_gain))
     if version.accuracy is not None:
         estimate, interval = percent(version.accuracy)
-        of_what = (
-            f"on the {version.n_judged:,} images that are new, each held out"
-            if version.is_choice_kept
-            else "on images that chose neither layer nor C"
-        )
+        of_what = "on images that chose neither layer nor C"
+        if version.is_choice_kept:
+            of_what = f"on the {version.n_judged:,} images that are new, each held out"
+        elif version.n_layers == 1:
+            of_what = "on images that did not choose C, at the layer given"
         print_line(f"accuracy {of_what}: {estimate} (95 % interval {interval}), {trained}")
     elif version.is_choice_kept:
         print_line(f"no image is new, so that none can judge it; {trained}")

@@ -77,8 +77,8 @@ class TrainRequest:
                 )
         if self.choose_pooling and self.is_joined:
             raise InvalidArgument(
-                "pooling is to be chosen, but layers are joined as they are pooled: give one, "
-                "or let one layer be chosen"
+                "pooling is to be chosen, but layers are joined as they are pooled: name a "
+                "pooling, or let one layer be chosen"
             )
 
     @property

@@ -19,8 +19,7 @@ def enough(advice: Advice) -> Markup:
             "The probe was taught with parts of your images. How fast it got better tells how it "
             "would go on; the shaded fan is where the forecast lies in 9 of 10 cases. Nothing is "
             f"said beyond three times today's images. {sufficiency.forecast(advice)}",
-            "The forecast follows the curve and not its last point, so that its figure for today "
-            "may be a little off the one at the top.",
+            _today(advice),
         ),
         tag("figure", draw_curve(advice)),
         table(
@@ -38,6 +37,19 @@ def enough(advice: Advice) -> Markup:
             ],
         ),
         _weakest(advice),
+    )
+
+
+def _today(advice: Advice) -> str:
+    """Why today's figure here is not the one at the top, and which to go by."""
+    told = "The forecast follows the curve and not its last point"
+    forecasts, top = advice.sufficiency.forecasts, advice.accuracy.estimate
+    if not forecasts or figures.percent(forecasts[0].estimate) == figures.percent(top):
+        return f"{told}: go by what more images add to it."
+    return (
+        f"{told}: for today it has {figures.percent(forecasts[0].estimate)}, where "
+        f"{figures.percent(top)} was found at the top. Both are estimates from the same images, "
+        "so go by what more images add, not by where the forecast ends."
     )
 
 

@@ -111,10 +111,12 @@ def _list(found: Sequence[words.Mistake]) -> Markup:
 
 def _pictures(confusion: Confusion, found: Sequence[words.Mistake]) -> Markup:
     shown = []
+    n_shown = 0
     for one in found:
         wrong = _examples(confusion, one.label, one.predicted)
         if not wrong:
             continue
+        n_shown += len(wrong[:EACH])
         both = (one.label, one.predicted)
         right = [image for name in both for image in _examples(confusion, name, name)[:2]]
         beside = (
@@ -138,10 +140,12 @@ def _pictures(confusion: Confusion, found: Sequence[words.Mistake]) -> Markup:
         )
     if not shown:
         return Markup("")
+    n_wrong = sum(one.n for one in words.commonest(confusion))
+    some = "" if n_shown == n_wrong else f" These are {n_shown:,} of the {n_wrong:,} mistakes."
     return join(
         paragraphs(
             "Look at each picture below: is the label right? Could you tell the class from this "
-            "picture alone?"
+            f"picture alone?{some}"
         ),
         *shown,
     )
