@@ -146,6 +146,7 @@ def test_a_folder_becomes_a_probe(icecore: Icecore, photos: Path) -> None:
     one = icecore.done("train-probe", "one", "--collection", "colours", "--layer", 3, *GUARDED)
     assert one.out.count(" % (95 % interval") == 1, "of a single layer, one accuracy"
     assert "held-out accuracy" not in one.out
+    assert "accuracy on images that did not choose C, at the layer given" in one.out
     assert "promoted without a comparison" in one.lines[-1]
     assert "<- chosen" not in icecore.done("probes", "show", "one").out
     icecore.done("probes", "delete", "one")

@@ -33,7 +33,7 @@ base_option = click.option(
     callback=_which,
     metavar="V",
     help="Go on from version V, or from the promoted one: all that was chosen for it is kept, and "
-    "fitting starts at its weights.",
+    "fitting starts at its weights where they are of use.",
 )
 
 

@@ -476,7 +476,7 @@ class TrainProbeRequest(_message.Message):
     """
     base_version: _builtins.int
     """When set, a READY version of the probe to go on from: its kind, layer and C are kept,
-    nothing is chosen, and fitting starts at its weights. `kind`, `layers`, `activation` and
+    nothing is chosen, and fitting starts at its weights where they are of use. `kind`, `layers`, `activation` and
     `pooling` are the version's then, and must not be given.
     """
     choose_pooling: _builtins.bool

@@ -28,7 +28,7 @@ def furthest(made: Made, front: Front) -> Array:
 
 @pytest.mark.parametrize("kind", ProbeKind)
 @pytest.mark.parametrize("k", [2, 5])
-@pytest.mark.parametrize("factor", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("factor", [1e-3, *np.geomspace(0.01, 100.0, 25), 1e3])
 def test_a_step_is_gone_to_where_its_slope_is_nearly_gone(
     kind: ProbeKind, k: int, factor: float
 ) -> None:

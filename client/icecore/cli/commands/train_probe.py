@@ -188,7 +188,8 @@ def _print(version: ProbeVersion) -> None:
     if version.is_choice_kept:
         print_line(
             f"kind, layer, preprocessing and C are those of version {version.base_version}, and "
-            "fitting began at its weights; train without --base to choose anew, and for the "
+            "fitting began at its weights where they were of use; train without --base to choose "
+            "anew, and for the "
             "accuracy over all images"
         )
     if version.not_promoted_message:

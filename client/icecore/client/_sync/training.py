@@ -46,8 +46,8 @@ class TrainingCalls(Calls):
             not_worse_by: an accuracy in 0..1; READY moves the pointer only as
                 `promote_version` would with it, and the version says why it did not.
             base_version: a READY version to go on from: all that was chosen for it is kept,
-                and fitting starts at its weights, in a fraction of the time. There may be
-                new images and classes, and others gone.
+                and fitting starts at its weights where they are of use, in a fraction of the
+                time. There may be new images and classes, and others gone.
             wait: return the READY version, not at once the one in TRAINING.
             on_progress: while waiting, called with each change.
             request_id: makes this call exactly-once; None makes one.
